@@ -1,0 +1,83 @@
+import type { Phase, Step } from '../phases.ts'
+import type { ToolEvent } from '../tool/events.ts'
+
+/** What is known of the work before or while it is done; null where unknown. Sizes in bytes, LSNs in bytes of redo. */
+export interface WorkFacts {
+  tool: 'mariadb-backup' | 'xtrabackup'
+  toolVersion: string | null
+  /** Bytes of the element's source as stored. */
+  sourceBytes: number | null
+  /** From the element's own checkpoints file. */
+  fromLsn: number | null
+  toLsn: number | null
+  lastLsn: number | null
+  redoMemoryBytes: number | null
+  redoFrames: number | null
+  /** Size of ib_logfile0 / xtrabackup_logfile in the extracted element. */
+  redoBytes: number | null
+  /** All data files in the target dir when prepare starts. */
+  dataFileBytes: number | null
+  /** Delta files of an incremental, by path as the tool prints it relative to the incremental's dir, with their sizes. */
+  deltaFiles: Readonly<Record<string, number>> | null
+  /** Memory given to prepare. */
+  memoryBytes: number | null
+  /** What move-back has to do: files in all, and their bytes where it copies across file systems (0: renames). */
+  moveBackFiles: number | null
+  moveBackCopyBytes: number | null
+  /** Whether this element's plan has a prepare, a move-back and a start check at all. */
+  hasPrepare: boolean
+  hasMoveBack: boolean
+  hasStartCheck: boolean
+}
+
+/** One look at a tool's processes (/proc, summed over the group); null where another user's process hides it. */
+export interface ToolSample {
+  cpuSeconds: number | null
+  rcharBytes: number | null
+  readBytes: number | null
+  writeBytes: number | null
+}
+
+export type ProgressInput =
+  /** The restore begins, or a new attempt: forget everything. */
+  | { type: 'restart'; elements: number }
+  /** Top of an element of the chain (position from 1): percent and ETA of the element before are gone. */
+  | { type: 'element'; position: number; facts: WorkFacts }
+  | { type: 'facts'; facts: Partial<WorkFacts> }
+  | { type: 'phase'; phase: Phase }
+  /** A step that the coordinator begins itself (move_back, verify, ownership, start_check); the others come from tool events. */
+  | { type: 'step'; step: Step }
+  | { type: 'tool'; event: ToolEvent }
+  /** `lines` are the stderr lines since the last sample. */
+  | { type: 'sample'; sample: ToolSample }
+  /** Position in the source while it is extracted. */
+  | { type: 'source'; readBytes: number }
+  /** The phase now running has ended and passed every check of ours. */
+  | { type: 'passed' }
+  /** Once a second. Moves nothing forward; only quiet and stall depend on it. */
+  | { type: 'tick' }
+
+/** How it goes, as shown. Percentages are 0-100 (fractions allowed; metrics use the integer part), times Unix ms; null is unknown. */
+export interface Progress {
+  phasePercent: number | null
+  restorePercent: number | null
+  /** MyHoard's number, an integer. */
+  scanPercent: number | null
+  step: Step | null
+  eta: { atMs: number; earliestMs: number; latestMs: number } | null
+  /** When progress last really moved. */
+  lastProgressAtMs: number
+  /** When the tool last used CPU, did I/O or printed. */
+  lastActivityAtMs: number
+  /** Set while the tool prints nothing and percent stands still: since when. */
+  quietSinceMs: number | null
+  /** What the tool does while progress stands still. `unknown` where /proc hides it. */
+  activity: 'progressing' | 'working' | 'flooding' | 'dead' | 'unknown'
+  stalled: boolean
+  stallThresholdMs: number
+}
+
+export interface StallThresholds {
+  /** Milliseconds without progress that count as stalled, by step or phase; `default` for the rest. */
+  readonly [stepOrPhase: string]: number
+}

@@ -1,0 +1,58 @@
+import type { ErrorCode } from '../errors.ts'
+
+/**
+ * What a tool says, as data. Only a grammar (mariadb-backup-grammar.ts, xtrabackup-grammar.ts, xbstream-grammar.ts)
+ * knows a tool's wording; everything behind it knows these. LSNs are in bytes of redo and exact up to 2^53.
+ */
+export type ToolEvent =
+  | { type: 'version'; version: string }
+  | { type: 'buffer_pool'; bytes: number }
+  | { type: 'not_prepared' }
+  | { type: 'already_prepared' }
+  /** xtrabackup: `xtrabackup_logfile detected: size=S, start_lsn=(N)`. */
+  | { type: 'redo_found'; sizeBytes: number; startLsn: number }
+  /** xtrabackup smart memory estimation. */
+  | { type: 'memory_estimate'; parseBytes: number; frames: number; requestedBytes: number }
+  /** The LSN recovery starts from. */
+  | { type: 'checkpoint'; lsn: number }
+  /** MariaDB: from this LSN on the redo does not fit in memory and is applied batch by batch. */
+  | { type: 'multi_batch'; lsn: number }
+  /** Redo read and parsed up to here. `rescan` marks a second pass over the same LSNs (2.4 rescans from the checkpoint). */
+  | { type: 'redo_scanned'; lsn: number }
+  /** MariaDB: the redo ends here. */
+  | { type: 'end_of_log'; lsn: number }
+  /** xtrabackup: a batch begins. `pages` are the pages it will touch. */
+  | { type: 'batch_started'; pages: number }
+  /** xtrabackup: percent of the running batch's pages handed out, 0-100. */
+  | { type: 'batch_percent'; percent: number }
+  | { type: 'batch_completed' }
+  /**
+   * MariaDB `To recover: …`: pages left in the batch now running. `lsn` is where that batch ends in the redo and `endLsn`
+   * the end of the log; both null in the last or only batch.
+   */
+  | { type: 'pages_left'; pages: number; lsn: number | null; endLsn: number | null }
+  | { type: 'rollback_found'; transactions: number; rows: number }
+  | { type: 'rollback_started'; trx: string; rows: number }
+  /** Percent of the rows of the transaction now rolled back, 0-100. */
+  | { type: 'rollback_percent'; percent: number }
+  | { type: 'rollback_completed' }
+  /** An incremental's delta of one file begins to be applied; `file` is relative to the incremental's directory. */
+  | { type: 'delta_apply'; file: string }
+  /** Move-back, copy-back and decompress, file by file; the path as printed. */
+  | { type: 'file_started'; file: string }
+  | { type: 'file_done' }
+  | { type: 'shutdown_started' }
+  | { type: 'shutdown_completed'; lsn: number | null }
+  /** InnoDB cannot find free pages: the never-ending recovery of a pool that is too small. */
+  | { type: 'starved' }
+  | { type: 'completed_ok' }
+  /** A line that names the cause of a failure. */
+  | { type: 'failure'; code: ErrorCode; text: string }
+  /** A warning or error line with no known meaning. */
+  | { type: 'complaint'; level: 'warning' | 'error'; text: string }
+
+/**
+ * Turns a tool's line into events. May remember lines (a batch is only known from two lines), so one per tool process.
+ * `complete` is false for a line offered before its newline came: it will be offered again, longer.
+ */
+export type Grammar = (line: string, complete: boolean) => readonly ToolEvent[]
