@@ -1,0 +1,147 @@
+import type { ErrorCode, ErrorRecord } from '../errors.ts'
+import type { Phase, RestoreStatus, Step } from '../phases.ts'
+import type { ProgressState } from '../progress/estimator.ts'
+import type { Progress, ProgressInput, ToolSample } from '../progress/progress.ts'
+import type { ToolEvent } from '../tool/events.ts'
+import type { Plan } from './plan.ts'
+
+/**
+ * The one immutable state of a restore. Only the reducer (reduce.ts) makes a new one, from an event; observers read it:
+ * store first (state.json), then telemetry, terminal, HTTP. Plain JSON. Times are Unix ms.
+ */
+export interface RestoreState {
+  /** Version of the state file's schema. */
+  schema: 1
+  restoreId: string
+  /** The agent that wrote this state last. */
+  agentPid: number
+  startedAtMs: number
+  updatedAtMs: number
+  status: RestoreStatus
+  phase: Phase
+  phaseStartedAtMs: number
+  step: Step | null
+  /** Null until the backup has been looked at. */
+  plan: Plan | null
+  /** From 1. */
+  attempt: number
+  /** Element of the chain now worked on (from 1), and how many there are; 0 until known. */
+  position: number
+  chainLength: number
+  progress: Progress
+  /** The estimator's own memory; opaque to everybody else. */
+  estimator: ProgressState
+  /** Bytes read of the stored form of the element now extracted, and their total where known. */
+  source: { readBytes: number | null; totalBytes: number | null }
+  redo: { scannedLsn: number | null; appliedLsn: number | null; targetLsn: number | null }
+  /** Rows left to roll back. */
+  rollbackRows: number | null
+  counters: Counters
+  trace: TraceIdentity
+  /** Open spans, outermost first. None of them is known to the SDK until it ends. */
+  spans: readonly OpenSpan[]
+  /** Spans that the last event ended, to be exported once this state is on disk. Never persisted. */
+  endedSpans: readonly EndedSpan[]
+  tools: readonly RunningTool[]
+  error: ErrorRecord | null
+  /** Things a person should know; newest last, at most 20. */
+  notices: readonly string[]
+}
+
+/** Since this agent process began; never re-based from the state file. Keyed by phase. */
+export interface Counters {
+  lines: Readonly<Partial<Record<Phase, number>>>
+  linesDropped: Readonly<Partial<Record<Phase, number>>>
+  ioReadBytes: Readonly<Partial<Record<Phase, number>>>
+  ioWriteBytes: Readonly<Partial<Record<Phase, number>>>
+  cpuSeconds: Readonly<Partial<Record<Phase, number>>>
+  attempts: number
+}
+
+export type AttributeValue = string | number | boolean
+
+export interface SpanLink {
+  traceId: string
+  spanId: string
+}
+
+/** Identity of the restore's trace, kept across attempts and agents. */
+export interface TraceIdentity {
+  traceId: string
+  /** W3C trace flags: 1 sampled, 0 not. */
+  flags: number
+  traceState: string | null
+  /** The first agent's TRACEPARENT, where it is the root's parent. */
+  parentSpanId: string | null
+  /** Prefix of this agent's span ids (8 hex digits); with the counter it makes the 16-digit id. */
+  idPrefix: string
+  nextId: number
+}
+
+export type SpanKind = 'restore' | 'restore_started' | 'attempt' | 'phase' | 'step' | 'progress' | 'tool'
+
+export interface OpenSpan {
+  id: string
+  parentId: string | null
+  kind: SpanKind
+  name: string
+  startedAtMs: number
+  attributes: Readonly<Record<string, AttributeValue>>
+  links: readonly SpanLink[]
+}
+
+export interface EndedSpan extends OpenSpan {
+  endedAtMs: number
+  error: { code: ErrorCode; message: string } | null
+}
+
+/** A tool's process, as the next agent needs it to find, adopt or end it. */
+export interface RunningTool {
+  id: string
+  name: string
+  /** The wrapper: leader of the tool's process group. */
+  pid: number
+  pgid: number
+  /** Field 22 of /proc/<pid>/stat: guards against a reused pid. */
+  startTicks: number
+  stderrPath: string
+  statusPath: string
+  spanId: string
+  /** The agent pumps bytes into it, so it cannot outlive the agent. */
+  fedByAgent: boolean
+}
+
+/** What happens to a restore. The reducer is the only reader that changes anything because of it. */
+export type RestoreEvent = { atMs: number } & (
+  | { type: 'attempt_started' }
+  | { type: 'attempt_ended'; error: ErrorRecord | null }
+  | { type: 'planned'; plan: Plan }
+  | { type: 'phase_started'; phase: Phase; position: number }
+  | { type: 'phase_ended'; error: ErrorRecord | null; attributes?: Readonly<Record<string, AttributeValue>> }
+  /** A step the coordinator begins itself; those inside prepare begin when the estimator sees them. */
+  | { type: 'step_started'; step: Step }
+  | { type: 'tool_started'; tool: Omit<RunningTool, 'spanId'>; attributes: Readonly<Record<string, AttributeValue>> }
+  | { type: 'tool_ended'; id: string; exitCode: number | null; signal: string | null; error: ErrorRecord | null }
+  /** Lines of one tool since the last such event: their events, and the texts (bounded) for the log. */
+  | {
+      type: 'tool_lines'
+      tool: string
+      events: readonly ToolEvent[]
+      lines: readonly string[]
+      count: number
+      dropped: number
+    }
+  /** `delta` is what the tools did since the sample before. */
+  | { type: 'sample'; sample: ToolSample; delta: ToolSample; sourceReadBytes: number | null }
+  | { type: 'progress'; input: ProgressInput }
+  | { type: 'notice'; text: string }
+  | { type: 'tick' }
+  | { type: 'ended'; status: Exclude<RestoreStatus, 'running'>; phase: Phase; error: ErrorRecord | null }
+  /** Another agent takes over the state file. */
+  | { type: 'resumed'; agentPid: number; idPrefix: string; link: SpanLink | null }
+)
+
+/** Reads states; may never throw, wait or slow. */
+export interface Observer {
+  observe(state: RestoreState, event: RestoreEvent): void
+}
