@@ -1,0 +1,28 @@
+import { RESTORE_KEYS, type RestoreSettings, restoreSchema, STALL_THRESHOLD_NAMES } from './schema.ts'
+import { suggest } from './suggest.ts'
+
+/** What is wrong at one place of a document, by its path from the root; `onKey` where the key itself is at fault. */
+export interface Finding {
+  path: readonly (string | number)[]
+  onKey: boolean
+  message: string
+}
+
+export type Checked = { settings: RestoreSettings; findings: null } | { settings: null; findings: readonly Finding[] }
+
+/** Checks plain data, from YAML or from flags, against the schema: either the settings or all that is wrong with them. */
+export function check(data: unknown): Checked {
+  const result = restoreSchema.safeParse(data)
+  if (result.success) return { settings: result.data, findings: null }
+  const findings = result.error.issues.flatMap((issue): Finding[] => {
+    const path = issue.path.map(part => (typeof part === 'symbol' ? String(part) : part))
+    if (issue.code !== 'unrecognized_keys') return [{ path, onKey: false, message: issue.message }]
+    return issue.keys.map(key => ({ path: [...path, key], onKey: true, message: unknownKey(key, path.length === 0) }))
+  })
+  return { settings: null, findings }
+}
+
+function unknownKey(key: string, atTop: boolean): string {
+  const near = suggest(key, atTop ? RESTORE_KEYS : STALL_THRESHOLD_NAMES)
+  return `${atTop ? 'unknown key' : 'is no step or phase'}${near === null ? '' : ` (did you mean ${near}?)`}`
+}

@@ -1,0 +1,107 @@
+import { z } from 'zod'
+import { PHASES, STEPS, TERMINAL_PHASES } from '../phases.ts'
+import { parseDeadline, parseDuration, parseSize } from './values.ts'
+
+/**
+ * The keys of restore.yaml. Every flag of `restore` is a key here under the same name in snake_case, and the flags are
+ * checked by this very schema, so that the two cannot differ. Messages never repeat a value.
+ */
+
+/** What `stall_thresholds` may name: the steps, the phases that run, and `default` for the rest. */
+export const STALL_THRESHOLD_NAMES: readonly string[] = [
+  ...Object.values(STEPS).flat(),
+  ...PHASES.filter(phase => !TERMINAL_PHASES.includes(phase)),
+  'default',
+]
+
+const text = (what: string) =>
+  z
+    .string({ error: `must be ${what}` })
+    .min(1, { error: `must be ${what}, and is empty` })
+    .refine(value => !value.includes('\0'), { error: 'must not hold a NUL byte' })
+
+/** A form of text that one of the parsers of values.ts reads. */
+const parsed = <T>(parse: (text: string) => T | null, what: string) =>
+  z.unknown().transform((value, context) => {
+    const result = typeof value === 'string' ? parse(value) : null
+    if (result !== null) return result
+    context.addIssue({ code: 'custom', message: `must be ${what}` })
+    return z.NEVER
+  })
+
+const flag = z.boolean({ error: 'must be true or false' })
+const path = text('a path')
+const duration = parsed(parseDuration, 'a duration with its unit, such as 90s, 5m or 1h30m')
+const choice = <const T extends readonly [string, ...string[]]>(words: T) =>
+  z.enum(words, { error: `must be one of ${words.join(', ')}` })
+
+/** One element of the chain. A union with one member so far: kinds of source that need more than a path are objects. */
+const source = text('a path, or - for standard input').refine(value => !/^[a-z][a-z0-9+.-]*:\/\//i.test(value), {
+  error: 'must be a path, or - for standard input: URLs are not supported',
+})
+
+const sources = z.preprocess(
+  value => (Array.isArray(value) ? value : [value]),
+  z.array(source).min(1, { error: 'must name at least one backup' }),
+)
+
+const memory = z.unknown().transform((value, context): number | 'auto' => {
+  if (value === 'auto') return 'auto'
+  const bytes = typeof value === 'number' || typeof value === 'string' ? parseSize(String(value)) : null
+  if (bytes !== null) return bytes
+  context.addIssue({ code: 'custom', message: 'must be auto or a size such as 4G, 512M or plain bytes' })
+  return z.NEVER
+})
+
+const parallel = z.preprocess(
+  value => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
+  z
+    .number({ error: 'must be a whole number from 1 to 1024' })
+    .refine(count => Number.isInteger(count) && count >= 1 && count <= 1024, {
+      error: 'must be a whole number from 1 to 1024',
+    }),
+)
+
+const parseOwner = (value: string) => {
+  const match = /^([^:\s]+):([^:\s]+)$/.exec(value)
+  return match === null ? null : { user: match[1]!, group: match[2]! }
+}
+
+const stallThresholds = z.partialRecord(z.enum(STALL_THRESHOLD_NAMES as [string, ...string[]]), duration, {
+  error: 'must map steps or phases to durations, such as redo_scan: 30m',
+})
+
+export const restoreSchema = z
+  .strictObject(
+    {
+      source: sources,
+      datadir: path,
+      target_dir: path,
+      state_dir: path,
+      tool: choice(['auto', 'xtrabackup', 'mariadb-backup']),
+      tool_path: path,
+      use_memory: memory,
+      parallel,
+      decrypt_key_file: path,
+      openssl_cipher: text('the name of a cipher, such as aes-256-cbc').regex(/^[A-Za-z0-9][\w-]*$/, {
+        error: 'must be the name of a cipher, such as aes-256-cbc',
+      }),
+      owner: parsed(parseOwner, 'USER:GROUP'),
+      start_check: flag,
+      in_place: flag,
+      dry_run: flag,
+      json: flag,
+      quiet: flag,
+      color: flag,
+      deadline: parsed(parseDeadline, 'a time such as 2026-11-23T06:00Z or a duration such as 6h'),
+      stall_timeout: duration,
+      stall_action: choice(['warn', 'fail']),
+      stall_thresholds: stallThresholds,
+    },
+    { error: issue => (issue.code === 'invalid_type' ? 'must be a mapping of keys to values' : undefined) },
+  )
+  .partial()
+
+export type RestoreSettings = z.output<typeof restoreSchema>
+export type RestoreKey = keyof RestoreSettings
+export const RESTORE_KEYS = Object.keys(restoreSchema.shape) as RestoreKey[]

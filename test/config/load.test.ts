@@ -1,0 +1,320 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadRestoreOptions, parseConfig, type RestoreFlags } from '../../src/config/load.ts'
+import { RESTORE_KEYS } from '../../src/config/schema.ts'
+import { RestoreError } from '../../src/errors.ts'
+
+const surroundings = { cwd: '/home/dba', env: { HOME: '/home/dba' }, isRoot: false, nowMs: 1_000_000 }
+const load = (flags: RestoreFlags, file: string | null = null, around: Partial<typeof surroundings> = {}) =>
+  loadRestoreOptions(flags, file, { ...surroundings, ...around })
+
+function problemsOf(text: string): readonly string[] {
+  try {
+    parseConfig(text, 'restore.yaml')
+  } catch (error) {
+    if (!(error instanceof RestoreError)) throw error
+    expect(error.code).toBe('config_invalid')
+    return error.lastWords.length > 0 ? error.lastWords : [error.message]
+  }
+  return []
+}
+
+async function refused(promise: Promise<unknown>): Promise<RestoreError> {
+  const error = await promise.then(
+    () => new Error('it was accepted'),
+    thrown => thrown,
+  )
+  expect(error).toBeInstanceOf(RestoreError)
+  return error
+}
+
+let dir: string
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'config-'))
+})
+afterAll(() => rm(dir, { recursive: true }))
+
+const FULL = `
+source: [full.xbstream.zst, /b/inc1.xbstream]
+datadir: ../mysql
+target_dir: /t
+state_dir: state
+tool: xtrabackup
+tool_path: /opt/xtrabackup
+use_memory: 4G
+parallel: 8
+decrypt_key_file: key
+openssl_cipher: aes-128-cbc
+owner: mysql:mysql
+start_check: true
+in_place: false
+dry_run: true
+json: true
+quiet: true
+color: false
+deadline: 6h
+stall_timeout: 1h30m
+stall_action: fail
+stall_thresholds:
+  redo_scan: 10m
+  default: 90s
+`
+
+describe('a whole file', () => {
+  test('every key arrives, typed, with paths relative to the file', async () => {
+    const file = join(dir, 'full.yaml')
+    await writeFile(file, FULL)
+    expect(await load({}, file)).toEqual({
+      sources: [join(dir, 'full.xbstream.zst'), '/b/inc1.xbstream'],
+      datadir: join(dir, '..', 'mysql'),
+      targetDir: '/t',
+      stateDir: join(dir, 'state'),
+      tool: 'xtrabackup',
+      toolPath: '/opt/xtrabackup',
+      memory: 4 * 1024 ** 3,
+      parallel: 8,
+      decryptKeyFile: join(dir, 'key'),
+      opensslCipher: 'aes-128-cbc',
+      owner: { user: 'mysql', group: 'mysql' },
+      startCheck: true,
+      inPlace: false,
+      dryRun: true,
+      json: true,
+      quiet: true,
+      color: false,
+      deadlineMs: 1_000_000 + 6 * 3_600_000,
+      stallTimeoutMs: 5_400_000,
+      stallAction: 'fail',
+      stallThresholds: { redo_scan: 600_000, default: 90_000 },
+    })
+    // No key of the schema was forgotten above.
+    expect(Object.keys(parseConfig(FULL, 'f')).sort()).toEqual([...RESTORE_KEYS].sort())
+  })
+
+  test('flags win, and their paths are relative to the working directory', async () => {
+    const file = join(dir, 'flags.yaml')
+    await writeFile(file, 'datadir: d\ntarget_dir: t\nuse_memory: 1G\nstart_check: true\n')
+    const options = await load({ source: ['a'], datadir: 'e', use_memory: 'auto', parallel: '3' }, file)
+    expect(options).toMatchObject({
+      sources: ['/home/dba/a'],
+      datadir: '/home/dba/e',
+      targetDir: join(dir, 't'),
+      memory: 'auto',
+      parallel: 3,
+      startCheck: true,
+    })
+  })
+
+  test('defaults', async () => {
+    expect(await load({ source: '-', datadir: '/d', json: undefined })).toEqual({
+      sources: ['-'],
+      datadir: '/d',
+      targetDir: null,
+      stateDir: '/home/dba/.local/state/restore-agent',
+      tool: 'auto',
+      toolPath: null,
+      memory: 'auto',
+      parallel: null,
+      decryptKeyFile: null,
+      opensslCipher: 'aes-256-cbc',
+      owner: null,
+      startCheck: false,
+      inPlace: false,
+      dryRun: false,
+      json: false,
+      quiet: false,
+      color: true,
+      deadlineMs: null,
+      stallTimeoutMs: null,
+      stallAction: 'warn',
+      stallThresholds: {},
+    })
+  })
+
+  test.each([
+    [{ isRoot: true }, '/var/lib/restore-agent'],
+    [{ env: { HOME: '/h', XDG_STATE_HOME: '/x/state' } }, '/x/state/restore-agent'],
+    [{ env: { HOME: '/h', XDG_STATE_HOME: 'relative' } }, '/h/.local/state/restore-agent'],
+  ])('state dir of %j', async (around, expected) => {
+    expect((await load({ source: 'a', datadir: 'd' }, null, around as typeof surroundings)).stateDir).toBe(expected)
+  })
+
+  test('an ISO deadline stands as it is', async () => {
+    const options = await load({ source: 'a', datadir: 'd', deadline: '2026-11-24T06:00:00+02:00' })
+    expect(options.deadlineMs).toBe(Date.UTC(2026, 10, 24, 4))
+  })
+})
+
+describe('what is wrong in a file', () => {
+  test('all of it is told, in the order of the file, with place, key and suggestion', () => {
+    const text = `datadirr: /x
+source:
+  - a
+  - 3
+use_memory: 50%
+use_memory: 60%
+start_check: yes
+owner: mysql
+tool: pg_restore
+stall_thresholds:
+  redo-scan: 3m
+  flush: 3
+`
+    expect(problemsOf(text)).toEqual([
+      'restore.yaml:1:1 datadirr: unknown key (did you mean datadir?)',
+      'restore.yaml:4:5 source.1: must be a path, or - for standard input',
+      'restore.yaml:6:1 use_memory: given twice, first at 5:1',
+      'restore.yaml:6:13 use_memory: must be auto or a size such as 4G, 512M or plain bytes',
+      'restore.yaml:7:14 start_check: must be true or false',
+      'restore.yaml:8:8 owner: must be USER:GROUP',
+      'restore.yaml:9:7 tool: must be one of auto, xtrabackup, mariadb-backup',
+      'restore.yaml:11:3 stall_thresholds.redo-scan: is no step or phase (did you mean redo_scan?)',
+      'restore.yaml:12:10 stall_thresholds.flush: must be a duration with its unit, such as 90s, 5m or 1h30m',
+    ])
+  })
+
+  test('the first is the message, with their number', () => {
+    expect(() => parseConfig('a: 1\nb: 2\nc: 3\n', 'r.yaml')).toThrow(/^r\.yaml:1:1 a: unknown key \(and 2 more\)$/)
+  })
+
+  test.each([
+    ['source:\n  bucket: x\n', 'restore.yaml:2:3 source: must be a path, or - for standard input'],
+    [
+      'source: s3://bucket/x\n',
+      'restore.yaml:1:9 source: must be a path, or - for standard input: URLs are not supported',
+    ],
+    ['source: []\n', 'restore.yaml:1:9 source: must name at least one backup'],
+    ['datadir:\n', 'restore.yaml:1:9 datadir: must be a path'],
+    ['datadir: ""\n', 'restore.yaml:1:10 datadir: must be a path, and is empty'],
+    ['- a\n', 'restore.yaml:1:1: must be a mapping of keys to values'],
+    ['hello\n', 'restore.yaml:1:1: must be a mapping of keys to values'],
+    ['x: *nope\n', 'restore.yaml:1:4: an alias without its anchor'],
+    ['a: !foo 3\n', 'restore.yaml:1:4: tags such as this one are not supported here'],
+    ['a: 1\n---\nb: 1\n', 'restore.yaml:2:1: a second document begins here; there can be only one'],
+    ['[1, 2]: 3\n', 'restore.yaml:1:1: a key must be a plain word'],
+    ['"\\0": 3\n', 'restore.yaml:1:1 "\\u0000": unknown key'],
+    ['__proto__: 3\n', 'restore.yaml:1:1 __proto__: unknown key'],
+    ['parallel: 0\n', 'restore.yaml:1:11 parallel: must be a whole number from 1 to 1024'],
+    [
+      'deadline: tomorrow\n',
+      'restore.yaml:1:11 deadline: must be a time such as 2026-11-23T06:00Z or a duration such as 6h',
+    ],
+    ['openssl_cipher: -in\n', 'restore.yaml:1:17 openssl_cipher: must be the name of a cipher, such as aes-256-cbc'],
+  ])('%j', (text, expected) => {
+    expect(problemsOf(text)).toContain(expected)
+  })
+
+  test('brackets without end are one problem', () => {
+    expect(problemsOf('['.repeat(50_000))).toEqual([expect.stringMatching(/nested too deeply$/)])
+  })
+
+  test('an empty file asks for nothing', () => {
+    expect(parseConfig('', 'f')).toEqual({})
+    expect(parseConfig('# nothing\n', 'f')).toEqual({})
+  })
+
+  test('merged aliases are followed to the place of the alias', () => {
+    expect(problemsOf('color: &x maybe\njson: *x\n')).toEqual([
+      'restore.yaml:1:11 color: must be true or false',
+      'restore.yaml:2:7 json: must be true or false',
+    ])
+  })
+})
+
+describe('what is wrong outside of the file', () => {
+  test('a missing file, a directory, bytes that are no text', async () => {
+    expect(await refused(load({}, 'none.yaml'))).toMatchObject({
+      code: 'config_invalid',
+      message: 'none.yaml: no such file',
+    })
+    expect(await refused(load({}, dir))).toMatchObject({ code: 'config_invalid', message: `${dir}: is a directory` })
+    const binary = join(dir, 'binary.yaml')
+    await writeFile(binary, Buffer.from([0x61, 0xff, 0xfe]))
+    expect((await refused(load({}, binary))).message).toBe(`${binary}: is not UTF-8 text`)
+    await writeFile(binary, Buffer.alloc(1024 * 1024 + 1, 0x20))
+    expect((await refused(load({}, binary))).message).toBe(`${binary}: too large to be a configuration`)
+  })
+
+  test('bad flags: usage, named as typed, all of them', async () => {
+    const error = await refused(
+      load({
+        source: ['a', ''],
+        datadir: 'd',
+        use_memory: 'lots',
+        parallel: 'x',
+        stall_thresholds: ['redo_scan=5', 'redo_scam=5m', 'flush'],
+        stall_action: 'panic',
+      }),
+    )
+    expect(error.code).toBe('usage')
+    expect([...error.lastWords].sort()).toEqual([
+      '--parallel: must be a whole number from 1 to 1024',
+      '--stall-action: must be one of warn, fail',
+      '--stall-threshold flush: must be a duration with its unit, such as 90s, 5m or 1h30m',
+      '--stall-threshold redo_scan: must be a duration with its unit, such as 90s, 5m or 1h30m',
+      '--stall-threshold: is no step or phase (did you mean redo_scan?)',
+      '--use-memory: must be auto or a size such as 4G, 512M or plain bytes',
+      'SOURCE: must be a path, or - for standard input, and is empty',
+    ])
+  })
+
+  test.each([
+    [{}, ['SOURCE: missing; give the backup to restore', '--datadir: missing; give the directory to restore into']],
+    [
+      { source: 'a', datadir: 'd', in_place: true, target_dir: 't' },
+      ['--in-place: the source itself becomes the target dir, so there can be no --target-dir'],
+    ],
+    [{ source: ['a', '-'], datadir: 'd' }, ['SOURCE: standard input (-) can only be the one and only source']],
+  ])('%j', async (flags, expected) => {
+    const error = await refused(load(flags as RestoreFlags))
+    expect(error.code).toBe('usage')
+    expect(error.lastWords.length > 0 ? error.lastWords : [error.message]).toEqual(expected)
+  })
+
+  test('what the file may give too is said', async () => {
+    const file = join(dir, 'empty.yaml')
+    await writeFile(file, 'source: a\n')
+    expect((await refused(load({}, file))).message).toBe(
+      `--datadir: missing; give the directory to restore into, or datadir in ${file}`,
+    )
+  })
+})
+
+describe('whatever the text', () => {
+  const documents = fc.oneof(
+    fc.string(),
+    fc.json(),
+    fc.string({ unit: fc.constantFrom(...'ab:-[]{}&*!|>\'"%@`#,?\n\t 0~<'.split('')), maxLength: 60 }),
+    fc
+      .dictionary(fc.constantFrom(...RESTORE_KEYS, '__proto__', 'constructor'), fc.jsonValue(), { maxKeys: 4 })
+      .map(value => JSON.stringify(value)),
+    fc
+      .array(fc.tuple(fc.constantFrom(...RESTORE_KEYS), fc.string()), { maxLength: 4 })
+      .map(pairs => pairs.map(([key, value]) => `${key}: ${value}`).join('\n')),
+  )
+
+  test('it is settings or config_invalid with a place, and never a crash', () => {
+    fc.assert(
+      fc.property(documents, text => {
+        for (const problem of problemsOf(text)) expect(problem).toMatch(/^(restore\.yaml:\d+:\d+(:| \S)|and \d+ more$)/)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('a value is never repeated', () => {
+    const secret = 'hunter2hunter2'
+    const around = fc.string({ unit: fc.constantFrom(...'"\'[]{}&*!|>%@`,- '.split('')), maxLength: 3 })
+    fc.assert(
+      fc.property(fc.constantFrom(...RESTORE_KEYS), around, around, (key, before, after) => {
+        // `{secret}` and `secret:` make it a key, and keys are shown.
+        fc.pre(!/[{[?]/.test(before))
+        for (const problem of problemsOf(`${key}: ${before}${secret}${after}\n`)) expect(problem).not.toContain(secret)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
