@@ -1,0 +1,41 @@
+import type { ToolFamilyName } from './family.ts'
+import { type InnerCompression, splitFileName } from './file-name.ts'
+
+/** What the names of a backup's files tell, seen one after the other; null as long as none told. */
+export interface NameFacts {
+  innerCompression: InnerCompression | null
+  innerEncryption: boolean
+  /** Only an incremental has `.delta` and `.meta`; only a full has an InnoDB file without them. */
+  kind: 'full' | 'incremental' | null
+  /** The family that alone writes such a file. */
+  family: ToolFamilyName | null
+}
+
+export const NO_NAMES: NameFacts = { innerCompression: null, innerEncryption: false, kind: null, family: null }
+
+/**
+ * The facts with one more file name. Families: MariaDB has Aria logs, metadata of its own name (11.x) and keeps
+ * redo in `ib_logfile0`, xtrabackup in `xtrabackup_logfile`, and MySQL 8 has `mysql.ibd` and `.sdi` files. A directory
+ * that xtrabackup has prepared may hold an `ib_logfile0` too: leave that name out there.
+ */
+export function withName(facts: NameFacts, path: string): NameFacts {
+  const { base, compression, encrypted } = splitFileName(path)
+  return {
+    innerCompression: facts.innerCompression ?? compression,
+    innerEncryption: facts.innerEncryption || encrypted,
+    kind: base.endsWith('.delta') ? 'incremental' : (facts.kind ?? kindOf(base)),
+    family: facts.family ?? familyOf(base),
+  }
+}
+
+function kindOf(base: string): NameFacts['kind'] {
+  if (base.endsWith('.meta')) return 'incremental'
+  return /(^|\/)(ibdata\d+|[^/]+\.ibd)$/.test(base) ? 'full' : null
+}
+
+function familyOf(base: string): ToolFamilyName | null {
+  if (base.startsWith('mariadb_backup_') || base === 'ib_logfile0' || /^aria_log[._]/.test(base))
+    return 'mariadb-backup'
+  if (base === 'xtrabackup_logfile' || base.startsWith('mysql.ibd') || base.endsWith('.sdi')) return 'xtrabackup'
+  return null
+}

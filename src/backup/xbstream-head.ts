@@ -1,0 +1,25 @@
+import { type NameFacts, NO_NAMES, withName } from './name-facts.ts'
+import { parseChunkHeader } from './xbstream-chunk.ts'
+
+/** What the first bytes of an xbstream tell. */
+export interface StreamHead {
+  /** In the order of their first chunk; the last may be cut short in its data, never in its name. */
+  files: readonly string[]
+  names: NameFacts
+}
+
+/** Walks the chunk headers as far as `head` goes. A wrong magic ends the walk: whoever reads the whole finds it. */
+export function readStreamHead(head: Buffer): StreamHead {
+  const files = new Set<string>()
+  let names = NO_NAMES
+  let at = 0
+  while (at < head.length) {
+    const parsed = parseChunkHeader(head.subarray(at))
+    if (parsed.kind !== 'chunk') break
+    const { header } = parsed
+    if (!files.has(header.path)) names = withName(names, header.path)
+    files.add(header.path)
+    at += header.headerBytes + header.mapBytes + header.payloadBytes
+  }
+  return { files: [...files], names }
+}

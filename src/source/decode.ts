@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { OuterFormat } from '../backup/formats.ts'
+import { RestoreError } from '../errors.ts'
+import { type FilterCommand, lastLines, toolMissing } from './filter.ts'
+import { isEarlyEnd } from './layers.ts'
+import type { StreamSource } from './source.ts'
+
+/** One layer and the command that takes it off. */
+export interface DecodeStage {
+  format: OuterFormat
+  command: FilterCommand
+}
+
+const STDERR_LIMIT = 1 << 16
+
+/**
+ * Hands every byte of a source, unpacked, to `push`. It is for looking at a backup, not for restoring it: bytes between
+ * two stages pass through this process, with backpressure and in bounded memory. Throws what `push` throws;
+ * `source_truncated` or `source_corrupt` when a stage fails of itself; `tool_missing`. No process is left afterwards.
+ */
+export async function decodeStream(
+  source: StreamSource,
+  stages: readonly DecodeStage[],
+  push: (piece: Buffer) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const running: Stage[] = []
+  const joins: Promise<unknown>[] = []
+  try {
+    let output: AsyncIterable<Buffer> = source.bytes()
+    for (const { format, command } of stages) {
+      const input = running.length === 0 && source.file ? source.file.fd() : 'pipe'
+      const stage = startStage(format, command, input)
+      if (stage.child.stdin) joins.push(pipeline(Readable.from(output, { objectMode: false }), stage.child.stdin))
+      running.push(stage)
+      output = stage.child.stdout as Readable
+    }
+    // A stage that ends early breaks the join in front of it; its exit says why, so the break itself is no news.
+    const joined = Promise.allSettled(joins)
+    for await (const piece of output) {
+      signal?.throwIfAborted()
+      push(piece)
+    }
+    await joined
+    await checkExits(source.name, running)
+  } finally {
+    for (const { child } of running) child.kill('SIGKILL')
+    await Promise.allSettled(running.map(({ exited }) => exited))
+  }
+}
+
+interface Stage {
+  format: OuterFormat
+  file: string
+  child: ChildProcess
+  exited: Promise<number | null>
+  stderr: () => string
+}
+
+function startStage(format: OuterFormat, { file, args }: FilterCommand, input: number | 'pipe'): Stage {
+  const child = spawn(file, args, { stdio: [input, 'pipe', 'pipe'] })
+  let stderr = ''
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-STDERR_LIMIT)
+  })
+  const exited = once(child, 'close').then(([exitCode]) => exitCode as number | null)
+  // Awaited only when the stream has ended; until then a failed start must not count as unhandled.
+  exited.catch(() => {})
+  return { format, file, child, exited, stderr: () => stderr }
+}
+
+/** The first stage that failed is the cause: those behind it only saw its output end. */
+async function checkExits(name: string, stages: readonly Stage[]): Promise<void> {
+  for (const { format, file, exited, stderr } of stages) {
+    const exitCode = await exited.catch(cause => {
+      throw toolMissing(file, cause)
+    })
+    if (exitCode === 0) continue
+    const code = isEarlyEnd(stderr()) ? 'source_truncated' : 'source_corrupt'
+    throw new RestoreError(code, `${format} cannot read ${name} to its end`, { lastWords: lastLines(stderr()) })
+  }
+}

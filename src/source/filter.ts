@@ -1,0 +1,53 @@
+import { execa } from 'execa'
+import type { OuterFormat } from '../backup/formats.ts'
+import { RestoreError } from '../errors.ts'
+
+/** A command that takes off one layer: reads the packed bytes on stdin, writes the unpacked ones to stdout. */
+export interface FilterCommand {
+  file: string
+  args: readonly string[]
+}
+
+/** The command for a layer. `keyFile` is null for layers without a key. */
+export type Filters = (format: OuterFormat, keyFile: string | null) => FilterCommand
+
+export interface FilteredHead {
+  output: Buffer
+  /** What the tool complained. A head ends early, so a complaint about that is normal. */
+  stderr: string
+}
+
+/** A filter that asks on a terminal, or hangs for another reason, does not hold up an inspection. */
+const TIMEOUT_MS = 30_000
+
+/**
+ * Runs a filter on the first bytes of a stream and gives the first bytes that come out, at most `limitBytes`; then the
+ * filter is killed. Throws `tool_missing` when it cannot be started. Its exit code means nothing here.
+ */
+export async function filterHead(command: FilterCommand, head: Buffer, limitBytes: number): Promise<FilteredHead> {
+  const result = await execa(command.file, [...command.args], {
+    input: head,
+    encoding: 'buffer',
+    maxBuffer: { stdout: limitBytes, stderr: 1 << 16 },
+    reject: false,
+    timeout: TIMEOUT_MS,
+    forceKillAfterDelay: 500,
+    stripFinalNewline: false,
+  })
+  if (result.failed && result.code === 'ENOENT') throw toolMissing(command.file, result.cause)
+  return {
+    output: Buffer.from(result.stdout ?? []).subarray(0, limitBytes),
+    stderr: Buffer.from(result.stderr ?? []).toString(),
+  }
+}
+
+export const toolMissing = (file: string, cause: unknown): RestoreError =>
+  new RestoreError('tool_missing', `${file} is not installed, and this backup needs it`, { cause })
+
+/** The last lines of a tool's stderr, without blank ones. */
+export const lastLines = (text: string, count = 5): string[] =>
+  text
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '')
+    .slice(-count)

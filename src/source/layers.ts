@@ -1,0 +1,103 @@
+import { detectFormat, ENCRYPTED, type OuterFormat } from '../backup/formats.ts'
+import { RestoreError } from '../errors.ts'
+import { type FilteredHead, type Filters, filterHead, lastLines } from './filter.ts'
+import { PEEK_BYTES, type StreamSource } from './source.ts'
+
+/** More layers than anybody has; the end of a stream that unpacks to itself. */
+const MAX_LAYERS = 4
+/** Enough for nearly every filter to give something, and quick to unpack. */
+const SMALL_PEEK_BYTES = 256 << 10
+/**
+ * A filter may need a whole block before it gives a byte: bzip2 900 kB, lz4 up to 8 MiB (legacy frames). So a head that yields nothing
+ * is taken again at this size.
+ */
+const LARGE_PEEK_BYTES = 12 << 20
+
+export interface PeelOptions {
+  filters: Filters
+  /** For gpg and openssl; null when the user gave none. */
+  keyFile: string | null
+}
+
+export interface Peeled {
+  /** Outermost first; also when a problem ended the peeling. */
+  layers: readonly OuterFormat[]
+  /** The first bytes of the xbstream, at most 1 MiB; empty when there is a problem. */
+  head: Buffer
+  /** `source_empty`, `source_unknown`, `source_corrupt`, `source_truncated`, `key_missing` or `wrong_key`. */
+  problem: RestoreError | null
+}
+
+/**
+ * Finds the layers around an xbstream: tells the format of the first bytes, runs the filter that takes it off on them,
+ * looks at what comes out, and so on until an xbstream appears. Throws only for what is not the backup's fault
+ * (`source_unreadable`, `tool_missing`).
+ *
+ * A wrong key shows in two ways: gpg refuses and gives nothing; openssl gives noise, which has no format.
+ */
+export async function peelLayers(source: StreamSource, options: PeelOptions): Promise<Peeled> {
+  const head = await source.peek(SMALL_PEEK_BYTES)
+  if (head.length === 0) {
+    return { layers: [], head, problem: new RestoreError('source_empty', `${source.name} holds no bytes`) }
+  }
+  if (detectFormat(head) === 'xbstream') return { layers: [], head: await source.peek(PEEK_BYTES), problem: null }
+  const peeled = await peelHead(source.name, head, options)
+  const gaveNothing = peeled.problem?.code === 'source_truncated' || peeled.problem?.code === 'source_corrupt'
+  if (!gaveNothing || head.length < SMALL_PEEK_BYTES) return peeled
+  return peelHead(source.name, await source.peek(LARGE_PEEK_BYTES), options)
+}
+
+async function peelHead(name: string, first: Buffer, { filters, keyFile }: PeelOptions): Promise<Peeled> {
+  const layers: OuterFormat[] = []
+  const end = (problem: RestoreError): Peeled => ({ layers, head: Buffer.alloc(0), problem })
+  let head = first
+  for (;;) {
+    const format = detectFormat(head)
+    if (format === 'xbstream') return { layers, head: head.subarray(0, PEEK_BYTES), problem: null }
+    if (format === null) return end(unknown(name, layers))
+    if (layers.length === MAX_LAYERS) {
+      return end(
+        new RestoreError('source_unknown', `${name} is wrapped more than ${MAX_LAYERS} times: ${layers.join(', ')}`),
+      )
+    }
+    layers.push(format)
+    const needsKey = ENCRYPTED.has(format)
+    if (needsKey && keyFile === null) return end(new RestoreError('key_missing', `${name} is encrypted with ${format}`))
+    const filtered = await filterHead(
+      filters(format, needsKey ? keyFile : null),
+      head,
+      Math.max(PEEK_BYTES, first.length),
+    )
+    if (filtered.output.length === 0) return end(gaveNothing(name, format, filtered))
+    head = filtered.output
+  }
+}
+
+function unknown(name: string, layers: readonly OuterFormat[]): RestoreError {
+  const inner = layers.at(-1)
+  if (inner === 'openssl') {
+    return new RestoreError('wrong_key', `${name} decrypts to noise`, {
+      hint: 'the key in --decrypt-key-file is wrong, or openssl encrypted with other options than -aes-256-cbc -pbkdf2',
+    })
+  }
+  if (inner)
+    return new RestoreError('source_unknown', `what ${layers.join(', then ')} unpacks ${name} to is no xbstream`)
+  return new RestoreError('source_unknown', `the first bytes of ${name} are of no known format`)
+}
+
+function gaveNothing(name: string, format: OuterFormat, { stderr }: FilteredHead): RestoreError {
+  const lastWords = lastLines(stderr)
+  if (ENCRYPTED.has(format) && isKeyRefusal(stderr)) {
+    return new RestoreError('wrong_key', `${format} cannot decrypt ${name} with this key`, { lastWords })
+  }
+  const code = isEarlyEnd(stderr) ? 'source_truncated' : 'source_corrupt'
+  return new RestoreError(code, `${format} cannot read the first bytes of ${name}`, { lastWords })
+}
+
+/** The words in which gpg and openssl refuse a key. */
+const isKeyRefusal = (text: string): boolean =>
+  /bad session key|bad passphrase|no secret key|no session key|decryption failed|bad decrypt/i.test(text)
+
+/** The words in which zstd, gzip, lz4, bzip2, xz and gpg complain about an end that came too early. */
+export const isEarlyEnd = (text: string): boolean =>
+  /premature|unexpected end|ends unexpectedly|unfinished|truncated|cannot read|incomplete|read error/i.test(text)

@@ -1,0 +1,60 @@
+/** How many bytes `peek` gives unless more are asked for. */
+export const PEEK_BYTES = 1 << 20
+
+/**
+ * Where a backup comes from. Whoever opened a source closes it. Errors of every method: `source_unreadable`, with the
+ * source's name.
+ */
+export type Source = StreamSource | DirectorySource
+
+interface AnySource {
+  /** As the user gave it: a path or `-`. */
+  readonly name: string
+  /** Releases every descriptor that this source opened; descriptor 0 is left to the process. */
+  close(): Promise<void>
+}
+
+/** A backup that is a sequence of bytes. */
+export interface StreamSource extends AnySource {
+  readonly kind: 'file' | 'stdin'
+  /** Bytes from the first to the last one; null for a pipe. */
+  readonly storedBytes: number | null
+  /** The first bytes, without consuming them: fewer than asked for only where the source ends. */
+  peek(bytes?: number): Promise<Buffer>
+  /** All bytes, in order, those peeked at included. Of a pipe only once. */
+  bytes(): AsyncIterable<Buffer>
+  /** Present when the bytes lie in a file, whose descriptor can be a tool's standard input. */
+  readonly file: FileAccess | null
+}
+
+export interface FileAccess {
+  /** The descriptor's offset at which the source begins: not 0 where standard input was read before us. */
+  readonly startOffset: number
+  /**
+   * A descriptor that stands at the first byte, for a tool to read from. It belongs to the source. Of a file every call
+   * gives a new one; of standard input it is the process's own, which can be consumed only once.
+   */
+  fd(): number
+  /** Reads into `buffer` from `position`, counted from the first byte of the source; fewer bytes only at the end. */
+  readAt(buffer: Buffer, position: number): Promise<number>
+}
+
+/** A backup that is a directory: extracted, or prepared already. */
+export interface DirectorySource extends AnySource {
+  readonly kind: 'directory'
+  readonly path: string
+  /** Sum of the sizes of all files. Known after walking, so it is a method. */
+  storedBytes(): Promise<number>
+  /** Every file below the directory, in no particular order; symbolic links are not followed. */
+  files(): AsyncIterable<DirectoryFile>
+  /** Reads a file below the directory, at most 1 MiB of it. */
+  read(path: string): Promise<Buffer>
+}
+
+export interface DirectoryFile {
+  /** Relative to the directory, with `/`. */
+  path: string
+  bytes: number
+  /** Blocks on disk, in bytes: less than `bytes` for a sparse file. */
+  allocatedBytes: number
+}
