@@ -27,6 +27,7 @@ export interface BackupDescription {
   toLsn: number | null
   lastLsn: number | null
   redoMemoryBytes: number | null
+  redoFrames: number | null
   binlog: BinlogPosition | null
   /** Around the stream, outermost first: `['gpg', 'zstd']` is decrypted first. Empty for a directory. */
   layers: readonly OuterFormat[]
@@ -80,6 +81,7 @@ export function describeBackup(evidence: BackupEvidence): BackupDescription {
     toLsn: checkpoints?.toLsn ?? info?.toLsn ?? null,
     lastLsn: checkpoints?.lastLsn ?? null,
     redoMemoryBytes: checkpoints?.redoMemoryBytes ?? null,
+    redoFrames: checkpoints?.redoFrames ?? null,
     binlog: evidence.binlog ?? info?.binlog ?? null,
     layers: evidence.layers,
     innerCompression: names.innerCompression,

@@ -15,6 +15,8 @@ export interface Plan {
   memory: { bytes: number; reason: string } | null
   owner: { name: string; uid: number; gid: number } | null
   deadlineMs: number | null
+  /** What move-back has to do, known once everything is extracted: 0 bytes where it only renames. */
+  moveBack: { files: number; copyBytes: number } | null
   elements: readonly PlanElement[]
   /** In the order they run. */
   steps: readonly PlanStep[]
@@ -23,6 +25,8 @@ export interface Plan {
 export interface PlannedTool {
   family: 'mariadb-backup' | 'xtrabackup'
   path: string
+  /** mbstream or xbstream. */
+  extractor: string
   version: string
 }
 
@@ -32,8 +36,22 @@ export interface PlanElement {
   /** Path as given, or `-` for standard input. */
   source: string
   description: BackupDescription
+  /** The source is an extracted or prepared directory. */
+  directorySource: boolean
   /** Where it is extracted: the target dir for the full, a dir of its own for an incremental. */
   directory: string
+  /** What lies there once it is extracted; null before. */
+  extracted: ExtractedFacts | null
+}
+
+export interface ExtractedFacts {
+  /** Size of ib_logfile0 or xtrabackup_logfile. */
+  redoBytes: number | null
+  /** All other files. */
+  dataFileBytes: number
+  files: number
+  /** Sizes by path relative to the element's directory. */
+  deltaFiles: Readonly<Record<string, number>>
 }
 
 interface StepBase {

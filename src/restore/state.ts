@@ -36,6 +36,10 @@ export interface RestoreState {
   redo: { scannedLsn: number | null; appliedLsn: number | null; targetLsn: number | null }
   /** Rows left to roll back. */
   rollbackRows: number | null
+  /** What the running step has done so far; becomes the attributes of its span. */
+  work: StepWork
+  /** Where the newest progress span of the running phase ended. */
+  progressMark: { atMs: number; percent: number | null }
   counters: Counters
   trace: TraceIdentity
   /** Open spans, outermost first. None of them is known to the SDK until it ends. */
@@ -43,9 +47,19 @@ export interface RestoreState {
   /** Spans that the last event ended, to be exported once this state is on disk. Never persisted. */
   endedSpans: readonly EndedSpan[]
   tools: readonly RunningTool[]
+  /** The newest attempt's span: the next attempt links to it. */
+  lastAttemptSpanId: string | null
+  /** A later agent's own parent trace, linked from the attempt it begins. */
+  resumeLink: SpanLink | null
   error: ErrorRecord | null
   /** Things a person should know; newest last, at most 20. */
   notices: readonly string[]
+}
+
+export interface StepWork {
+  pages: number
+  rows: number
+  files: number
 }
 
 /** Since this agent process began; never re-based from the state file. Keyed by phase. */
@@ -112,7 +126,8 @@ export interface RunningTool {
 }
 
 /** What happens to a restore. The reducer is the only reader that changes anything because of it. */
-export type RestoreEvent = { atMs: number } & (
+export type RestoreEvent = { atMs: number } /** The first event, beside the initial state. */ & (
+  | { type: 'restore_started' }
   | { type: 'attempt_started' }
   | { type: 'attempt_ended'; error: ErrorRecord | null }
   | { type: 'planned'; plan: Plan }
@@ -120,7 +135,8 @@ export type RestoreEvent = { atMs: number } & (
   | { type: 'phase_ended'; error: ErrorRecord | null; attributes?: Readonly<Record<string, AttributeValue>> }
   /** A step the coordinator begins itself; those inside prepare begin when the estimator sees them. */
   | { type: 'step_started'; step: Step }
-  | { type: 'tool_started'; tool: Omit<RunningTool, 'spanId'>; attributes: Readonly<Record<string, AttributeValue>> }
+  /** `tool.spanId` was chosen before the start, so that the tool's own children could be told their parent. */
+  | { type: 'tool_started'; tool: RunningTool; attributes: Readonly<Record<string, AttributeValue>> }
   | { type: 'tool_ended'; id: string; exitCode: number | null; signal: string | null; error: ErrorRecord | null }
   /** Lines of one tool since the last such event: their events, and the texts (bounded) for the log. */
   | {
@@ -132,7 +148,9 @@ export type RestoreEvent = { atMs: number } & (
       dropped: number
     }
   /** `delta` is what the tools did since the sample before. */
-  | { type: 'sample'; sample: ToolSample; delta: ToolSample; sourceReadBytes: number | null }
+  | { type: 'sample'; sample: ToolSample; lines: number; delta: ToolSample; sourceReadBytes: number | null }
+  /** The size of a source that is only known once somebody looked, such as a directory's. */
+  | { type: 'source_size'; bytes: number | null }
   | { type: 'progress'; input: ProgressInput }
   | { type: 'notice'; text: string }
   | { type: 'tick' }

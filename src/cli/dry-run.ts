@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RestoreOptions } from '../config/options.ts'
+import type { Plan, PlanStep } from '../restore/plan.ts'
+import { closeAll, preparePlan } from '../restore/prepare-plan.ts'
+import type { Command } from '../tool/command.ts'
+import { formatBytes, printable } from './format.ts'
+
+/** Checks everything and prints the plan; nothing is made but a scratch folder that goes again. */
+export async function dryRun(options: RestoreOptions): Promise<number> {
+  const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
+  try {
+    const { plan, notices, sources } = await preparePlan(options, 'ID', scratch)
+    await closeAll(sources)
+    if (options.json) process.stdout.write(`${JSON.stringify({ schema: 1, type: 'plan', plan, notices })}\n`)
+    else
+      process.stdout.write(
+        planLines(plan, notices)
+          .map(line => `${printable(line)}\n`)
+          .join(''),
+      )
+    return 0
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+function planLines(plan: Plan, notices: readonly string[]): string[] {
+  const { tool, memory } = plan
+  return [
+    `tool     ${tool.family} ${tool.version} (${tool.path})`,
+    ...(memory ? [`memory   ${formatBytes(memory.bytes)}: ${memory.reason}`] : []),
+    `datadir  ${plan.datadir}`,
+    `target   ${plan.targetDir}`,
+    ...notices.map(text => `note     ${text}`),
+    '',
+    ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${describeStep(plan, step)}`),
+  ]
+}
+
+function describeStep(plan: Plan, step: PlanStep): string {
+  switch (step.kind) {
+    case 'extract':
+      return step.stages.map(shell).join(' | ')
+    case 'verify':
+      return `check that ${plan.datadir} is whole`
+    case 'ownership':
+      return `give ${plan.datadir} to ${plan.owner?.name}`
+    default:
+      return shell(step.command)
+  }
+}
+
+/** As a shell would take it. */
+export const shell = ({ file, args }: Command): string =>
+  [file, ...args].map(word => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ')

@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { BackupDescription } from '../backup/backup.ts'
+import { exitCodeOf } from '../errors.ts'
+import { filterCommands } from '../restore/filter-commands.ts'
+import { inspectSource } from '../source/inspect.ts'
+import { openSource } from '../source/open-source.ts'
+import { formatBytes, printable } from './format.ts'
+import { errorAsJson, reportError } from './report-error.ts'
+
+interface InspectFlags {
+  full?: boolean
+  json?: boolean
+  decryptKeyFile?: string
+  opensslCipher?: string
+}
+
+/** `restore-agent inspect`. A backup with a problem is described as far as it goes, and gives the problem's exit code. */
+export async function inspectCommand(name: string, flags: InspectFlags): Promise<number> {
+  const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
+  const source = openSource(name === '-' ? name : resolve(name))
+  try {
+    const description = await inspectSource(source, {
+      filters: filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch),
+      keyFile: flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null,
+      full: flags.full ?? false,
+    })
+    const { problem } = description
+    if (flags.json) process.stdout.write(`${JSON.stringify(asJson(description))}\n`)
+    else {
+      process.stdout.write(
+        lines(description, flags)
+          .map(line => `${printable(line)}\n`)
+          .join(''),
+      )
+      if (problem) reportError(problem, process)
+    }
+    return problem ? exitCodeOf(problem.code) : 0
+  } finally {
+    await source.close()
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+/** The stable form for programs; null is unknown. */
+const asJson = ({ problem, binlog, ...known }: BackupDescription) => ({
+  schema: 1,
+  type: 'backup',
+  name: known.name,
+  tool: known.family,
+  tool_version: known.toolVersion,
+  server_version: known.serverVersion,
+  kind: known.kind,
+  prepared: known.prepared,
+  from_lsn: known.fromLsn,
+  to_lsn: known.toLsn,
+  last_lsn: known.lastLsn,
+  binlog,
+  layers: known.layers,
+  compression: known.innerCompression,
+  encrypted: known.innerEncryption,
+  stored_bytes: known.storedBytes,
+  data_bytes: known.dataBytes,
+  files: known.files,
+  complete: known.complete,
+  started: known.startTime,
+  ended: known.endTime,
+  problem: problem && errorAsJson(problem),
+})
+
+function lines(found: BackupDescription, flags: InspectFlags): string[] {
+  const rows: [string, string | null][] = [
+    ['backup', found.name],
+    ['made by', found.family && [found.family, found.toolVersion].filter(Boolean).join(' ')],
+    ['server', found.serverVersion],
+    ['type', found.kind && `${found.kind}${found.prepared ? ', prepared' : ''}`],
+    ['LSN', found.lastLsn === null ? null : `from ${found.fromLsn} to ${found.toLsn}, last ${found.lastLsn}`],
+    ['binlog', found.binlog && `${found.binlog.file} position ${found.binlog.position}`],
+    ['GTID', found.binlog?.gtid || null],
+    ['taken', found.startTime && `${found.startTime} to ${found.endTime}`],
+    ['packed in', found.layers.join(', then ') || 'nothing'],
+    ['files are', packing(found)],
+    ['stored', found.storedBytes === null ? null : formatBytes(found.storedBytes)],
+    ['extracted', found.dataBytes === null ? null : `${formatBytes(found.dataBytes)}${found.files === null ? '' : ` in ${found.files} files`}`],
+    ['complete', found.complete === null ? null : found.complete ? 'yes' : 'no'],
+  ]
+  const known = rows.filter((row): row is [string, string] => row[1] !== null)
+  const unknown = rows.filter(([, value]) => value === null).map(([name]) => name)
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return [
+    ...known.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
+    ...(unknown.length > 0 && !flags.full && !found.problem
+      ? [`${'unknown'.padEnd(width)}  ${unknown.join(', ')}: told at the end of the stream; --full reads all of it`]
+      : []),
+  ]
+}
+
+const packing = ({ innerCompression, innerEncryption }: BackupDescription): string =>
+  [innerCompression && `compressed (.${innerCompression})`, innerEncryption && 'encrypted (.xbcrypt)']
+    .filter(Boolean)
+    .join(', ') || 'as they are'

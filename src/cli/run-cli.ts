@@ -1,0 +1,116 @@
+import { Command, CommanderError, Option } from 'commander'
+import { exitCodeOf, RestoreError, toRestoreError } from '../errors.ts'
+import { reportError } from './report-error.ts'
+import { version } from './version.ts'
+
+/**
+ * argv to exit code. Each command's module is loaded only when it is the one asked for, so that `--help` costs nothing of
+ * the rest. Errors of every command end here, as one message with a code and a hint.
+ */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  let exitCode = 0
+  const program = buildProgram(code => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return exitCode
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return commanderExit(thrown, argv)
+    const error = toRestoreError(thrown)
+    reportError(error.record, process, { json: argv.includes('--json'), color: false })
+    if (error.code === 'internal' && error.cause instanceof Error) process.stderr.write(`${error.cause.stack}\n`)
+    return exitCodeOf(error.code)
+  }
+}
+
+/** Commander has printed help or version, or knows what is wrong with the words of the call. */
+function commanderExit(thrown: CommanderError, argv: readonly string[]): number {
+  if (thrown.exitCode === 0) return 0
+  const error = new RestoreError('usage', thrown.message.replace(/^error: /, ''))
+  reportError(error.record, process, { json: argv.includes('--json'), color: false })
+  return exitCodeOf('usage')
+}
+
+function buildProgram(setExitCode: (code: number) => void): Command {
+  const program = new Command('restore-agent')
+    .description('Restores physical MySQL and MariaDB backups and tells any OpenTelemetry backend how far it is.')
+    .version(version, '-V, --version')
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  restore-agent restore /backups/full.xb.zst --datadir /var/lib/mysql --start-check
+  restore-agent restore - --datadir /var/lib/mysql < full.xb.zst
+  restore-agent inspect /backups/full.xb.zst
+  restore-agent check --datadir /var/lib/mysql
+
+Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) names a backend.`,
+    )
+  program
+    .command('restore')
+    .description('restore a backup into a new datadir')
+    .argument(
+      '[SOURCE...]',
+      'stream file, extracted directory, or - for standard input; a chain: full first, then incrementals',
+    )
+    .addOption(flag('--datadir <dir>', 'where the server shall find its data; absent or empty'))
+    .addOption(
+      flag(
+        '--target-dir <dir>',
+        'where to extract and prepare (default: beside the datadir, so that move-back is a rename)',
+      ),
+    )
+    .addOption(flag('--state-dir <dir>', 'state, lock and the logs of the tools'))
+    .addOption(flag('--config <file>', 'restore.yaml; every flag is also a key in it'))
+    .addOption(flag('--tool <name>', 'auto, xtrabackup or mariadb-backup'))
+    .addOption(flag('--tool-path <file>', 'the tool to use'))
+    .addOption(flag('--use-memory <size>', 'memory for prepare: auto, or a size such as 4G'))
+    .addOption(flag('--parallel <n>', 'threads of the tools'))
+    .addOption(flag('--decrypt-key-file <file>', 'key of an encrypted backup'))
+    .addOption(flag('--openssl-cipher <name>', 'cipher of a stream encrypted with openssl enc'))
+    .addOption(flag('--owner <user:group>', 'who shall own the restored files'))
+    .addOption(flag('--start-check', 'start a private server on the result and check its system tables'))
+    .addOption(flag('--in-place', 'consume the source directory instead of copying it'))
+    .addOption(flag('--deadline <time>', 'when it must have ended: an ISO time, or a duration such as 6h'))
+    .addOption(flag('--stall-timeout <duration>', 'how long without progress counts as stalled, in every step'))
+    .addOption(flag('--stall-threshold <step=duration...>', 'the same for one step'))
+    .addOption(flag('--stall-action <action>', 'warn or fail'))
+    .addOption(flag('--dry-run', 'check everything, print the plan, change nothing'))
+    .addOption(flag('--json', 'one JSON object a line on stdout'))
+    .addOption(flag('--quiet', 'print errors only'))
+    .addOption(flag('--no-color', 'no colours'))
+    .action(async (sources: string[], flags: object) => {
+      const { restoreCommand } = await import('./restore-command.ts')
+      setExitCode(await restoreCommand(sources, flags))
+    })
+  program
+    .command('inspect')
+    .description('say what a backup is; changes nothing')
+    .argument('<SOURCE>', 'stream file, directory, or - for standard input')
+    .addOption(flag('--full', 'read every byte and check every checksum'))
+    .addOption(flag('--decrypt-key-file <file>', 'key of an encrypted backup'))
+    .addOption(flag('--openssl-cipher <name>', 'cipher of a stream encrypted with openssl enc'))
+    .addOption(flag('--json', 'print one JSON object'))
+    .action(async (source: string, flags: object) => {
+      const { inspectCommand } = await import('./inspect-command.ts')
+      setExitCode(await inspectCommand(source, flags))
+    })
+  program
+    .command('check')
+    .description('say whether this machine can restore; changes nothing')
+    .addOption(flag('--datadir <dir>', 'look at room and rights there'))
+    .addOption(flag('--state-dir <dir>', 'look at rights there'))
+    .addOption(flag('--tool-path <file>', 'the tool to use'))
+    .addOption(flag('--json', 'print one JSON object'))
+    .action(async (flags: object) => {
+      const { checkCommand } = await import('./check-command.ts')
+      setExitCode(await checkCommand(flags))
+    })
+  return program
+}
+
+const flag = (name: string, description: string): Option => new Option(name, description)

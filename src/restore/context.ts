@@ -1,0 +1,22 @@
+import type { RestoreOptions } from '../config/options.ts'
+import type { RestoreError } from '../errors.ts'
+import type { Lock } from '../process/lock.ts'
+import type { Store } from './store.ts'
+
+/** What every step of a running restore works with. */
+export interface RestoreContext {
+  options: RestoreOptions
+  store: Store
+  lock: Lock
+  /** `<state-dir>/<restore id>`: tools' stderr, status files, what remains of the backup's metadata. */
+  runDir: string
+  /** Aborted by Ctrl-C, SIGTERM, or a watchdog; the reason is a RestoreError. */
+  signal: AbortSignal
+  /** Ends the restore with this error: the tools are ended, what it made is removed. */
+  abort: (reason: RestoreError) => void
+  /** Hears of an error that should not exist, with its stack. */
+  onBug: (error: Error) => void
+  now: () => number
+  /** What a tool whose span has this id finds in its environment besides ours: its trace context. */
+  toolEnv: (spanId: string) => Readonly<Record<string, string>>
+}

@@ -1,0 +1,69 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { execa } from 'execa'
+import type { RestoreOptions } from '../config/options.ts'
+import { RestoreError } from '../errors.ts'
+import { findProgram } from '../process/find-program.ts'
+import { type FamilyName, type ToolFamily, toolFamily } from '../tool/tool.ts'
+import type { PlannedTool } from './plan.ts'
+
+export interface FoundTool {
+  planned: PlannedTool
+  family: ToolFamily
+}
+
+/**
+ * The tool that restores this backup: the family asked for, or the one that made it; from --tool-path, or the first of the
+ * family's names on PATH. Throws `usage`, `tool_missing`, `tool_version` (it does not tell a version).
+ */
+export async function findTool(
+  options: Pick<RestoreOptions, 'tool' | 'toolPath'>,
+  made: FamilyName | null,
+): Promise<FoundTool> {
+  const name = options.tool === 'auto' ? made : options.tool
+  if (name === null)
+    throw new RestoreError('usage', 'nothing in the backup tells which tool made it', {
+      hint: 'say it with --tool mariadb-backup or --tool xtrabackup',
+    })
+  if (made !== null && made !== name)
+    throw new RestoreError('tool_version', `the backup was made by ${made}, --tool says ${name}`)
+  const family = toolFamily(name)
+  const path = options.toolPath === null ? firstOf(family.programs) : findProgram(options.toolPath)
+  return {
+    family,
+    planned: { family: name, path, extractor: extractorOf(family, path), version: await versionOf(family, path) },
+  }
+}
+
+/** The extractor that came with the tool, where there is one beside it; else the one on PATH. */
+function extractorOf(family: ToolFamily, path: string): string {
+  const beside = family.extractors.map(name => join(dirname(path), name)).find(existsSync)
+  return beside ?? firstOf(family.extractors)
+}
+
+function firstOf(programs: readonly string[]): string {
+  for (const program of programs) {
+    try {
+      return findProgram(program)
+    } catch {
+      // the next name
+    }
+  }
+  throw new RestoreError('tool_missing', `${programs.join(' or ')} is not on PATH`)
+}
+
+async function versionOf(family: ToolFamily, path: string): Promise<string> {
+  const { file, args } = family.version(path)
+  const { all = '', failed } = await execa(file, [...args], {
+    all: true,
+    reject: false,
+    stdin: 'ignore',
+    timeout: 30_000,
+  })
+  const version = family.parseVersion(all)
+  if (failed || version === null)
+    throw new RestoreError('tool_version', `${path} does not tell its version`, {
+      lastWords: all.split('\n').slice(-5),
+    })
+  return version
+}

@@ -1,0 +1,14 @@
+import { constants, copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Moves one file or directory, across file systems where it must (files only); makes the folders on the way. */
+export function moveFile(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true, mode: 0o700 })
+  try {
+    renameSync(from, to)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
+    copyFileSync(from, to, constants.COPYFILE_EXCL)
+    rmSync(from)
+  }
+}

@@ -1,0 +1,127 @@
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  statfsSync,
+  statSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { RestoreError } from '../errors.ts'
+import { formatBytes } from '../cli/format.ts'
+
+/**
+ * What must be true before anything is written. Each check throws the refusal a person can act on, or returns what it found.
+ */
+
+/** The datadir is absent or empty, and no process works in it. Returns whether it exists. */
+export function checkDatadir(datadir: string): boolean {
+  if (!existsSync(datadir)) return false
+  if (!statSync(datadir).isDirectory())
+    throw new RestoreError('datadir_not_empty', `${datadir} is not a directory`, { hint: 'name a directory' })
+  const user = processIn(datadir)
+  if (user) throw new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`)
+  const [first] = readdirSync(datadir)
+  if (first !== undefined) throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`)
+  return true
+}
+
+/** A process whose working directory or an open file lies in `directory`; other users' processes are seen as root only. */
+export function processIn(directory: string): { pid: number; name: string } | null {
+  const root = realpathSync(directory)
+  const inside = (path: string) => path === root || path.startsWith(root + sep)
+  for (const entry of readdirSync('/proc')) {
+    const pid = Number(entry)
+    if (!Number.isInteger(pid) || pid === process.pid) continue
+    const links = [`/proc/${pid}/cwd`, ...list(`/proc/${pid}/fd`)]
+    if (links.some(link => inside(target(link)))) return { pid, name: basename(target(`/proc/${pid}/exe`)) }
+  }
+  return null
+}
+
+const list = (directory: string): string[] => {
+  try {
+    return readdirSync(directory).map(name => join(directory, name))
+  } catch {
+    return [] // ended meanwhile, or another user's
+  }
+}
+
+const target = (link: string): string => {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return ''
+  }
+}
+
+/** The target dir is new, so that everything in it is ours to remove. */
+export function checkTargetDir(targetDir: string, datadir: string): void {
+  if (existsSync(targetDir)) throw new RestoreError('target_not_new', `target dir ${targetDir} exists already`)
+  for (const [inner, outer] of [
+    [targetDir, datadir],
+    [datadir, targetDir],
+  ] as const)
+    if (resolve(inner) === resolve(outer) || resolve(inner).startsWith(resolve(outer) + sep))
+      throw new RestoreError('usage', `target dir ${targetDir} and datadir ${datadir} lie within each other`, {
+        hint: 'name a --target-dir beside the datadir',
+      })
+}
+
+/** The nearest ancestor that exists (or the path itself). */
+export function existingAncestor(path: string): string {
+  let current = resolve(path)
+  while (!existsSync(current)) current = dirname(current)
+  return current
+}
+
+/** The path can be made or written by this user. */
+export function checkWritable(path: string, what: string): void {
+  const ancestor = existingAncestor(path)
+  try {
+    accessSync(ancestor, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw new RestoreError('not_permitted', `cannot write ${what} ${path}: no right to write ${ancestor}`, { cause })
+  }
+}
+
+/** Whether a file can be renamed from one place to the other: same file system. */
+export const onSameFileSystem = (a: string, b: string): boolean =>
+  statSync(existingAncestor(a)).dev === statSync(existingAncestor(b)).dev
+
+/** Bytes that this user can still write at the path. */
+export function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(existingAncestor(path))
+  return bavail * bsize
+}
+
+/**
+ * Compares what is needed in each place with what is free; needs on one file system add up. An unknown need (null) is no
+ * refusal but a notice.
+ */
+export function checkSpace(needs: readonly { path: string; what: string; bytes: number | null }[]): string[] {
+  const notices: string[] = []
+  const byDevice = new Map<number, { path: string; what: string[]; bytes: number }>()
+  for (const { path, what, bytes } of needs) {
+    if (bytes === null) {
+      notices.push(
+        `the size of the extracted backup is unknown; ${formatBytes(freeBytes(path))} are free for ${what} ${path}`,
+      )
+      continue
+    }
+    const device = statSync(existingAncestor(path)).dev
+    const sum = byDevice.get(device) ?? { path, what: [], bytes: 0 }
+    byDevice.set(device, { path: sum.path, what: [...sum.what, what], bytes: sum.bytes + bytes })
+  }
+  for (const { path, what, bytes } of byDevice.values()) {
+    const free = freeBytes(path)
+    if (free < bytes)
+      throw new RestoreError(
+        'disk_space',
+        `${what.join(' and ')} at ${path} need ${formatBytes(bytes)}, ${formatBytes(free)} are free`,
+      )
+  }
+  return notices
+}

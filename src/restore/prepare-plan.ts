@@ -1,0 +1,144 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import type { BackupDescription } from '../backup/backup.ts'
+import { checkChain } from '../backup/chain.ts'
+import type { RestoreOptions } from '../config/options.ts'
+import { RestoreError } from '../errors.ts'
+import { availableMemory } from '../process/memory.ts'
+import { inspectSource } from '../source/inspect.ts'
+import { openSource } from '../source/open-source.ts'
+import type { Source } from '../source/source.ts'
+import type { InnerKey } from '../tool/tool.ts'
+import { chooseMemory } from './choose-memory.ts'
+import { filterCommands } from './filter-commands.ts'
+import { findTool } from './find-tool.ts'
+import { makePlan, type PlanParts } from './make-plan.ts'
+import type { Plan } from './plan.ts'
+import { checkDatadir, checkSpace, checkTargetDir, checkWritable, onSameFileSystem } from './prechecks.ts'
+import { plannedOwner } from './steps/ownership.ts'
+
+export interface PreparedPlan {
+  plan: Plan
+  parts: PlanParts
+  /** Open, one an element; whoever prepared the plan closes them. */
+  sources: readonly Source[]
+  /** Things a person should know though nothing forbids the restore. */
+  notices: readonly string[]
+}
+
+/**
+ * Looks at everything and changes nothing: what the backups are, which tool fits, whether there is room. Throws the
+ * first refusal.
+ */
+export async function preparePlan(
+  options: RestoreOptions,
+  restoreId: string,
+  scratchDir: string,
+): Promise<PreparedPlan> {
+  checkDatadir(options.datadir)
+  const { decryptKeyFile } = options
+  if (decryptKeyFile !== null && !existsSync(decryptKeyFile))
+    throw new RestoreError('key_missing', `there is no key file ${decryptKeyFile}`)
+  const sources = options.sources.map(openSource)
+  try {
+    const descriptions = await Promise.all(sources.map(source => describe(source, options, scratchDir)))
+    checkChain(descriptions)
+    const made = descriptions.find(({ family }) => family !== null)?.family ?? null
+    const { family, planned: tool } = await findTool(options, made)
+    const notices = descriptions.flatMap(description => checkVersion(family, tool.version, description))
+    const parts: PlanParts = {
+      options,
+      restoreId,
+      filters: filterCommands(options, scratchDir),
+      innerKey: innerKeyOf(options.decryptKeyFile),
+      parallel: options.parallel ?? availableParallelism(),
+      family,
+      tool,
+      memory: chooseMemory(options.memory, availableMemory(), family.memoryFloorBytes, descriptions[0]!, null),
+      owner: plannedOwner(options),
+      moveBack: null,
+      elements: descriptions.map((description, index) => ({
+        name: description.name,
+        source: options.sources[index]!,
+        directorySource: sources[index]!.kind === 'directory',
+        description,
+        extracted: null,
+      })),
+    }
+    const plan = makePlan(parts)
+    notices.push(...checkPlaces(plan))
+    return { plan, parts, sources, notices }
+  } catch (error) {
+    await closeAll(sources)
+    throw error
+  }
+}
+
+export const closeAll = (sources: readonly Source[]) => Promise.all(sources.map(source => source.close()))
+
+/** What the source is. A problem that its bytes show is the refusal. */
+async function describe(source: Source, options: RestoreOptions, scratchDir: string): Promise<BackupDescription> {
+  const description = await inspectSource(source, {
+    filters: filterCommands(options, scratchDir),
+    keyFile: options.decryptKeyFile,
+    full: false,
+  })
+  const { problem } = description
+  if (problem)
+    throw new RestoreError(problem.code, problem.message, { lastWords: problem.lastWords, hint: problem.hint })
+  if (description.innerEncryption && options.decryptKeyFile === null)
+    throw new RestoreError('key_missing', `the files in ${source.name} are encrypted`)
+  if (description.innerEncryption && innerKeyOf(options.decryptKeyFile) === null)
+    throw new RestoreError(
+      'wrong_key',
+      `${options.decryptKeyFile} does not hold 16, 24 or 32 bytes, as xtrabackup's keys do`,
+    )
+  return description
+}
+
+/** Throws `tool_version`; returns what cannot be told for sure. */
+export function checkVersion(
+  family: PlanParts['family'],
+  toolVersion: string,
+  description: BackupDescription,
+): string[] {
+  const verdict = family.versionFits(toolVersion, {
+    tool: description.toolVersion,
+    server: description.serverVersion,
+  })
+  // A packed stream tells its version only at its end; it is asked again then.
+  if (description.toolVersion === null && description.complete === null) return []
+  if (!verdict.fits) throw new RestoreError('tool_version', `${description.name}: ${verdict.reason}`)
+  return verdict.warning ? [verdict.warning] : []
+}
+
+/** Rights and room in every place that will be written. */
+function checkPlaces(plan: Plan): string[] {
+  checkWritable(plan.datadir, 'the datadir')
+  const sameFileSystem = onSameFileSystem(plan.targetDir, plan.datadir)
+  const needs = []
+  if (!plan.inPlace) {
+    checkWritable(plan.targetDir, 'the target dir')
+    for (const { directory } of plan.elements) checkTargetDir(directory, plan.datadir)
+    needs.push({ path: plan.targetDir, what: 'the target dir', bytes: totalBytes(plan) })
+  }
+  if (!sameFileSystem) needs.push({ path: plan.datadir, what: 'the datadir', bytes: totalBytes(plan) })
+  return checkSpace(needs)
+}
+
+function totalBytes(plan: Plan): number | null {
+  let sum = 0
+  for (const { description } of plan.elements) {
+    if (description.dataBytes === null) return null
+    sum += description.dataBytes
+  }
+  return sum
+}
+
+/** xtrabackup's cipher follows from the length of the key. Null: it is no such key, so it is for gpg or openssl. */
+function innerKeyOf(keyFile: string | null): InnerKey | null {
+  if (keyFile === null) return null
+  const { length } = readFileSync(keyFile)
+  const algorithm = ({ 16: 'AES128', 24: 'AES192', 32: 'AES256' } as const)[length]
+  return algorithm ? { keyFile, algorithm } : null
+}

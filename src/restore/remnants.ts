@@ -1,0 +1,34 @@
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { moveFile } from './move-files.ts'
+
+/**
+ * Files of a backup that a server must not find in its datadir, or that a person may need later. They are kept in the
+ * run dir: the binlog position is what a replica or a point-in-time recovery begins from.
+ */
+const METADATA =
+  /^(xtrabackup|mariadb_backup)_(checkpoints|info|binlog_info|slave_info|galera_info|tablespaces|master_key_id)$|^backup-my\.cnf$/
+/** Left in the datadir by tools; auto.cnf would make two servers share one UUID. */
+const REMNANT = /^(xtrabackup|mariadb_backup)_|^backup-my\.cnf$|^auto\.cnf$/
+
+/** Copies the metadata files of an element into `<run dir>/backup/<position>`. */
+export function keepMetadata(directory: string, runDir: string, position: number): void {
+  const folder = join(runDir, 'backup', String(position))
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const name of readdirSync(directory).filter(name => METADATA.test(name)))
+    copyFileSync(join(directory, name), join(folder, name))
+}
+
+/** Moves what the server must not find out of the datadir into `<run dir>/remnants`; returns the names. */
+export function moveRemnants(datadir: string, runDir: string): string[] {
+  const remnants = readdirSync(datadir).filter(name => REMNANT.test(name) || isForeignBinlogIndex(datadir, name))
+  for (const name of remnants) moveFile(join(datadir, name), join(runDir, 'remnants', name))
+  return remnants
+}
+
+/** An index of binlogs or relay logs that lists files which are not here: the source's, of no use to this server. */
+function isForeignBinlogIndex(datadir: string, name: string): boolean {
+  if (!name.endsWith('.index')) return false
+  const listed = readFileSync(join(datadir, name), 'latin1').split('\n').filter(Boolean)
+  return listed.length > 0 && listed.some(path => !existsSync(join(datadir, basename(path))))
+}

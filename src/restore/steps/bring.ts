@@ -1,0 +1,98 @@
+import { mkdirSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { RestoreError } from '../../errors.ts'
+import { filePosition } from '../../process/file-position.ts'
+import type { Source, StreamSource } from '../../source/source.ts'
+import type { Grammar } from '../../tool/events.ts'
+import { extractGrammar } from '../../tool/extract-grammar.ts'
+import { filterGrammar } from '../../tool/filter-grammar.ts'
+import { type EndedStage, judgePipeline } from '../../tool/judge-pipeline.ts'
+import type { RestoreContext } from '../context.ts'
+import { judgeOne } from '../judge-one.ts'
+import type { PlanStep } from '../plan.ts'
+import { runTools, type ToolRun } from '../run-tools.ts'
+import { meterTree } from '../tree-meter.ts'
+
+/** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
+type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
+
+/** Makes a directory that was not there; whoever calls has noted that it is ours. */
+export function makeDirectory(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+    mkdirSync(path, { mode: 0o750 })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    throw new RestoreError(code === 'EEXIST' ? 'target_not_new' : 'not_permitted', `cannot make ${path}: ${message}`, {
+      cause,
+    })
+  }
+}
+
+export async function extract(context: RestoreContext, step: StepOf<'extract'>, source: StreamSource): Promise<void> {
+  const last = step.stages.length - 1
+  const input = source.file ? fileInput(source.file.fd(), source.file.startOffset) : pipeInput(source)
+  await runTools(context, {
+    label: `${step.element}-extract`,
+    stages: step.stages.map((command, index) => ({
+      command,
+      grammar: index === last ? extractGrammar() : filterGrammar(),
+    })),
+    judge: results => judgePipeline(results.map((result, index) => ({ ...result, role: roleOf(index, step) }))),
+    ...input,
+  })
+}
+
+const DECRYPTORS = new Set(['gpg', 'openssl'])
+
+function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'] {
+  if (index === stages.length - 1) return 'extract'
+  return DECRYPTORS.has(basename(stages[index]!.file)) ? 'decrypt' : 'decompress'
+}
+
+/** The tool reads the file itself; its descriptor's position, which we share, is the progress. */
+const fileInput = (fd: number, startOffset: number): Pick<ToolRun, 'stdin' | 'sourcePosition'> => ({
+  stdin: fd,
+  sourcePosition: () => Math.max(0, filePosition(fd) - startOffset),
+})
+
+/** A pipe has been read from already (its first bytes told what it is), so its bytes pass through us. */
+function pipeInput(source: StreamSource): Pick<ToolRun, 'stdin' | 'sourcePosition' | 'feed'> {
+  let readBytes = 0
+  async function* counted() {
+    for await (const piece of source.bytes()) {
+      readBytes += piece.length
+      yield piece
+    }
+  }
+  return { stdin: 'pipe', sourcePosition: () => readBytes, feed: stdin => pipeline(counted, stdin) }
+}
+
+export async function copy(context: RestoreContext, step: StepOf<'copy'>, source: Source): Promise<void> {
+  const meter = meterTree(step.into)
+  context.store.dispatch({ type: 'source_size', atMs: context.now(), bytes: await sizeOf(source) })
+  try {
+    await runTools(context, {
+      label: `${step.element}-copy`,
+      stages: [{ command: step.command, grammar: filterGrammar() }],
+      judge: judgeOne('extract'),
+      stdin: 'ignore',
+      sourcePosition: meter.bytes,
+    })
+  } finally {
+    meter.stop()
+  }
+}
+
+const sizeOf = async (source: Source): Promise<number | null> =>
+  source.kind === 'directory' ? source.storedBytes() : source.storedBytes
+
+export async function decompress(context: RestoreContext, step: StepOf<'decompress'>, grammar: Grammar): Promise<void> {
+  await runTools(context, {
+    label: `${step.element}-decompress`,
+    stages: [{ command: step.command, grammar }],
+    judge: judgeOne('decompress'),
+    stdin: 'ignore',
+  })
+}

@@ -1,0 +1,54 @@
+import { rmSync } from 'node:fs'
+import { RestoreError } from '../../errors.ts'
+import type { ToolEvent } from '../../tool/events.ts'
+import type { ToolFamily } from '../../tool/tool.ts'
+import type { RestoreContext } from '../context.ts'
+import { describeDirectory } from '../describe-directory.ts'
+import { judgeOne } from '../judge-one.ts'
+import type { PlanElement, PlanStep } from '../plan.ts'
+import { runTools } from '../run-tools.ts'
+
+/**
+ * Runs prepare on one element and checks what its exit code does not tell: that the redo was read to its end, and that
+ * the backup now says it is prepared.
+ */
+export async function prepare(
+  context: RestoreContext,
+  step: Extract<PlanStep, { kind: 'prepare' }>,
+  element: PlanElement,
+  targetDir: string,
+  family: ToolFamily,
+): Promise<void> {
+  let reachedLsn: number | null = null
+  const onEvents = (events: readonly ToolEvent[]) => {
+    for (const event of events)
+      if (event.type === 'redo_scanned' || event.type === 'end_of_log')
+        reachedLsn = Math.max(reachedLsn ?? 0, event.lsn)
+  }
+  await runTools(context, {
+    label: `${step.element}-prepare`,
+    stages: [{ command: step.command, grammar: family.grammar() }],
+    judge: judgeOne('prepare'),
+    stdin: 'ignore',
+    onEvents,
+  })
+  checkRedo(element, reachedLsn)
+  await checkPrepared(targetDir, step.last)
+  if (step.incrementalDir !== null) rmSync(step.incrementalDir, { recursive: true, force: true })
+}
+
+/** mariadb-backup ends with exit 0 and `completed OK!` on a redo log that was cut; only the LSN it reached tells. */
+export function checkRedo({ name, description }: PlanElement, reachedLsn: number | null): void {
+  const { lastLsn } = description
+  if (lastLsn === null || reachedLsn === null || reachedLsn >= lastLsn) return
+  throw new RestoreError(
+    'redo_incomplete',
+    `the redo log of ${name} ends at LSN ${reachedLsn}, the backup at LSN ${lastLsn}`,
+  )
+}
+
+async function checkPrepared(targetDir: string, last: boolean): Promise<void> {
+  const { prepared, problem } = await describeDirectory(targetDir)
+  if (last && (!prepared || problem))
+    throw new RestoreError('not_prepared', `${targetDir} is not prepared${problem ? `: ${problem.message}` : ''}`)
+}

@@ -1,0 +1,138 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
+import { RestoreError } from '../../errors.ts'
+import { findProgram } from '../../process/find-program.ts'
+import type { Command } from '../../tool/command.ts'
+import type { RestoreContext } from '../context.ts'
+import type { Plan } from '../plan.ts'
+import { runTools, type ToolRun } from '../run-tools.ts'
+
+/**
+ * Starts a server on the restored datadir that nobody else can reach (no network, no replication, no events, no grants
+ * to ask for, no binlog), checks its system tables, and stops it. InnoDB's own recovery and the rollback of what was
+ * open when the backup ended happen here instead of at the first real start.
+ */
+const SOCKET = 'restore-agent.sock'
+/** A server that rolls back a long transaction first answers late; it is only given up when it ends. */
+const ASK_EVERY_MS = 250
+
+const SERVERS = { 'mariadb-backup': ['mariadbd', 'mysqld'], xtrabackup: ['mysqld'] } as const
+const CLIENTS = { 'mariadb-backup': ['mariadb', 'mysql'], xtrabackup: ['mysql'] } as const
+
+/** The server's command. Throws `tool_missing` where there is none. */
+export function serverCommand(family: Plan['tool']['family'], datadir: string, owner: Plan['owner']): Command {
+  const user = process.getuid?.() === 0 ? [`--user=${owner ? userName(owner.uid) : 'root'}`] : []
+  return {
+    file: firstProgram(SERVERS[family]),
+    args: [
+      '--no-defaults',
+      ...user,
+      `--datadir=${datadir}`,
+      `--socket=${SOCKET}`, // relative to the datadir: a socket's path may have 107 bytes only
+      '--pid-file=restore-agent.pid',
+      '--skip-networking',
+      '--skip-grant-tables',
+      '--loose-skip-slave-start',
+      '--loose-skip-replica-start',
+      '--loose-event-scheduler=DISABLED',
+      '--skip-log-bin',
+    ],
+  }
+}
+
+/** What the server must be told of the files to read them, from the backup's own backup-my.cnf. */
+export function layoutArguments(backupConfig: string): string[] {
+  if (!existsSync(backupConfig)) return []
+  return readFileSync(backupConfig, 'utf8')
+    .split('\n')
+    .filter(line => /^innodb_(page_size|data_file_path|undo_tablespaces)\s*=/.test(line))
+    .map(line => `--${line.replace(/\s*=\s*/, '=').trim()}`)
+}
+
+export async function startCheck(
+  context: RestoreContext,
+  command: Command,
+  family: Plan['tool']['family'],
+  datadir: string,
+) {
+  const client = firstProgram(CLIENTS[family])
+  const ended = { value: false }
+  const server = runTools(context, {
+    label: 'start-check',
+    stages: [{ command, grammar: () => [] }],
+    judge: judgeServer,
+    stdin: 'ignore',
+    cwd: datadir,
+  }).finally(() => {
+    ended.value = true
+  })
+  server.catch(() => {}) // awaited below, also when the questions fail first
+  try {
+    const sql = (statement: string) => ask(client, datadir, statement)
+    while (!ended.value && !(await answers(sql))) await sleep(ASK_EVERY_MS)
+    if (!ended.value) await checkSystemTables(sql)
+    if (!ended.value) await sql('SHUTDOWN')
+  } catch (error) {
+    if (!ended.value) await ask(client, datadir, 'SHUTDOWN').catch(() => {})
+    await server // a server that died is the cause of a question without answer
+    throw error instanceof RestoreError
+      ? error
+      : new RestoreError('start_check_failed', `the restored server does not answer: ${(error as Error).message}`)
+  }
+  await server
+}
+
+const judgeServer: ToolRun['judge'] = ([server]) =>
+  server!.exit.code === 0
+    ? null
+    : { code: 'start_check_failed', message: 'the restored server ended by itself', stage: 0 }
+
+const answers = (sql: (statement: string) => Promise<string[]>) =>
+  sql('SELECT 1').then(
+    () => true,
+    () => false,
+  )
+
+async function checkSystemTables(sql: (statement: string) => Promise<string[]>): Promise<void> {
+  const tables = await sql(
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = 'mysql' AND table_type = 'BASE TABLE'",
+  )
+  if (tables.length === 0) throw new RestoreError('start_check_failed', 'the restored server has no system tables')
+  const answers = await sql(`CHECK TABLE ${tables.map(name => `mysql.\`${name}\``).join(', ')}`)
+  const bad = answers.filter(row => /\t(error|warning)\t/i.test(row))
+  if (bad.length > 0)
+    throw new RestoreError('start_check_failed', `CHECK TABLE complains of ${bad.length} system tables`, {
+      lastWords: bad,
+    })
+}
+
+async function ask(client: string, datadir: string, statement: string): Promise<string[]> {
+  const { stdout } = await execa(
+    client,
+    ['--no-defaults', '--protocol=socket', `--socket=${SOCKET}`, '--user=root', '-NB', '-e', statement],
+    { cwd: datadir, stdin: 'ignore' },
+  )
+  return stdout.split('\n').filter(Boolean)
+}
+
+function firstProgram(names: readonly string[]): string {
+  const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` }
+  for (const name of names) {
+    try {
+      return findProgram(name, env)
+    } catch {
+      // the next name
+    }
+  }
+  throw new RestoreError('tool_missing', `--start-check needs ${names[0]}, which is not on PATH`, {
+    hint: 'install it, or leave --start-check out',
+  })
+}
+
+function userName(uid: number): string {
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find(entry => entry.split(':')[2] === String(uid))
+  return line?.split(':')[0] ?? String(uid)
+}
