@@ -17,12 +17,15 @@ export type ToolEvent =
   | { type: 'checkpoint'; lsn: number }
   /** MariaDB: from this LSN on the redo does not fit in memory and is applied batch by batch. */
   | { type: 'multi_batch'; lsn: number }
-  /** Redo read and parsed up to here. `rescan` marks a second pass over the same LSNs (2.4 rescans from the checkpoint). */
-  | { type: 'redo_scanned'; lsn: number }
+  /**
+   * Redo read and parsed up to here. `rescan` marks a second pass over the same LSNs: xtrabackup 2.4 rescans from the
+   * checkpoint when its hash is full, MariaDB reads a multi-batch log again while it applies it.
+   */
+  | { type: 'redo_scanned'; lsn: number; rescan?: true }
   /** MariaDB: the redo ends here. */
   | { type: 'end_of_log'; lsn: number }
-  /** xtrabackup: a batch begins. `pages` are the pages it will touch. */
-  | { type: 'batch_started'; pages: number }
+  /** xtrabackup: a batch begins. `pages` are the pages it will touch; null in 2.4, which does not say. */
+  | { type: 'batch_started'; pages: number | null }
   /** xtrabackup: percent of the running batch's pages handed out, 0-100. */
   | { type: 'batch_percent'; percent: number }
   | { type: 'batch_completed' }

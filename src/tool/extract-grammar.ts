@@ -1,0 +1,10 @@
+import type { Grammar, ToolEvent } from './events.ts'
+import { failureOrComplaint } from './failure-wording.ts'
+import { parseToolLine } from './tool-line.ts'
+
+const NOTHING: readonly ToolEvent[] = []
+
+/** What mbstream and xbstream say while they extract: nothing at all unless something is wrong. */
+export function extractGrammar(): Grammar {
+  return (line, complete) => (complete ? failureOrComplaint(parseToolLine(line)) : NOTHING)
+}

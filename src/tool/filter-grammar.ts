@@ -1,0 +1,67 @@
+import type { ErrorCode } from '../errors.ts'
+import type { Grammar, ToolEvent } from './events.ts'
+import { saysDiskFull } from './failure-wording.ts'
+
+const NOTHING: readonly ToolEvent[] = []
+
+/**
+ * Wordings of zstd 1.5, gzip 1.12, lz4 1.9, bzip2 1.0, xz 5.4, gpg 2.2 and openssl 3.0, each provoked for real. The first match
+ * counts. gzip, bzip2 and openssl explain themselves over several lines, of which only one names the cause.
+ */
+const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
+  // Before 'decryption failed': what gpg says of a stream that ends too early.
+  ['problem reading source', 'source_truncated'],
+  ['decryption failed: Bad session key', 'wrong_key'],
+  ['decryption failed: Invalid cipher algorithm', 'wrong_key'],
+  ['decryption failed: Checksum error', 'wrong_key'],
+  ['decryption failed: No secret key', 'wrong_key'],
+  ['encrypted message has been manipulated', 'source_corrupt'],
+  ['no valid OpenPGP data found', 'source_unknown'],
+  ['Unknown compression algorithm', 'source_unknown'],
+  // openssl cannot tell a wrong key from a stream cut at a block's border; judgePipeline can, from what later stages say.
+  [':wrong final block length', 'source_truncated'],
+  [':bad decrypt:', 'wrong_key'],
+  ['bad magic number', 'source_unknown'],
+  ['error reading input file', 'source_truncated'],
+  ['Error getting password', 'key_missing'],
+  ["can't open '", 'key_missing'],
+  ['Unknown cipher', 'config_invalid'],
+  ['AEAD ciphers not supported', 'config_invalid'],
+
+  ['premature end', 'source_truncated'],
+  ['unexpected end of file', 'source_truncated'],
+  ['Unexpected end of input', 'source_truncated'],
+  ['ends unexpectedly', 'source_truncated'],
+  ['Unfinished stream', 'source_truncated'],
+  ['unsupported format', 'source_unknown'],
+  ['not in gzip format', 'source_unknown'],
+  ['is not a bzip2 file', 'source_unknown'],
+  ['File format not recognized', 'source_unknown'],
+  ['Unrecognized header', 'source_unknown'],
+  ['too much memory', 'memory'],
+  ['Memory usage limit reached', 'memory'],
+  ['annot allocate memory', 'memory'],
+  ['Decoding error', 'source_corrupt'],
+  ['Decompression error', 'source_corrupt'],
+  ['undecodable data', 'source_corrupt'],
+  ['invalid compressed data', 'source_corrupt'],
+  ['Data integrity error', 'source_corrupt'],
+  ['Compressed data is corrupt', 'source_corrupt'],
+]
+
+/** A stage that says this, or dies of SIGPIPE, lost its consumer: the cause is further down the pipeline. */
+export const CONSUMER_GONE = /Broken pipe|Connection reset by peer|error writing output file|Write error : cannot write/
+
+/** What a decompress or decrypt stage (see filters.ts) says. */
+export function filterGrammar(): Grammar {
+  return (line, complete) => {
+    if (!complete) return NOTHING
+    const text = line.trim()
+    if (text === '') return NOTHING
+    if (saysDiskFull(text)) return [{ type: 'failure', code: 'disk_full', text }]
+    for (const [wording, code] of WORDINGS) {
+      if (text.includes(wording)) return [{ type: 'failure', code, text }]
+    }
+    return CONSUMER_GONE.test(text) ? [{ type: 'complaint', level: 'error', text }] : NOTHING
+  }
+}

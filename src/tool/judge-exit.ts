@@ -1,0 +1,107 @@
+import type { ErrorCode } from '../errors.ts'
+import type { ToolEvent } from './events.ts'
+
+export type Failure = Extract<ToolEvent, { type: 'failure' }>
+
+/** How a process ended: `code` is null and `signal` set where a signal ended it. A shell's 128+n is understood as well. */
+export interface ToolExit {
+  code: number | null
+  signal: string | null
+}
+
+export type ToolPhase = 'extract' | 'decompress' | 'prepare' | 'move_back'
+
+export interface EndedTool {
+  program: string
+  phase: ToolPhase
+  exit: ToolExit
+  /** The `failure` events it gave, oldest first. */
+  failures: readonly Failure[]
+  /** Whether `completed OK!` was seen; extractors never say it. */
+  saidCompletedOk: boolean
+  /** True where we ended it ourselves. */
+  endedByUs?: boolean
+}
+
+export interface Judgement {
+  code: ErrorCode
+  /** One line. */
+  message: string
+}
+
+const SIGNALS: Readonly<Record<number, string>> = {
+  1: 'SIGHUP',
+  2: 'SIGINT',
+  3: 'SIGQUIT',
+  4: 'SIGILL',
+  6: 'SIGABRT',
+  7: 'SIGBUS',
+  8: 'SIGFPE',
+  9: 'SIGKILL',
+  11: 'SIGSEGV',
+  13: 'SIGPIPE',
+  15: 'SIGTERM',
+}
+
+/** What somebody outside sends; the other signals are a tool's own crash. */
+const FROM_OUTSIDE: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])
+
+const PHASE_FAILED: Readonly<Record<ToolPhase, ErrorCode>> = {
+  extract: 'extract_failed',
+  decompress: 'extract_failed',
+  prepare: 'prepare_failed',
+  move_back: 'move_back_failed',
+}
+
+/** Failures that leave data behind even though the tool goes on and exits 0. */
+const DESPITE_EXIT_0: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'disk_full',
+  'target_not_new',
+  'wrong_key',
+  'key_missing',
+  'source_corrupt',
+  'source_truncated',
+  'source_unknown',
+  'redo_incomplete',
+])
+
+export function signalOf({ code, signal }: ToolExit): string | null {
+  return signal ?? (code !== null && code > 128 ? (SIGNALS[code - 128] ?? null) : null)
+}
+
+/** The failure to report of several: a full disk explains all others; else the first that says more than that it failed. */
+export function mainFailure(failures: readonly Failure[], general: ErrorCode): Failure | undefined {
+  return (
+    failures.find(({ code }) => code === 'disk_full') ?? failures.find(({ code }) => code !== general) ?? failures[0]
+  )
+}
+
+/**
+ * What the end of one tool means; null while nothing speaks against it. That is not success: a stream cut between two
+ * chunks or a cut redo log passes here, and only the files show it.
+ */
+export function judgeExit(ended: EndedTool): Judgement | null {
+  const { program, phase, exit, failures, saidCompletedOk } = ended
+  const general = PHASE_FAILED[phase]
+  if (exit.code === 0) {
+    const failure = mainFailure(
+      failures.filter(({ code }) => DESPITE_EXIT_0.has(code)),
+      general,
+    )
+    if (failure !== undefined) return { code: failure.code, message: `${program}: ${failure.text}` }
+    if (phase === 'extract' || saidCompletedOk) return null
+    return { code: general, message: `${program} exited 0 but never said "completed OK!"` }
+  }
+  const failure = mainFailure(failures, general)
+  const signal = signalOf(exit)
+  if (signal !== null && FROM_OUTSIDE.has(signal) && failure?.code !== 'disk_full') {
+    return ended.endedByUs === true
+      ? { code: general, message: `${program} was ended` }
+      : { code: 'tool_killed', message: `${program} was killed by ${signal}` }
+  }
+  if (failure !== undefined) return { code: failure.code, message: `${program}: ${failure.text}` }
+  return {
+    code: general,
+    message: signal === null ? `${program} exited ${exit.code}` : `${program} crashed (${signal})`,
+  }
+}
