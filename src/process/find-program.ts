@@ -1,0 +1,24 @@
+import { accessSync, constants, statSync } from 'node:fs'
+import { delimiter, join, resolve } from 'node:path'
+import { RestoreError } from '../errors.ts'
+
+/**
+ * The absolute path of a program, found as a shell would find it (a name on PATH, anything with a slash as it is).
+ * Throws `tool_missing`, so that nothing is started when one tool of several is not there.
+ */
+export function findProgram(name: string, env: NodeJS.ProcessEnv = process.env): string {
+  const folders = name.includes('/') ? null : (env.PATH ?? '').split(delimiter)
+  const candidates = folders === null ? [resolve(name)] : folders.map(folder => resolve(join(folder || '.', name)))
+  const found = candidates.find(isProgram)
+  if (found !== undefined) return found
+  throw new RestoreError('tool_missing', folders === null ? `${name} is not a program` : `${name} is not on PATH`)
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false // absent, forbidden or a dangling link: not one we can run, whatever the reason
+  }
+}

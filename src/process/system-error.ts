@@ -1,0 +1,18 @@
+import { type ErrorCode, RestoreError } from '../errors.ts'
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'disk_full',
+  EDQUOT: 'disk_full',
+  EACCES: 'not_permitted',
+  EPERM: 'not_permitted',
+  EROFS: 'not_permitted',
+  ENOMEM: 'memory',
+  EAGAIN: 'memory', // fork: the limit on processes
+}
+
+/** A failed system call as a RestoreError; `what` says what we wanted and where. Without a code of its own it is `internal`. */
+export function systemError(thrown: unknown, what: string): RestoreError {
+  if (thrown instanceof RestoreError) return thrown
+  const { code = '', message } = thrown as NodeJS.ErrnoException
+  return new RestoreError(CODES[code] ?? 'internal', `${what}: ${message}`, { cause: thrown })
+}

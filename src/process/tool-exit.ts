@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+
+/** How a tool ended. Both null: nobody knows any more (its wrapper was killed while no agent watched). */
+export interface Exit {
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
+
+/** A shell reports a child that died of signal n as 128 + n. */
+export function exitOfShellStatus(status: number): Exit {
+  const signal = SIGNALS.get(status - 128)
+  return signal === undefined ? { code: status, signal: null } : { code: null, signal }
+}
+
+/** What the wrapper wrote when its tool had ended; null as long as there is no such file. */
+export function readExit(statusPath: string): Exit | null {
+  try {
+    return exitOfShellStatus(Number(readFileSync(statusPath, 'latin1')))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

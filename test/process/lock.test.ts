@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { endGroups } from '../../src/process/kill-groups.ts'
+import { acquireLock, hasOpen, lockHolders } from '../../src/process/lock.ts'
+import { isAlive, readProcStat } from '../../src/process/proc-stat.ts'
+import type { StartedTool } from '../../src/process/start-tool.ts'
+import { readExit } from '../../src/process/tool-exit.ts'
+import { countDescriptors, fixture, scratchDir, until } from './scratch.ts'
+
+/** Starts another agent that holds the lock and runs the script as a tool; resolves when the tool runs. */
+async function startAgent(dir: string, script: string, before = '') {
+  const input = {
+    runDir: dir,
+    lockPath: join(dir, 'lock'),
+    stages: [{ name: 'tool', file: 'sh', args: ['-c', script] }],
+  }
+  const args = ['-c', `${before} exec "$@"`, 'sh', process.execPath, fixture('agent.ts'), JSON.stringify(input)]
+  const agent = spawn('sh', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void agent.kill('SIGKILL'))
+  const [line] = await once(agent.stdout, 'data')
+  const [tool] = JSON.parse(String(line)) as StartedTool[]
+  const ended = once(agent, 'exit')
+  const kill = async () => {
+    agent.kill('SIGKILL')
+    await ended
+  }
+  return { agent, tool: tool!, kill }
+}
+
+test('one at a time, also within a process, and again when it is released', () => {
+  const path = join(scratchDir(), 'lock')
+  const before = countDescriptors()
+  const lock = acquireLock(path)
+  expect(() => acquireLock(path)).toThrow(expect.objectContaining({ code: 'locked' }))
+  lock.release()
+  acquireLock(path).release()
+  expect(countDescriptors()).toBe(before)
+  expect(existsSync(path)).toBe(true)
+})
+
+test('another agent is named, with its tool', async () => {
+  const dir = scratchDir()
+  const { agent, tool, kill } = await startAgent(dir, 'exec sleep 100')
+  const path = join(dir, 'lock')
+  expect(() => acquireLock(path)).toThrow(new RegExp(`pid ${agent.pid}\\b.*`))
+  const holders = lockHolders(path)
+  expect(holders.map(holder => holder.pid)).toEqual(expect.arrayContaining([agent.pid, tool.pid]))
+  expect(holders.filter(holder => holder.pgid === tool.pgid).map(holder => holder.command)).toContain('sleep')
+  expect(holders.find(holder => holder.pid === tool.pid)?.startTicks).toBe(tool.startTicks)
+  await kill()
+  await endGroups([tool])
+  acquireLock(path).release()
+})
+
+test('an agent is killed: its tool goes on to its end, the status is written, the lock is held until then', async () => {
+  const dir = scratchDir()
+  const path = join(dir, 'lock')
+  const script = 'echo begun >&2; sleep 1.5; echo completed >&2; exit 7'
+  const { tool, kill } = await startAgent(dir, script)
+  await kill()
+  expect(isAlive(tool.pid, tool.startTicks)).toBe(true)
+  expect(() => acquireLock(path)).toThrow(new RegExp(`pid ${tool.pid}\\b`))
+  expect(readExit(tool.statusPath)).toBeNull()
+  const exit = await until('the status', () => readExit(tool.statusPath))
+  expect(exit).toEqual({ code: 7, signal: null })
+  expect(readFileSync(tool.stderrPath, 'utf8')).toBe('begun\ncompleted\n')
+  await until('its end', () => !isAlive(tool.pid, tool.startTicks))
+  const lock = acquireLock(path)
+  expect(lockHolders(path)).toEqual([])
+  lock.release()
+})
+
+test('tools of an agent that ignores signals do not', async () => {
+  const { tool, kill } = await startAgent(scratchDir(), 'exec sleep 100', 'trap "" INT HUP TERM;')
+  await kill()
+  const startedAtMs = performance.now()
+  await endGroups([tool], { graceMs: 20_000 })
+  expect(performance.now() - startedAtMs).toBeLessThan(5000)
+  expect(readExit(tool.statusPath)).toEqual({ code: null, signal: 'SIGINT' })
+})
+
+test('a lock file that was removed or replaced is not ours', () => {
+  const path = join(scratchDir(), 'lock')
+  const lock = acquireLock(path)
+  unlinkSync(path)
+  const other = acquireLock(path)
+  expect(other.ino).not.toBe(lock.ino)
+  expect(hasOpen(process.pid, lock)).toBe(true)
+  expect(hasOpen(process.pid, { ...lock, ino: lock.ino + 1_000_000n })).toBe(false)
+  lock.release()
+  other.release()
+})
+
+test('a file of the same name elsewhere is not the lock', async () => {
+  const path = join(scratchDir(), 'lock')
+  const elsewhere = join(scratchDir(), 'lock')
+  writeFileSync(elsewhere, '')
+  writeFileSync(path, '')
+  const child = spawn('sh', ['-c', `exec sleep 100 <${elsewhere}`])
+  await until('sleep', () => readProcStat(child.pid!)?.command === 'sleep')
+  expect(lockHolders(path)).toEqual([])
+  expect(lockHolders(elsewhere).map(holder => holder.pid)).toEqual([child.pid])
+  child.kill()
+  rmSync(elsewhere)
+  expect(lockHolders(elsewhere)).toEqual([])
+})
+
+test('no folder, no flock: errors that say so', () => {
+  expect(() => acquireLock(join(scratchDir(), 'none', 'lock'))).toThrow(
+    expect.objectContaining({ name: 'RestoreError' }),
+  )
+  const path = process.env.PATH
+  try {
+    process.env.PATH = scratchDir()
+    expect(() => acquireLock(join(scratchDir(), 'lock'))).toThrow(expect.objectContaining({ code: 'tool_missing' }))
+  } finally {
+    process.env.PATH = path
+  }
+})
