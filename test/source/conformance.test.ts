@@ -1,0 +1,180 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, open, openSync, readSync, writeFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { openDirectorySource } from '../../src/source/directory.ts'
+import { openFileSource } from '../../src/source/file.ts'
+import { openSource } from '../../src/source/open-source.ts'
+import type { StreamSource } from '../../src/source/source.ts'
+import { openStdinSource } from '../../src/source/stdin.ts'
+import { thrownBy } from '../backup/thrown-by.ts'
+import { descriptorsBelow, scratch } from './scratch.ts'
+
+const at = scratch()
+const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+async function allOf(bytes: AsyncIterable<Buffer>): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of bytes) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+let fifos = 0
+/** A descriptor of a pipe through which `content` comes. */
+async function pipeOf(content: Buffer): Promise<number> {
+  const fifo = at(`fifo-${fifos++}`)
+  execFileSync('mkfifo', [fifo])
+  writeFileSync(`${fifo}.bytes`, content)
+  spawn('sh', ['-c', 'exec cat "$1" >"$2"', 'sh', `${fifo}.bytes`, fifo], { stdio: 'ignore' })
+  return promisify(open)(fifo, 'r')
+}
+
+const fileOf = (content: Buffer): string => {
+  const path = at(`file-${sha(content)}`)
+  writeFileSync(path, content)
+  return path
+}
+
+const KINDS: Record<string, { open: (content: Buffer) => StreamSource | Promise<StreamSource>; sized: boolean }> = {
+  file: { open: content => openFileSource(fileOf(content)), sized: true },
+  'redirected standard input': { open: content => openStdinSource(openSync(fileOf(content), 'r')), sized: true },
+  'redirected standard input, read before': {
+    open(content) {
+      const fd = openSync(fileOf(Buffer.concat([randomBytes(12_345), content])), 'r')
+      readSync(fd, Buffer.alloc(12_345))
+      return openStdinSource(fd)
+    },
+    sized: true,
+  },
+  'piped standard input': { open: async content => openStdinSource(await pipeOf(content)), sized: false },
+}
+
+describe.each(Object.entries(KINDS))('%s', (_name, { open: openKind, sized }) => {
+  test.each([0, 1, 1000, 1 << 20, 3_456_789])('delivers all of %i bytes, peeked at or not', async size => {
+    const content = randomBytes(size)
+    const source = await openKind(content)
+    expect(source.storedBytes).toBe(sized ? size : null)
+    expect(await source.peek(100)).toEqual(content.subarray(0, 100))
+    expect(sha(await source.peek())).toBe(sha(content.subarray(0, 1 << 20)))
+    expect(sha(await source.peek(2_000_000))).toBe(sha(content.subarray(0, 2_000_000)))
+    expect(await source.peek(10)).toEqual(content.subarray(0, 10))
+    expect(sha(await allOf(source.bytes()))).toBe(sha(content))
+    await source.close()
+  })
+
+  test('delivers all bytes without a peek', async () => {
+    const content = randomBytes(500_000)
+    const source = await openKind(content)
+    expect(sha(await allOf(source.bytes()))).toBe(sha(content))
+    await source.close()
+  })
+
+  test('a tool reads every byte from its descriptor, after peeks and positioned reads', async () => {
+    const content = randomBytes(2_000_000)
+    const source = await openKind(content)
+    await source.peek()
+    if (!source.file) {
+      expect(sized).toBe(false)
+      await source.close()
+      return
+    }
+    const part = Buffer.alloc(1000)
+    expect(await source.file.readAt(part, 1_999_500)).toBe(500)
+    expect(part.subarray(0, 500)).toEqual(content.subarray(1_999_500))
+    const tool = spawn('sha256sum', { stdio: [source.file.fd(), 'pipe', 'inherit'] })
+    const [printed] = (await once(tool.stdout!, 'data')) as [Buffer]
+    expect(printed.toString()).toContain(sha(content))
+    await source.close()
+  })
+
+  test('close releases what it opened', async () => {
+    const before = descriptorsBelow(at('.'))
+    const source = await openKind(randomBytes(3_000_000))
+    await source.peek()
+    if (source.file && source.kind === 'file') source.file.fd()
+    const given = source.kind === 'stdin' && source.file ? 1 : 0
+    await source.close()
+    // A socket closes its descriptor a turn later.
+    await expect.poll(() => descriptorsBelow(at('.')) - given).toBe(before)
+  })
+})
+
+describe('standard input', () => {
+  test('cannot be consumed twice', async () => {
+    const source = openStdinSource(openSync(fileOf(randomBytes(5000)), 'r'))
+    readSync(source.file!.fd(), Buffer.alloc(10))
+    expect(thrownBy(() => source.file!.fd()).code).toBe('source_unreadable')
+    const piped = openStdinSource(await pipeOf(randomBytes(10)))
+    await allOf(piped.bytes())
+    await expect(allOf(piped.bytes())).rejects.toMatchObject({ code: 'source_unreadable' })
+    await piped.close()
+  })
+
+  test('a device is refused', () => {
+    expect(thrownBy(() => openStdinSource(openSync('/dev/null', 'r')))).toMatchObject({ code: 'source_unreadable' })
+  })
+})
+
+describe('directory', () => {
+  test('lists every file with its size, reads one, and holds nothing open', async () => {
+    const root = at('dir')
+    mkdirSync(`${root}/db/deep`, { recursive: true })
+    const content = randomBytes(70_000)
+    for (const path of ['a', 'db/b', 'db/deep/c']) writeFileSync(`${root}/${path}`, content)
+    const before = descriptorsBelow(at('.'))
+    const source = openDirectorySource(root)
+    const files: [string, number][] = []
+    for await (const { path, bytes } of source.files()) files.push([path, bytes])
+    expect(files.sort()).toEqual([
+      ['a', 70_000],
+      ['db/b', 70_000],
+      ['db/deep/c', 70_000],
+    ])
+    expect(await source.storedBytes()).toBe(210_000)
+    expect(await source.read('db/b')).toEqual(content)
+    await expect(source.read('nothing')).rejects.toMatchObject({ code: 'source_missing' })
+    await source.close()
+    expect(descriptorsBelow(at('.'))).toBe(before)
+  })
+})
+
+describe('openSource', () => {
+  test('tells files from directories', async () => {
+    const path = fileOf(Buffer.from('x'))
+    for (const [name, kind] of [
+      [path, 'file'],
+      [at('.'), 'directory'],
+    ] as const) {
+      const source = openSource(name)
+      expect([source.name, source.kind]).toEqual([name, kind])
+      await source.close()
+    }
+  })
+
+  test.each(['nothing-here', 'plain/below-a-file'])('%s is missing', name => {
+    writeFileSync(at('plain'), '')
+    const error = thrownBy(() => openSource(at(name)))
+    expect([error.code, error.message]).toEqual(['source_missing', `there is no ${at(name)}`])
+  })
+
+  test('a FIFO is sent to standard input', () => {
+    execFileSync('mkfifo', [at('pipe')])
+    const error = thrownBy(() => openSource(at('pipe')))
+    expect(error.code).toBe('source_unreadable')
+    expect(error.hint).toContain(`< ${at('pipe')}`)
+  })
+
+  test('a file without rights is unreadable', () => {
+    writeFileSync(at('secret'), 'x', { mode: 0 })
+    const root = process.geteuid!() === 0
+    if (root) process.seteuid!(65534)
+    try {
+      // The scratch directory itself is closed to others, so either step may refuse.
+      expect(thrownBy(() => openFileSource(at('secret'))).message).toMatch(/cannot read .*secret: EACCES/)
+    } finally {
+      if (root) process.seteuid!(0)
+    }
+  })
+})
