@@ -7,7 +7,10 @@ import type { Filters } from '../../src/source/filter.ts'
 /** A directory of this test file alone, removed after it. */
 export function scratch(): (name: string) => string {
   const root = mkdtempSync(join(tmpdir(), 'restore-agent-source-'))
-  afterAll(() => rmSync(root, { recursive: true }))
+  afterAll(() => {
+    rmSync(root, { recursive: true })
+    rmSync(gpgHome, { recursive: true })
+  })
   return name => join(root, name)
 }
 
@@ -20,7 +23,9 @@ export const filters: Filters = (format, keyFile) => {
   return { file: format, args: format === 'zstd' ? ['-dc', '--long=31'] : ['-dc'] }
 }
 
-export const GPG = ['--batch', '--quiet', '--no-tty', '--pinentry-mode', 'loopback']
+/** With a home of its own and no agent: no process outlives it, and the user's keyring is not touched. */
+const gpgHome = mkdtempSync(join(tmpdir(), 'restore-agent-gpg-'))
+export const GPG = `--homedir ${gpgHome} --no-autostart --batch --quiet --no-tty --pinentry-mode loopback`.split(' ')
 
 /** How many of this process's descriptors are of files below a directory. */
 export function descriptorsBelow(directory: string): number {
