@@ -9,7 +9,7 @@ import { type InspectOptions, inspectSource } from '../../src/source/inspect.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
 import { backupFiles, backupStream, CHECKPOINTS, file, INFO, payload } from '../backup/xbstream-bytes.ts'
-import { descriptorsBelow, filters, GPG, scratch } from './scratch.ts'
+import { descriptorsBelow, filters, gpgEncrypt, scratch } from './scratch.ts'
 
 const at = scratch()
 // Half of it compresses, so that every tool writes more than a head and less than the whole.
@@ -39,7 +39,7 @@ const PACKED: Record<string, (input: Buffer) => Buffer> = {
   bzip2: input => pack('bzip2', ['-c'], input),
   xz: input => pack('xz', ['-0', '-c'], input),
   openssl: input => pack('openssl', ['enc', '-aes-256-cbc', '-pbkdf2', '-pass', `file:${at('key')}`], input),
-  gpg: input => pack('gpg', [...GPG, '--passphrase-file', at('key'), '-c'], input),
+  gpg: input => pack('gpg', gpgEncrypt(at('key')), input),
 }
 beforeAll(() => {
   writeFileSync(at('key'), 'secret\n')
