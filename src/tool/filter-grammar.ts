@@ -9,8 +9,9 @@ const NOTHING: readonly ToolEvent[] = []
  * counts. gzip, bzip2 and openssl explain themselves over several lines, of which only one names the cause.
  */
 const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
-  // Before 'decryption failed': what gpg says of a stream that ends too early.
+  // What gpg says of a stream that ends too early, before it calls it manipulated: of known, then of unknown length.
   ['problem reading source', 'source_truncated'],
+  [': read error (size=', 'source_truncated'],
   ['decryption failed: Bad session key', 'wrong_key'],
   ['decryption failed: Invalid cipher algorithm', 'wrong_key'],
   ['decryption failed: Checksum error', 'wrong_key'],
