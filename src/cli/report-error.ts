@@ -1,0 +1,43 @@
+import { type ErrorRecord, exitCodeOf } from '../errors.ts'
+import { printable } from './format.ts'
+
+export interface ReportStreams {
+  stdout: { write(text: string): unknown }
+  stderr: { write(text: string): unknown }
+}
+
+/**
+ * Tells how it failed: on stderr `error CODE: what, where`, the tool's last words indented, `hint: …`; with `json` the
+ * same as one object on stdout.
+ */
+export function reportError(
+  error: ErrorRecord,
+  { stdout, stderr }: ReportStreams,
+  { json = false, color = false } = {},
+): void {
+  if (json) stdout.write(`${JSON.stringify({ schema: 1, type: 'error', error: errorAsJson(error) })}\n`)
+  else
+    stderr.write(
+      errorLines(error, color)
+        .map(line => `${line}\n`)
+        .join(''),
+    )
+}
+
+/** The stable form of an error in every JSON output. */
+export const errorAsJson = (error: ErrorRecord) => ({
+  code: error.code,
+  message: error.message,
+  last_words: error.lastWords,
+  hint: error.hint,
+  exit_code: exitCodeOf(error.code),
+})
+
+export function errorLines(error: ErrorRecord, color = false): string[] {
+  const paint = (sgr: number, text: string) => (color ? `\x1b[${sgr}m${text}\x1b[0m` : text)
+  return [
+    `${paint(31, `error ${error.code}:`)} ${printable(error.message)}`,
+    ...error.lastWords.map(line => paint(2, `  ${printable(line)}`)),
+    `${paint(1, 'hint:')} ${printable(error.hint)}`,
+  ]
+}

@@ -1,0 +1,88 @@
+import type { Progress } from '../../../src/progress/progress.ts'
+import type { Plan, PlanStep } from '../../../src/restore/plan.ts'
+import type { RestoreState } from '../../../src/restore/state.ts'
+
+export const T0 = Date.UTC(2026, 10, 23, 2, 0, 0)
+
+type Changes = Partial<Omit<RestoreState, 'progress'>> & { progress?: Partial<Progress> }
+
+/** A state made by hand: running, in `getting_backup_info`, nothing known; with what the test is about. */
+export function sampleState({ progress, ...changes }: Changes = {}): RestoreState {
+  const atMs = changes.updatedAtMs ?? T0
+  return {
+    schema: 1,
+    restoreId: '0192-r1',
+    agentPid: 1,
+    startedAtMs: T0,
+    updatedAtMs: atMs,
+    status: 'running',
+    phase: 'getting_backup_info',
+    phaseStartedAtMs: T0,
+    step: null,
+    plan: null,
+    attempt: 1,
+    position: 0,
+    chainLength: 0,
+    estimator: {} as RestoreState['estimator'],
+    source: { readBytes: null, totalBytes: null },
+    redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
+    rollbackRows: null,
+    work: { pages: 0, rows: 0, files: 0 },
+    progressMark: { atMs: T0, percent: null },
+    counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 1 },
+    trace: {
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      flags: 1,
+      traceState: null,
+      parentSpanId: null,
+      idPrefix: '00f067aa',
+      nextId: 1,
+    },
+    spans: [],
+    endedSpans: [],
+    tools: [],
+    lastAttemptSpanId: null,
+    resumeLink: null,
+    error: null,
+    notices: [],
+    ...changes,
+    progress: {
+      phasePercent: null,
+      restorePercent: null,
+      scanPercent: null,
+      step: changes.step ?? null,
+      eta: null,
+      lastProgressAtMs: atMs,
+      lastActivityAtMs: atMs,
+      quietSinceMs: null,
+      activity: 'progressing',
+      stalled: false,
+      stallThresholdMs: 1_800_000,
+      ...progress,
+    },
+  }
+}
+
+/** A plan of so many elements, with extract, prepare and move-back. */
+export function samplePlan(elements = 1, changes: Partial<Plan> = {}): Plan {
+  const steps: PlanStep[] = []
+  const command = { file: 'tool', args: [] }
+  for (let element = 1; element <= elements; element++) {
+    steps.push({ kind: 'extract', phase: 'restoring_basebackup', element, stages: [], into: '/t' } as PlanStep)
+    steps.push({ kind: 'prepare', phase: 'preparing_backup', element } as Partial<PlanStep> as PlanStep)
+  }
+  steps.push({ kind: 'move_back', phase: 'preparing_backup', element: elements, command } as PlanStep)
+  steps.push({ kind: 'verify', phase: 'finalizing', element: elements })
+  return {
+    datadir: '/var/lib/mysql',
+    targetDir: '/var/lib/mysql.restore-1',
+    inPlace: false,
+    tool: { family: 'mariadb-backup', path: '/usr/bin/mariadb-backup', version: '10.11.6' },
+    memory: null,
+    owner: null,
+    deadlineMs: null,
+    elements: [],
+    steps,
+    ...changes,
+  } as Plan
+}

@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createView, type View } from '../../../src/cli/view.ts'
+import type { RestoreState } from '../../../src/restore/state.ts'
+import { samplePlan, sampleState, T0 } from './sample-state.ts'
+import { VirtualTerminal } from './virtual-terminal.ts'
+
+let terminal: VirtualTerminal
+let view: View
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: T0 })
+  terminal = new VirtualTerminal(80, 24)
+  view = createView({ kind: 'tty', color: false, unicode: true, stdout: terminal, stderr: terminal })
+})
+afterEach(() => {
+  view.close()
+  vi.useRealTimers()
+})
+
+const show = (state: RestoreState) => view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
+const preparing = (changes: Parameters<typeof sampleState>[0] = {}) =>
+  sampleState({
+    plan: samplePlan(),
+    chainLength: 1,
+    position: 1,
+    phase: 'preparing_backup',
+    step: 'redo_scan',
+    phaseStartedAtMs: T0,
+    updatedAtMs: Date.now(),
+    ...changes,
+  })
+
+test('time goes on when nothing comes, and percent does not', () => {
+  show(preparing({ progress: { phasePercent: 12.5 } }))
+  expect(terminal.text.at(-1)).toBe(' ━────────────  12.5 %  redo scan  moved 0s ago')
+  vi.advanceTimersByTime(5_000)
+  expect(terminal.text.at(-1)).toContain('12.5 %  redo scan  moved 5s ago')
+  expect(terminal.text).toContain(' ▸ prepare         5s')
+})
+
+test('ten thousand states in a second are at most ten paints, the last one among them', () => {
+  show(preparing())
+  const before = terminal.writes.length
+  for (let i = 1; i <= 10_000; i++) {
+    show(preparing({ progress: { phasePercent: i / 200 } }))
+    if (i % 10 === 0) vi.advanceTimersByTime(1)
+  }
+  vi.advanceTimersByTime(100)
+  expect(terminal.writes.length - before).toBeGreaterThan(5)
+  expect(terminal.writes.length - before).toBeLessThanOrEqual(12)
+  expect(terminal.text.at(-1)).toContain('50.0 %')
+})
+
+test('a repaint writes only the lines that changed', () => {
+  show(preparing({ progress: { phasePercent: 1 } }))
+  vi.advanceTimersByTime(100)
+  const whole = terminal.bytesWritten
+  show(preparing({ progress: { phasePercent: 2 } }))
+  vi.advanceTimersByTime(100)
+  expect(terminal.bytesWritten - whole).toBeLessThan(100)
+})
+
+test('notices stay above, once', () => {
+  show(preparing({ notices: ['the size is unknown'] }))
+  show(preparing({ notices: ['the size is unknown', 'another \x1b[2J'] }))
+  vi.advanceTimersByTime(3_000)
+  expect(terminal.text.slice(0, 3)).toEqual([
+    'note: the size is unknown',
+    'note: another \ufffd[2J',
+    'restore → /var/lib/mysql · 3s',
+  ])
+})
+
+test('a resize in the middle leaves one whole frame', () => {
+  terminal.write('$ restore-agent restore\n')
+  show(preparing({ progress: { phasePercent: 50, restorePercent: 20 } }))
+  for (const columns of [40, 20, 120, 25, 80]) {
+    terminal.resize(columns)
+    vi.advanceTimersByTime(200)
+    expect(terminal.text.filter(line => line.includes('50.0 %'))).toHaveLength(1)
+    expect(terminal.text.filter(line => line.includes('prepare'))).toHaveLength(1)
+    // It is longer than 20 columns and wraps there.
+    if (columns > 30) expect(terminal.text[0]).toBe('$ restore-agent restore')
+  }
+})
+
+test('the cursor is hidden while it runs, and back at the end, with the list and the summary', () => {
+  show(preparing())
+  expect(terminal.cursorVisible).toBe(false)
+  vi.advanceTimersByTime(90_000)
+  show(preparing({ status: 'succeeded', phase: 'completed' }))
+  view.close({ runDir: '/state/r1', binlog: { file: 'binlog.000042', position: 1234, gtid: '0-1-99' } })
+  expect(terminal.cursorVisible).toBe(true)
+  expect(terminal.text).toEqual([
+    'restore → /var/lib/mysql · 1m 30s',
+    ' ✓ inspect',
+    ' ✓ extract',
+    ' ✓ prepare     1m 30s',
+    ' ✓ finalize',
+    '',
+    'restored /var/lib/mysql in 1m 30s',
+    '  phases    prepare 1m 30s',
+    '  binlog    binlog.000042 position 1234',
+    '  gtid      0-1-99',
+    '  run dir   /state/r1',
+    '  trace     4bf92f3577b34da6a3ce929d0e0e4736',
+  ])
+  const bytes = terminal.bytesWritten
+  view.close()
+  show(preparing())
+  vi.advanceTimersByTime(5_000)
+  expect(terminal.bytesWritten).toBe(bytes)
+})
+
+test('the view keeps no process alive and leaves no listener', () => {
+  const listeners = process.listenerCount('exit')
+  view.close()
+  expect(process.listenerCount('exit')).toBe(listeners - 1)
+  expect(terminal.listenerCount('resize')).toBe(0)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a terminal that takes nothing is not given more', () => {
+  show(preparing())
+  terminal.writableLength = 100
+  const before = terminal.writes.length
+  show(preparing({ progress: { phasePercent: 70 } }))
+  vi.advanceTimersByTime(10_000)
+  expect(terminal.writes).toHaveLength(before)
+  terminal.writableLength = 0
+  vi.advanceTimersByTime(1_000)
+  expect(terminal.text.at(-1)).toContain('70.0 %')
+})
+
+test('a stream that breaks silences the view, and nothing else', () => {
+  show(preparing())
+  terminal.emit('error', new Error('EIO'))
+  const before = terminal.writes.length
+  show(preparing({ phase: 'finalizing' }))
+  vi.advanceTimersByTime(5_000)
+  view.close()
+  expect(terminal.writes).toHaveLength(before)
+})
