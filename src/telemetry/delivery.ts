@@ -1,0 +1,66 @@
+import { diag } from '@opentelemetry/api'
+
+/** A span processor, metric reader or log record processor. */
+export interface Pipeline {
+  forceFlush(): Promise<void>
+  shutdown(): Promise<void>
+}
+
+/** Longest time that the end of a restore may wait for a backend. */
+const SHUTDOWN_MS = 3000
+
+/**
+ * Flushes and ends pipelines so that none waits for another and nobody waits for a backend. One flush of a pipeline runs at a
+ * time, one more is remembered: a backend that hangs gathers no queue. NodeSDK's own shutdown gives up at the first rejection.
+ */
+export function makeDelivery(pipelines: readonly Pipeline[]) {
+  const flushes = new Map<Pipeline, Promise<void>>()
+  const again = new Set<Pipeline>()
+  let ending = false
+
+  const flushOne = (pipeline: Pipeline): void => {
+    if (flushes.has(pipeline)) {
+      again.add(pipeline)
+      return
+    }
+    const done = attempt(() => pipeline.forceFlush()).then(() => {
+      flushes.delete(pipeline)
+      if (again.delete(pipeline) && !ending) flushOne(pipeline)
+    })
+    flushes.set(pipeline, done)
+  }
+
+  return {
+    /** Not to be awaited, and no proof of delivery. */
+    flush(): void {
+      if (!ending) pipelines.forEach(flushOne)
+    },
+    async shutdown(): Promise<void> {
+      ending = true
+      const ends = pipelines.map(async pipeline => {
+        // The log processor would drop what came while a flush was under way.
+        await flushes.get(pipeline)
+        await attempt(() => pipeline.shutdown())
+      })
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>(resolve => {
+        timer = setTimeout(() => {
+          diag.error(`the backend did not take everything within ${SHUTDOWN_MS / 1000} s`)
+          resolve()
+        }, SHUTDOWN_MS)
+      })
+      await Promise.race([Promise.all(ends), late])
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** The SDK rejects with an error or a list of them; they go where its own diagnostics go. */
+async function attempt(deliver: () => Promise<void>): Promise<void> {
+  try {
+    await deliver()
+  } catch (thrown) {
+    const errors = [thrown].flat().map(error => (error instanceof Error ? error.message : String(error)))
+    diag.error(`delivery failed: ${errors.join('; ')}`)
+  }
+}

@@ -1,0 +1,90 @@
+import { OTLPLogExporter as LogGrpc } from '@opentelemetry/exporter-logs-otlp-grpc'
+import { OTLPLogExporter as LogJson } from '@opentelemetry/exporter-logs-otlp-http'
+import { OTLPLogExporter as LogProtobuf } from '@opentelemetry/exporter-logs-otlp-proto'
+import { OTLPMetricExporter as MetricGrpc } from '@opentelemetry/exporter-metrics-otlp-grpc'
+import { OTLPMetricExporter as MetricJson } from '@opentelemetry/exporter-metrics-otlp-http'
+import { OTLPMetricExporter as MetricProtobuf } from '@opentelemetry/exporter-metrics-otlp-proto'
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
+import { OTLPTraceExporter as TraceGrpc } from '@opentelemetry/exporter-trace-otlp-grpc'
+import { OTLPTraceExporter as TraceJson } from '@opentelemetry/exporter-trace-otlp-http'
+import { OTLPTraceExporter as TraceProtobuf } from '@opentelemetry/exporter-trace-otlp-proto'
+import type { LogRecordProcessor } from '@opentelemetry/sdk-logs'
+import { BatchLogRecordProcessor } from '@opentelemetry/sdk-logs'
+import type { MetricReader, PushMetricExporter } from '@opentelemetry/sdk-metrics'
+import { AggregationTemporality, InstrumentType, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import type { SpanProcessor } from '@opentelemetry/sdk-trace'
+import { BatchSpanProcessor } from '@opentelemetry/sdk-trace'
+import { positiveNumber, type Settings, setting } from './settings.ts'
+
+/**
+ * Exporters by signal and protocol, and the processors and readers that feed them. All of them read endpoint, headers,
+ * timeout, compression and certificates from process.env while they are made, so make them under `withProcessEnv`.
+ */
+export const OTLP_EXPORTERS = {
+  traces: { 'http/protobuf': TraceProtobuf, 'http/json': TraceJson, grpc: TraceGrpc },
+  metrics: { 'http/protobuf': MetricProtobuf, 'http/json': MetricJson, grpc: MetricGrpc },
+  logs: { 'http/protobuf': LogProtobuf, 'http/json': LogJson, grpc: LogGrpc },
+} as const
+
+export interface Pipelines {
+  spanProcessors: SpanProcessor[]
+  metricReaders: MetricReader[]
+  logRecordProcessors: LogRecordProcessor[]
+}
+
+export function makePipelines({ signals }: Settings, env: NodeJS.ProcessEnv): Pipelines {
+  const { traces, metrics, logs } = signals
+  return {
+    spanProcessors: traces
+      ? [new BatchSpanProcessor({ exporter: new OTLP_EXPORTERS.traces[traces.protocol](), ...batching(env, 'BSP') })]
+      : [],
+    metricReaders: (metrics?.exporters ?? []).map(name =>
+      forgetfulOfGauges(
+        name === 'prometheus'
+          ? prometheusReader(env)
+          : periodicReader(new OTLP_EXPORTERS.metrics[metrics!.protocol](), env),
+      ),
+    ),
+    logRecordProcessors: logs
+      ? [new BatchLogRecordProcessor({ exporter: new OTLP_EXPORTERS.logs[logs.protocol](), ...batching(env, 'BLRP') })]
+      : [],
+  }
+}
+
+/** The specification's defaults, but spans leave after 1 s: what ended before a kill should have left. */
+function batching(env: NodeJS.ProcessEnv, kind: 'BSP' | 'BLRP') {
+  const maxQueueSize = positiveNumber(env, `OTEL_${kind}_MAX_QUEUE_SIZE`, 2048)
+  return {
+    maxQueueSize,
+    maxExportBatchSize: Math.min(positiveNumber(env, `OTEL_${kind}_MAX_EXPORT_BATCH_SIZE`, 512), maxQueueSize),
+    scheduledDelayMillis: positiveNumber(env, `OTEL_${kind}_SCHEDULE_DELAY`, 1000),
+    exportTimeoutMillis: positiveNumber(env, `OTEL_${kind}_EXPORT_TIMEOUT`, 30_000),
+  }
+}
+
+/** Every 10 s where nothing else is asked for. The reader refuses a timeout above its interval. */
+function periodicReader(exporter: PushMetricExporter, env: NodeJS.ProcessEnv): MetricReader {
+  const exportIntervalMillis = positiveNumber(env, 'OTEL_METRIC_EXPORT_INTERVAL', 10_000)
+  const timeoutMillis = positiveNumber(env, 'OTEL_METRIC_EXPORT_TIMEOUT', 30_000)
+  const exportTimeoutMillis = Math.min(timeoutMillis, exportIntervalMillis)
+  return new PeriodicExportingMetricReader({ exporter, exportIntervalMillis, exportTimeoutMillis })
+}
+
+const prometheusReader = (env: NodeJS.ProcessEnv): MetricReader =>
+  new PrometheusExporter({
+    host: setting(env, 'OTEL_EXPORTER_PROMETHEUS_HOST') ?? 'localhost',
+    port: positiveNumber(env, 'OTEL_EXPORTER_PROMETHEUS_PORT', 9464),
+  })
+
+/**
+ * With cumulative temporality the SDK re-sends a gauge's last value for ever; with delta an unobserved gauge is absent, as it
+ * must be. On the wire a gauge has no temporality, and all other instruments keep the one asked for.
+ */
+function forgetfulOfGauges(reader: MetricReader): MetricReader {
+  const asked = reader.selectAggregationTemporality.bind(reader)
+  reader.selectAggregationTemporality = type =>
+    type === InstrumentType.OBSERVABLE_GAUGE || type === InstrumentType.GAUGE
+      ? AggregationTemporality.DELTA
+      : asked(type)
+  return reader
+}

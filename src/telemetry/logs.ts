@@ -1,0 +1,182 @@
+import { type Attributes, type Logger, SeverityNumber } from '@opentelemetry/api'
+import type { ErrorRecord } from '../errors.ts'
+import type { EndedSpan, RestoreEvent, RestoreState } from '../restore/state.ts'
+import { scrubText } from './secrets.ts'
+import { scrubAttributes } from './spans.ts'
+import { contextOf } from './trace-context.ts'
+
+/** A log record of this restore. `spanId` is the span it belongs to; null where none is open. */
+export interface Entry {
+  /** Absent for a tool's own line. */
+  eventName?: string
+  severity: SeverityNumber
+  body: string
+  atMs: number
+  spanId: string | null
+  attributes?: Attributes
+}
+
+export type Emit = (state: RestoreState, entry: Entry) => void
+
+const SEVERITY_TEXT: Partial<Record<SeverityNumber, string>> = {
+  [SeverityNumber.DEBUG]: 'DEBUG',
+  [SeverityNumber.INFO]: 'INFO',
+  [SeverityNumber.WARN]: 'WARN',
+  [SeverityNumber.ERROR]: 'ERROR',
+}
+
+export const emitTo =
+  (logger: Logger): Emit =>
+  (state, { eventName, severity, body, atMs, spanId, attributes }) =>
+    logger.emit({
+      ...(eventName && { eventName }),
+      severityNumber: severity,
+      severityText: SEVERITY_TEXT[severity]!,
+      body: scrubText(body),
+      timestamp: new Date(atMs),
+      attributes: { 'restore.id': state.restoreId, ...attributes },
+      context: contextOf(state.trace, spanId),
+    })
+
+/** What the restore does, one record a change. Remembers the percent and the stall that it told last. */
+export function makeRestoreLog(emit: Emit): (state: RestoreState, event: RestoreEvent) => void {
+  let told = ''
+  let stalled = false
+  let toldError = ''
+
+  const tellErrors = (state: RestoreState, event: RestoreEvent) => {
+    if (event.type === 'attempt_started') toldError = ''
+    // Innermost first: the span in which it went wrong has the record, those around it only the status.
+    for (const span of state.endedSpans) {
+      const key = span.error && `${span.error.code} ${span.error.message}`
+      if (!span.error || key === toldError) continue
+      toldError = key!
+      emit(state, {
+        eventName: 'exception',
+        severity: SeverityNumber.ERROR,
+        body: `${span.name}: ${span.error.code}: ${span.error.message}`,
+        atMs: event.atMs,
+        spanId: span.id,
+        attributes: exceptionOf(span.error),
+      })
+    }
+  }
+
+  const tellProgress = (state: RestoreState, event: RestoreEvent) => {
+    const { phasePercent, restorePercent } = state.progress
+    if (state.status !== 'running' || phasePercent === null) return
+    const [phase, whole] = [Math.floor(phasePercent), restorePercent === null ? null : Math.floor(restorePercent)]
+    const now = `${state.phase} ${state.position} ${phase} ${whole}`
+    if (now === told) return
+    told = now
+    emit(state, {
+      eventName: 'restore.progress',
+      severity: SeverityNumber.INFO,
+      body: `${state.phase} ${phase} %`,
+      atMs: event.atMs,
+      spanId: innermostOf(state),
+      attributes: {
+        'restore.phase': state.phase,
+        'restore.phase.progress': phase,
+        ...(whole !== null && { 'restore.progress': whole }),
+      },
+    })
+  }
+
+  const tellStall = (state: RestoreState, event: RestoreEvent) => {
+    if (state.status !== 'running' || state.progress.stalled === stalled) return
+    stalled = state.progress.stalled
+    const quietS = Math.round((event.atMs - state.progress.lastProgressAtMs) / 1000)
+    emit(state, {
+      eventName: stalled ? 'restore.stalled' : 'restore.resumed',
+      severity: stalled ? SeverityNumber.WARN : SeverityNumber.INFO,
+      body: stalled ? `${state.phase}: no progress for ${quietS} s` : `${state.phase}: progress again`,
+      atMs: event.atMs,
+      spanId: innermostOf(state),
+      attributes: { 'restore.phase': state.phase, ...(state.step && { 'restore.step': state.step }) },
+    })
+  }
+
+  return (state, event) => {
+    tellErrors(state, event)
+    for (const span of state.endedSpans) tellEndedSpan(emit, state, span)
+    if (event.type === 'phase_started') tellPhaseStarted(emit, state, event)
+    tellProgress(state, event)
+    tellStall(state, event)
+    if (event.type === 'ended') tellEnd(emit, state, event)
+  }
+}
+
+function tellEndedSpan(emit: Emit, state: RestoreState, span: EndedSpan): void {
+  if (span.kind === 'restore_started')
+    emit(state, {
+      eventName: 'restore.started',
+      severity: SeverityNumber.INFO,
+      body: `restore ${state.restoreId} started`,
+      atMs: span.startedAtMs,
+      spanId: span.parentId,
+      attributes: scrubAttributes(span.attributes),
+    })
+  if (span.kind === 'phase')
+    emit(state, {
+      eventName: 'restore.phase.ended',
+      severity: span.error ? SeverityNumber.ERROR : SeverityNumber.INFO,
+      body: `${span.name} ${span.error ? `failed: ${span.error.code}` : 'ended'}`,
+      atMs: span.endedAtMs,
+      spanId: span.id,
+      attributes: {
+        ...scrubAttributes(span.attributes),
+        'restore.phase': span.name,
+        'restore.phase.duration': (span.endedAtMs - span.startedAtMs) / 1000,
+        ...(span.error && { 'error.type': span.error.code }),
+      },
+    })
+}
+
+function tellPhaseStarted(emit: Emit, state: RestoreState, event: RestoreEvent & { type: 'phase_started' }): void {
+  const span = state.spans.findLast(({ kind }) => kind === 'phase')
+  emit(state, {
+    eventName: 'restore.phase.started',
+    severity: SeverityNumber.INFO,
+    body: `${event.phase} started`,
+    atMs: event.atMs,
+    spanId: span?.id ?? innermostOf(state),
+    attributes: { 'restore.phase': event.phase, ...scrubAttributes(span?.attributes ?? {}) },
+  })
+}
+
+function tellEnd(emit: Emit, state: RestoreState, event: RestoreEvent & { type: 'ended' }): void {
+  const root = state.endedSpans.find(({ kind }) => kind === 'restore')
+  const succeeded = event.status === 'succeeded'
+  emit(state, {
+    eventName: succeeded ? 'restore.completed' : 'restore.failed',
+    severity: succeeded ? SeverityNumber.INFO : SeverityNumber.ERROR,
+    body: succeeded ? `restore ${state.restoreId} completed` : `restore ${state.restoreId} ${event.status}`,
+    atMs: event.atMs,
+    spanId: root?.id ?? null,
+    attributes: {
+      'restore.state': event.status,
+      'restore.phase': event.phase,
+      ...(event.error && { ...exceptionOf(event.error), ...lastWordsOf(event.error) }),
+    },
+  })
+}
+
+const exceptionOf = ({ code, message }: { code: string; message: string }): Attributes => ({
+  'error.type': code,
+  'exception.type': code,
+  'exception.message': scrubText(message),
+})
+
+const LONGEST_LAST_WORDS = 16_384
+
+const lastWordsOf = ({ hint, lastWords }: ErrorRecord): Attributes => ({
+  'restore.error.hint': hint,
+  ...(lastWords.length > 0 && {
+    'restore.error.last_words': scrubText(lastWords.join('\n').slice(-LONGEST_LAST_WORDS)),
+  }),
+})
+
+/** The innermost open span that is not a tool's. */
+const innermostOf = (state: RestoreState): string | null =>
+  state.spans.findLast(({ kind }) => kind !== 'tool')?.id ?? null

@@ -1,0 +1,24 @@
+import { randomBytes } from 'node:crypto'
+import type { IdGenerator } from '@opentelemetry/sdk-trace'
+
+/** Gives the SDK the ids that the state chose, so that a span can be made at its end with the id it had from the start. */
+export interface PinnedIds extends IdGenerator {
+  /** Runs `start`, which starts one span synchronously, with these ids. The trace id is used only without a parent. */
+  with<T>(ids: { traceId: string; spanId: string }, start: () => T): T
+}
+
+export function makeIds(): PinnedIds {
+  let pinned: { traceId: string; spanId: string } | undefined
+  return {
+    generateTraceId: () => pinned?.traceId ?? randomBytes(16).toString('hex'),
+    generateSpanId: () => pinned?.spanId ?? randomBytes(8).toString('hex'),
+    with(ids, start) {
+      pinned = ids
+      try {
+        return start()
+      } finally {
+        pinned = undefined
+      }
+    },
+  }
+}

@@ -1,0 +1,32 @@
+import { SpanStatusCode, type Tracer } from '@opentelemetry/api'
+import type { AttributeValue, EndedSpan, TraceIdentity } from '../restore/state.ts'
+import type { PinnedIds } from './pinned-ids.ts'
+import { scrubText } from './secrets.ts'
+import { contextOf } from './trace-context.ts'
+
+/** Makes and ends an SDK span with everything that the state kept of it. Nothing is made in a trace that is not sampled. */
+export function exportSpan(tracer: Tracer, ids: PinnedIds, identity: TraceIdentity, ended: EndedSpan): void {
+  if ((identity.flags & 1) === 0) return
+  const span = ids.with({ traceId: identity.traceId, spanId: ended.id }, () =>
+    tracer.startSpan(
+      ended.name,
+      {
+        // Dates, because the SDK takes a small number for a reading of performance.now().
+        startTime: new Date(ended.startedAtMs),
+        attributes: scrubAttributes(ended.attributes),
+        links: ended.links.map(({ traceId, spanId }) => ({ context: { traceId, spanId, traceFlags: identity.flags } })),
+      },
+      contextOf(identity, ended.parentId),
+    ),
+  )
+  if (ended.error) {
+    span.setAttribute('error.type', ended.error.code)
+    span.setStatus({ code: SpanStatusCode.ERROR, message: scrubText(ended.error.message) })
+  }
+  span.end(new Date(ended.endedAtMs))
+}
+
+export const scrubAttributes = (attributes: Readonly<Record<string, AttributeValue>>): Record<string, AttributeValue> =>
+  Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [name, typeof value === 'string' ? scrubText(value) : value]),
+  )
