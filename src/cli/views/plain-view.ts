@@ -64,7 +64,8 @@ export function plainLines(before: Told | null, state: RestoreState): { next: To
 
   let { percent, atMs } = samePhase && before !== null ? before : { percent: null, atMs: nowMs }
   if (!ended) {
-    lines.push(...attentionLines(was, state, track))
+    // What was quiet or stalled in another phase has ended with it.
+    lines.push(...attentionLines(samePhase ? was : null, state, track))
     const moved = state.progress.phasePercent !== percent && state.progress.phasePercent !== null
     const tenth = (value: number | null) => (value === null ? 0 : Math.floor(value / LINE_EVERY_PERCENT))
     if (moved && (tenth(state.progress.phasePercent) > tenth(percent) || nowMs - atMs >= LINE_EVERY_MS)) {

@@ -89,6 +89,20 @@ test('quiet and stalled: begin and end, once each', () => {
   ])
 })
 
+test('a quiet phase that ends is not heard of again in the next', () => {
+  const quiet = { quietSinceMs: T0 + 20_000, activity: 'working' as const }
+  const lines = linesOf([
+    at(10),
+    at(60, { progress: quiet }),
+    at(61, { phase: 'finalizing', phaseStartedAtMs: T0 + 61_000, step: null }),
+  ])
+  expect(lines.slice(4)).toEqual([
+    '02:01:00 preparing_backup/redo_apply quiet since 2026-11-23T02:00:20Z, still working',
+    '02:01:01 preparing_backup ended after 51s',
+    '02:01:01 finalizing started (element 1 of 2)',
+  ])
+})
+
 test('a failure ends with where it was and the code', () => {
   const error = { code: 'disk_full', message: 'm', lastWords: [], hint: 'h' } as const
   expect(linesOf([at(10), at(30, { status: 'failed', phase: 'failed', error })]).slice(-2)).toEqual([
