@@ -82,7 +82,12 @@ function lines(found: BackupDescription, flags: InspectFlags): string[] {
     ['packed in', found.layers.join(', then ') || 'nothing'],
     ['files are', packing(found)],
     ['stored', found.storedBytes === null ? null : formatBytes(found.storedBytes)],
-    ['extracted', found.dataBytes === null ? null : `${formatBytes(found.dataBytes)}${found.files === null ? '' : ` in ${found.files} files`}`],
+    [
+      'extracted',
+      found.dataBytes === null
+        ? null
+        : `${formatBytes(found.dataBytes)}${found.files === null ? '' : ` in ${found.files} files`}`,
+    ],
     ['complete', found.complete === null ? null : found.complete ? 'yes' : 'no'],
   ]
   const known = rows.filter((row): row is [string, string] => row[1] !== null)
