@@ -48,9 +48,15 @@ function sampleTree(stat: ProcStat): ToolSample {
 
 function sampleIo({ pid }: ProcStat): Omit<ToolSample, 'cpuSeconds'> {
   const text = unlessGoneOrHidden(() => readFileSync(`/proc/${pid}/io`, 'latin1'))
-  if (text === null) return readProcStat(pid) === null ? NO_IO : HIDDEN_IO
+  if (text === null) return hasMemory(pid) ? HIDDEN_IO : NO_IO
   const bytes = (key: string) => Number(new RegExp(`^${key}: (\\d+)$`, 'm').exec(text)![1])
   return { rcharBytes: bytes('rchar'), readBytes: bytes('read_bytes'), writeBytes: bytes('write_bytes') }
+}
+
+/** A process that has given up its memory is on its way out or a zombie: its I/O is hidden even from its own user. */
+function hasMemory(pid: number): boolean {
+  const status = unlessGone(() => readFileSync(`/proc/${pid}/status`, 'latin1'))
+  return status !== null && /^VmSize:/m.test(status)
 }
 
 /** Each thread has a list of its own of the children it made. */
