@@ -49,7 +49,7 @@ export type ProgressInput =
   | { type: 'step'; step: Step }
   | { type: 'tool'; event: ToolEvent }
   /** `lines` are the stderr lines since the last sample. */
-  | { type: 'sample'; sample: ToolSample }
+  | { type: 'sample'; sample: ToolSample; lines?: number }
   /** Position in the source while it is extracted. */
   | { type: 'source'; readBytes: number }
   /** The phase now running has ended and passed every check of ours. */

@@ -1,0 +1,143 @@
+/**
+ * A transcript played through the estimator, and how wrong what it showed was.
+ *
+ * Truth is 100 t / T. Errors are |shown - truth| in points, weighted by the time they stood; what is not known is shown as
+ * nothing, and counts as 0.
+ */
+import { advanceProgress, initialProgress, viewProgress } from '../../src/progress/estimator.ts'
+import type { Transcript } from './transcript.ts'
+
+/** [ms, percent, MyHoard's, seconds to the end]; null is unknown. */
+export type Sample = readonly [number, number | null, number | null, number | null]
+
+export interface Score {
+  name: string
+  seconds: number
+  meanError: number
+  maxError: number
+  myhoardMeanError: number
+  myhoardMaxError: number
+  longestPlateauSeconds: number
+  at100BeforeEndSeconds: number
+  /** No change of percent, no quiet mark and no stall mark. */
+  longestSilenceSeconds: number
+  etaError25: number | null
+  etaError50: number | null
+  etaError75: number | null
+  /** Truth ended in success: errors of the others mean nothing. */
+  succeeded: boolean
+  /** When the run was marked as stalled, from its start; null where never. */
+  stalledAfterSeconds: number | null
+  highestPercent: number
+  samples: Sample[]
+}
+
+const TICK_MS = 1000
+/** A run that was cut goes on in silence until a watchdog must have seen it. */
+const WATCH_ON_MS = 20 * 60_000
+
+export function score(transcript: Transcript): Score {
+  const { durationMs, inputs, succeeded } = transcript
+  let state = initialProgress()
+  const samples: Sample[] = []
+  const marks: number[] = []
+  const etaAt = new Map<number, number | null>()
+  let stalledAtMs: number | null = null
+  let lastPercent: number | null = null
+  let lastEtaMs: number | null = null
+  const look = (atMs: number) => {
+    const view = viewProgress(state, atMs)
+    if (view.quietSinceMs !== null || view.stalled) marks.push(atMs)
+    if (view.stalled) stalledAtMs ??= atMs
+    const etaSeconds = view.eta === null ? null : (view.eta.atMs - atMs) / 1000
+    for (const part of [25, 50, 75]) {
+      if (atMs <= (durationMs * part) / 100) etaAt.set(part, view.eta === null ? null : view.eta.atMs)
+    }
+    const changed =
+      samples.length === 0 ||
+      view.phasePercent !== lastPercent ||
+      view.scanPercent !== samples.at(-1)![2] ||
+      (view.eta === null) !== (lastEtaMs === null) ||
+      Math.abs((view.eta?.atMs ?? 0) - (lastEtaMs ?? 0)) >= 1000
+    if (!changed) return
+    lastPercent = view.phasePercent
+    lastEtaMs = view.eta?.atMs ?? null
+    samples.push([atMs, view.phasePercent, view.scanPercent, etaSeconds])
+  }
+  let tickMs = TICK_MS
+  const tickUntil = (atMs: number) => {
+    for (; tickMs <= atMs; tickMs += TICK_MS) {
+      state = advanceProgress(state, { type: 'tick' }, tickMs)
+      look(tickMs)
+    }
+  }
+  for (const { atMs, input } of inputs) {
+    tickUntil(atMs - 1)
+    state = advanceProgress(state, input, atMs)
+    if (atMs < durationMs) look(atMs)
+  }
+  tickUntil(durationMs - 1)
+  const highestPercent = Math.max(0, ...samples.map(sample => sample[1] ?? 0))
+  const before = samples.filter(sample => sample[0] < durationMs)
+  const ours = errorOf(before, 1, durationMs)
+  const theirs = errorOf(before, 2, durationMs)
+  if (succeeded) {
+    state = advanceProgress(state, { type: 'passed' }, durationMs)
+    look(durationMs)
+  } else {
+    const until = durationMs + WATCH_ON_MS
+    while (stalledAtMs === null && tickMs < until) tickUntil(tickMs)
+  }
+  const spans = spansOf(before, durationMs)
+  return {
+    name: transcript.name,
+    seconds: durationMs / 1000,
+    meanError: ours.mean,
+    maxError: ours.max,
+    myhoardMeanError: theirs.mean,
+    myhoardMaxError: theirs.max,
+    longestPlateauSeconds: Math.max(0, ...spans.map(([from, to]) => to - from)) / 1000,
+    at100BeforeEndSeconds: secondsAt100(before, durationMs),
+    longestSilenceSeconds:
+      Math.max(0, ...spans.map(([from, to]) => Math.min(to, marks.find(mark => mark >= from) ?? to) - from)) / 1000,
+    etaError25: etaError(etaAt.get(25), durationMs),
+    etaError50: etaError(etaAt.get(50), durationMs),
+    etaError75: etaError(etaAt.get(75), durationMs),
+    succeeded,
+    stalledAfterSeconds: stalledAtMs === null ? null : stalledAtMs / 1000,
+    highestPercent,
+    samples,
+  }
+}
+
+/** Remaining said against remaining true is end said against end true. */
+function etaError(saidMs: number | null | undefined, durationMs: number): number | null {
+  return saidMs === null || saidMs === undefined ? null : Math.abs(saidMs - durationMs) / durationMs
+}
+
+/** Time-weighted mean, and maximum, of |value - 100 t / T| of a value that stands until the next sample. */
+function errorOf(samples: readonly Sample[], column: 1 | 2, durationMs: number): { mean: number; max: number } {
+  let area = 0
+  let max = 0
+  samples.forEach((sample, i) => {
+    const from = (100 * sample[0]) / durationMs
+    const to = (100 * (samples[i + 1]?.[0] ?? durationMs)) / durationMs
+    const value = sample[column] ?? 0
+    const [a, b] = [value - from, value - to]
+    area += a * b < 0 ? (a * a + b * b) / 2 : (Math.abs(a + b) / 2) * (to - from)
+    max = Math.max(max, Math.abs(a), Math.abs(b))
+  })
+  return { mean: area / 100, max }
+}
+
+/** Times between which our percent stood still. */
+function spansOf(samples: readonly Sample[], durationMs: number): [number, number][] {
+  const changes = samples.filter((sample, i) => i === 0 || sample[1] !== samples[i - 1]![1]).map(sample => sample[0])
+  return changes.map((from, i) => [from, changes[i + 1] ?? durationMs])
+}
+
+function secondsAt100(samples: readonly Sample[], durationMs: number): number {
+  return spansOf(samples, durationMs)
+    .filter(([from]) => (samples.findLast(sample => sample[0] <= from)?.[1] ?? 0) >= 100)
+    .reduce((sum, [from, to]) => sum + (to - from) / 1000, 0)
+}

@@ -1,0 +1,149 @@
+/**
+ * The estimator: inputs in, progress out. Pure, and without a clock: the caller says what time it is.
+ *
+ *   percent = done / (done + left), both in seconds: done was measured, left is priced at the rates learned so far
+ *
+ *   evidence.ts     which time counts: only what a line, bytes or I/O stands for
+ *   left.ts         the price of what is left of a phase (redo.ts for recovery), whole-restore.ts of everything
+ *   shown.ts        from that estimate to a percentage that never goes back
+ *   eta.ts, watchdog.ts, myhoard.ts  what else is said
+ *
+ * A state is plain data and is never changed: a prefix of a run gives what the whole run gave until then.
+ */
+import { initialDisk } from './disk.ts'
+import { etaOf } from './eta.ts'
+import { credit, lookAt, move } from './evidence.ts'
+import { initialMyHoard, myHoardPercent } from './myhoard.ts'
+import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
+import { initialRedo } from './redo.ts'
+import { emptyState, initialWork, type ProgressState } from './state.ts'
+import { isStepOf } from './steps.ts'
+import { takeToolEvent } from './tool-events.ts'
+import { watch } from './watchdog.ts'
+
+export type { ProgressState } from './state.ts'
+
+export function initialProgress(options: { stallThresholds?: StallThresholds } = {}): ProgressState {
+  return emptyState(options.stallThresholds ?? {}, 1)
+}
+
+/** The state after one input at `atMs` (Unix ms). About a microsecond. */
+export function advanceProgress(state: ProgressState, input: ProgressInput, atMs: number): ProgressState {
+  switch (input.type) {
+    case 'tick':
+      return state
+    case 'tool':
+      return takeToolEvent(state, input.event, atMs)
+    case 'sample':
+      return lookAt(input.lines ? printed(state, atMs) : state, input.sample, atMs)
+    case 'source':
+      return takeSource(state, input.readBytes, atMs)
+    case 'facts':
+      return { ...state, facts: { ...state.facts, ...input.facts } }
+    case 'step':
+      return isStepOf(input.step, state.phase) ? evidenced({ ...begun(state, atMs), step: input.step }, atMs) : state
+    case 'phase':
+      return beginPhase(state, input.phase, atMs)
+    case 'element':
+      return beginElement(state, input.position, input.facts, atMs)
+    case 'passed':
+      return state.phase === null ? state : { ...state, passed: true, shownPhase: 100, lastProgressAtMs: atMs }
+    case 'restart':
+      return { ...emptyState(state.thresholds, input.elements), startedAtMs: atMs }
+  }
+}
+
+/** What is to be said at `nowMs`. */
+export function viewProgress(state: ProgressState, nowMs: number): Progress {
+  const watched = watch(state, nowMs)
+  return {
+    phasePercent: rounded(state.shownPhase),
+    restorePercent: rounded(state.shownRestore),
+    scanPercent: state.phase === 'preparing_backup' ? myHoardPercent(state.myhoard, state.facts.lastLsn) : null,
+    step: state.step,
+    eta: etaOf(state, nowMs, watched.stalled),
+    ...watched,
+  }
+}
+
+const rounded = (percent: number | null) => (percent === null ? null : Math.floor(percent * 100) / 100)
+
+const printed = (state: ProgressState, atMs: number): ProgressState => ({
+  ...state,
+  lastPrintedAtMs: Math.max(atMs, state.lastPrintedAtMs ?? atMs),
+})
+
+const begun = (state: ProgressState, atMs: number): ProgressState => ({
+  ...state,
+  startedAtMs: state.startedAtMs ?? atMs,
+})
+
+function evidenced(state: ProgressState, atMs: number): ProgressState {
+  const credited = credit(state, atMs)
+  return move(credited.state, credited.deltaSeconds, atMs)
+}
+
+function takeSource(state: ProgressState, readBytes: number, atMs: number): ProgressState {
+  if (state.phase !== 'restoring_basebackup' || readBytes <= state.work.sourceBytes) return state
+  return evidenced({ ...state, work: { ...state.work, sourceBytes: readBytes } }, atMs)
+}
+
+/** A phase begins at 0; the same phase again (taken over) goes on from what was shown. */
+function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: number): ProgressState {
+  const again = phase === before.phase && !before.passed
+  const state: ProgressState = {
+    ...begun(before, atMs),
+    phase,
+    step: null,
+    passed: false,
+    sample: null,
+    countedMs: atMs,
+    pendingSeconds: 0,
+    phaseSeconds: again ? before.phaseSeconds : 0,
+    phaseLeftSeconds: null,
+    shownPhase: again ? before.shownPhase : null,
+    lastProgressAtMs: atMs,
+    lastMovedAtMs: atMs,
+    starvedSinceMs: null,
+    ...(phase === 'preparing_backup' && {
+      redo: initialRedo,
+      work: initialWork,
+      disk: initialDisk,
+      myhoard: initialMyHoard,
+    }),
+  }
+  if (phase === 'completed') return { ...state, shownPhase: null, shownRestore: 100, restoreLeftSeconds: null }
+  if (phase === 'failed' || phase === 'failed_basebackup') return { ...state, restoreLeftSeconds: null }
+  return state
+}
+
+function beginElement(
+  before: ProgressState,
+  position: number,
+  facts: ProgressState['facts'],
+  atMs: number,
+): ProgressState {
+  const took = before.position > 0 && position !== before.position ? before.elementSeconds : null
+  return {
+    ...begun(before, atMs),
+    position,
+    facts,
+    step: null,
+    redo: initialRedo,
+    work: initialWork,
+    disk: initialDisk,
+    myhoard: initialMyHoard,
+    passed: false,
+    countedMs: atMs,
+    pendingSeconds: 0,
+    phaseSeconds: 0,
+    phaseLeftSeconds: null,
+    restoreLeftSeconds: null,
+    shownPhase: null,
+    elementSeconds: 0,
+    fullSeconds: before.position === 1 && took !== null ? took : before.fullSeconds,
+    incrementalSeconds: before.position > 1 && took !== null ? took : before.incrementalSeconds,
+    lastProgressAtMs: atMs,
+    lastMovedAtMs: atMs,
+  }
+}

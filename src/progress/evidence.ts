@@ -1,0 +1,166 @@
+/**
+ * Time is credited only when something shows what was done in it. Between two looks at the tool in which nothing moved
+ * (stopped, hung) it is dropped; in which only CPU moved it is kept back until a line or bytes come.
+ *
+ * Credited seconds go to the step that was running, where they become its rate.
+ */
+import type { DiskMeter } from './disk.ts'
+import { phaseLeft } from './left.ts'
+import type { ToolSample } from './progress.ts'
+import { redoBytes } from './redo.ts'
+import { glide } from './shown.ts'
+import type { ProgressState } from './state.ts'
+import { restoreLeft } from './whole-restore.ts'
+
+/** Less I/O than this in one look is noise: the tool's own log lines are writes too. */
+const LEAST_BYTES = 64 * 1024
+/** The end of the redo is said by a line, not guessed from bytes. */
+const ALMOST_ALL = 0.995
+
+/** Something was done: credit the time until now, to the step it was done in. */
+export function credit(state: ProgressState, atMs: number): { state: ProgressState; deltaSeconds: number } {
+  const sinceCounted = state.countedMs === null ? 0 : Math.max(0, atMs - state.countedMs) / 1000
+  const deltaSeconds = state.pendingSeconds + sinceCounted
+  const credited: ProgressState = {
+    ...state,
+    ...inStep(state, deltaSeconds),
+    countedMs: Math.max(atMs, state.countedMs ?? atMs),
+    pendingSeconds: 0,
+    phaseSeconds: state.phaseSeconds + deltaSeconds,
+    restoreSeconds: state.restoreSeconds + deltaSeconds,
+    elementSeconds: state.elementSeconds + deltaSeconds,
+    lastProgressAtMs: Math.max(atMs, state.lastProgressAtMs ?? atMs),
+    lastActivityAtMs: Math.max(atMs, state.lastActivityAtMs ?? atMs),
+    starvedSinceMs: null,
+  }
+  return { state: credited, deltaSeconds }
+}
+
+function inStep({ step, redo, work }: ProgressState, seconds: number): Partial<ProgressState> {
+  switch (step) {
+    case 'delta_apply':
+      return { work: { ...work, deltaSeconds: work.deltaSeconds + seconds } }
+    case 'redo_scan':
+      return { redo: { ...redo, scanSeconds: redo.scanSeconds + seconds } }
+    case 'redo_apply':
+      return { redo: { ...redo, batchSeconds: redo.batchSeconds + seconds } }
+    case 'flush':
+      return work.closing === 'no'
+        ? { redo: { ...redo, batchSeconds: redo.batchSeconds + seconds } }
+        : { work: { ...work, closingSeconds: work.closingSeconds + seconds } }
+    case 'undo_rollback':
+      return { work: { ...work, undoSeconds: work.undoSeconds + seconds } }
+    case 'shutdown':
+      return { work: { ...work, closingSeconds: work.closingSeconds + seconds } }
+    case 'move_back':
+      return { work: { ...work, moveSeconds: work.moveSeconds + seconds } }
+    default:
+      return {}
+  }
+}
+
+/** After evidence: price what is left, and move what is shown. */
+export function move(state: ProgressState, deltaSeconds: number, atMs: number): ProgressState {
+  if (state.passed) return state
+  const phase = phaseLeft(state)
+  const restore = restoreLeft(state, phase)
+  const shownPhase =
+    phase === null ? state.shownPhase : glide(state.shownPhase, state.phaseSeconds, phase.seconds, deltaSeconds)
+  return {
+    ...state,
+    lastMovedAtMs: shownPhase === state.shownPhase ? state.lastMovedAtMs : atMs,
+    phaseLeftSeconds: phase?.seconds ?? null,
+    restoreLeftSeconds: restore?.seconds ?? null,
+    guessedSeconds: restore?.guessedSeconds ?? 0,
+    shownPhase,
+    shownRestore:
+      restore === null
+        ? state.shownRestore
+        : glide(state.shownRestore, state.restoreSeconds, restore.seconds, deltaSeconds),
+  }
+}
+
+/** One look at the tool's counters. */
+export function lookAt(before: ProgressState, sample: ToolSample, atMs: number): ProgressState {
+  if (!hasValue(sample)) return { ...before, sample: null }
+  const state: ProgressState = { ...before, sample, lastSampleAtMs: Math.max(atMs, before.lastSampleAtMs ?? atMs) }
+  if (before.sample === null) return state
+  const grown: Growth = {
+    seconds: Math.max(0, atMs - (before.lastSampleAtMs ?? atMs)) / 1000,
+    cpu: growth(sample.cpuSeconds, before.sample.cpuSeconds),
+    rchar: growth(sample.rcharBytes, before.sample.rcharBytes),
+    read: growth(sample.readBytes, before.sample.readBytes),
+    write: growth(sample.writeBytes, before.sample.writeBytes),
+  }
+  const elapsed = state.countedMs === null ? 0 : Math.max(0, atMs - state.countedMs) / 1000
+  const countedMs = Math.max(atMs, state.countedMs ?? atMs)
+  if (grown.cpu + grown.rchar + grown.read + grown.write === 0) return { ...state, countedMs }
+  const active: ProgressState = {
+    ...state,
+    countedMs,
+    pendingSeconds: state.pendingSeconds + elapsed,
+    lastActivityAtMs: Math.max(atMs, state.lastActivityAtMs ?? atMs),
+  }
+  const done = doneBy(active, grown)
+  if (done === null) return active
+  const credited = credit(done, atMs)
+  return move(credited.state, credited.deltaSeconds, atMs)
+}
+
+/** What moved between two looks; 0 where it is hidden. */
+interface Growth {
+  seconds: number
+  cpu: number
+  rchar: number
+  read: number
+  write: number
+}
+
+const hasValue = (sample: ToolSample) =>
+  sample.cpuSeconds !== null || sample.rcharBytes !== null || sample.readBytes !== null || sample.writeBytes !== null
+
+/** A counter that went back is another tool's: it starts from 0. */
+function growth(now: number | null, before: number | null): number {
+  if (now === null || before === null) return 0
+  return now >= before ? now - before : now
+}
+
+/** What the bytes of one look stand for in the running step; null when they are no evidence there. */
+function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
+  if (state.phase !== 'preparing_backup' || state.starvedSinceMs !== null) return null
+  const { redo, work, facts } = state
+  const io = grown.read + grown.write
+  const streamed = Math.max(grown.rchar, io)
+  if (streamed < LEAST_BYTES) return null
+  switch (state.step) {
+    case 'redo_scan': {
+      // xtrabackup says every 5 MiB where it is; MariaDB every 15 s, and reads redo with pread, which rchar counts.
+      const ahead = facts.tool === 'mariadb-backup' && !redo.scanEnded ? grown.rchar : 0
+      const total = redoBytes(redo, facts) ?? Number.POSITIVE_INFINITY
+      const scannedBytes = Math.max(redo.scannedBytes, Math.min(redo.scannedBytes + ahead, ALMOST_ALL * total))
+      return { ...state, redo: { ...redo, scannedBytes }, disk: measured(state.disk, grown, streamed) }
+    }
+    case 'redo_apply':
+    case 'flush':
+      return work.closing === 'no'
+        ? { ...state, redo: { ...redo, lineIoBytes: redo.lineIoBytes + io, batchIoBytes: redo.batchIoBytes + io } }
+        : state
+    case 'delta_apply': {
+      const bytes = grown.rchar + grown.write
+      const deltaIoBytes = work.deltaIoBytes + bytes
+      const deltaFileIoBytes = work.deltaFileIoBytes + bytes
+      return { ...state, work: { ...work, deltaIoBytes, deltaFileIoBytes }, disk: measured(state.disk, grown, bytes) }
+    }
+    case 'move_back':
+      return { ...state, work: { ...work, bytesCopied: work.bytesCopied + Math.max(grown.rchar, grown.write) } }
+    default:
+      return io < LEAST_BYTES ? null : state
+  }
+}
+
+const measured = (disk: DiskMeter, grown: Growth, movedBytes: number): DiskMeter => ({
+  seconds: disk.seconds + grown.seconds,
+  cpuSeconds: disk.cpuSeconds + grown.cpu,
+  deviceBytes: disk.deviceBytes + grown.read + grown.write,
+  movedBytes: disk.movedBytes + movedBytes,
+})

@@ -1,0 +1,160 @@
+/**
+ * What the estimator remembers: plain data, stored in the state file and read back in mid-run. Times are Unix ms,
+ * durations seconds, sizes bytes.
+ */
+import type { Phase, Step } from '../phases.ts'
+import { type DiskMeter, initialDisk } from './disk.ts'
+import { initialMyHoard, type MyHoard } from './myhoard.ts'
+import type { StallThresholds, ToolSample, WorkFacts } from './progress.ts'
+import { initialRedo, type Redo } from './redo.ts'
+
+/** What is done of the parts of a phase that are not recovery. */
+export interface Work {
+  /** Source bytes read by extract. */
+  sourceBytes: number
+  /** Delta files begun; bytes of those that are done and of the one begun last. */
+  deltaFiles: number
+  deltaDoneBytes: number
+  deltaFileBytes: number
+  deltaSeconds: number
+  /** I/O of all of delta apply, and of the file begun last: what is read of deltas and written to tables. */
+  deltaIoBytes: number
+  deltaFileIoBytes: number
+  /** Undo: rows in all, rows undone in transactions that are finished, and in the one running. */
+  undoRows: number | null
+  undoRowsDone: number
+  trxRows: number
+  trxRowsDone: number
+  undoSeconds: number
+  undoEnded: boolean
+  /** The end of a prepare, in seconds since the last batch or rollback. */
+  closing: 'no' | 'flushing' | 'shutting_down' | 'shut_down'
+  closingSeconds: number
+  completed: boolean
+  filesMoved: number
+  bytesCopied: number
+  moveSeconds: number
+  movedBack: boolean
+}
+
+export const initialWork: Work = {
+  sourceBytes: 0,
+  deltaFiles: 0,
+  deltaDoneBytes: 0,
+  deltaFileBytes: 0,
+  deltaSeconds: 0,
+  deltaIoBytes: 0,
+  deltaFileIoBytes: 0,
+  undoRows: null,
+  undoRowsDone: 0,
+  trxRows: 0,
+  trxRowsDone: 0,
+  undoSeconds: 0,
+  undoEnded: false,
+  closing: 'no',
+  closingSeconds: 0,
+  completed: false,
+  filesMoved: 0,
+  bytesCopied: 0,
+  moveSeconds: 0,
+  movedBack: false,
+}
+
+export interface ProgressState {
+  thresholds: StallThresholds
+  elements: number
+  position: number
+  phase: Phase | null
+  step: Step | null
+  facts: WorkFacts
+  redo: Redo
+  work: Work
+  disk: DiskMeter
+  myhoard: MyHoard
+  passed: boolean
+
+  /** The newest sample of the tool now running; time is accounted for up to `countedMs`. */
+  sample: ToolSample | null
+  countedMs: number | null
+  /** Seconds in which the tool worked, not yet credited: no evidence came of what they did. */
+  pendingSeconds: number
+  /** Credited seconds of the phase, and of the whole restore. */
+  phaseSeconds: number
+  restoreSeconds: number
+  /** What is left, as seen at the newest evidence; null while unknown. */
+  phaseLeftSeconds: number | null
+  restoreLeftSeconds: number | null
+  guessedSeconds: number
+  shownPhase: number | null
+  shownRestore: number | null
+  /** Seconds that earlier elements took, extract and prepare: later ones are priced by them. */
+  fullSeconds: number | null
+  incrementalSeconds: number | null
+  elementSeconds: number
+
+  startedAtMs: number | null
+  lastProgressAtMs: number | null
+  /** When the phase's percentage last changed. */
+  lastMovedAtMs: number | null
+  lastActivityAtMs: number | null
+  lastPrintedAtMs: number | null
+  lastSampleAtMs: number | null
+  /** Since when a tool complains of having no free pages and says nothing else. */
+  starvedSinceMs: number | null
+}
+
+export const NO_FACTS: WorkFacts = {
+  tool: 'mariadb-backup',
+  toolVersion: null,
+  sourceBytes: null,
+  fromLsn: null,
+  toLsn: null,
+  lastLsn: null,
+  redoMemoryBytes: null,
+  redoFrames: null,
+  redoBytes: null,
+  dataFileBytes: null,
+  deltaFiles: null,
+  memoryBytes: null,
+  moveBackFiles: null,
+  moveBackCopyBytes: null,
+  hasPrepare: true,
+  hasMoveBack: true,
+  hasStartCheck: false,
+}
+
+export function emptyState(thresholds: StallThresholds, elements: number): ProgressState {
+  return {
+    thresholds,
+    elements,
+    position: 0,
+    phase: null,
+    step: null,
+    facts: NO_FACTS,
+    redo: initialRedo,
+    work: initialWork,
+    disk: initialDisk,
+    myhoard: initialMyHoard,
+    passed: false,
+    sample: null,
+    countedMs: null,
+    pendingSeconds: 0,
+    phaseSeconds: 0,
+    restoreSeconds: 0,
+    phaseLeftSeconds: null,
+    restoreLeftSeconds: null,
+    guessedSeconds: 0,
+    shownPhase: null,
+    shownRestore: null,
+    fullSeconds: null,
+    incrementalSeconds: null,
+    elementSeconds: 0,
+    startedAtMs: null,
+    lastProgressAtMs: null,
+    lastMovedAtMs: null,
+    lastActivityAtMs: null,
+    lastPrintedAtMs: null,
+    lastSampleAtMs: null,
+    starvedSinceMs: null,
+  }
+}

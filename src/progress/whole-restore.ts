@@ -1,0 +1,31 @@
+/**
+ * What is left of the whole restore, in seconds: this phase, the rest of this element, the elements after it, the checks
+ * at the end. What nothing is known of yet is priced by what was seen of its like: a prepare by its extract, an incremental
+ * by the incrementals before it, else by the full backup.
+ */
+import { finalizeLeft, type Price, phaseLeft, prepareLeft } from './left.ts'
+import type { ProgressState } from './state.ts'
+
+const PREPARE_PER_EXTRACT = 0.5
+const INCREMENTAL_PER_FULL = 0.35
+
+export function restoreLeft(state: ProgressState, inPhase: Price | null = phaseLeft(state)): Price | null {
+  if (inPhase === null) return null
+  if (state.phase === 'finalizing') return inPhase
+  let { seconds, guessedSeconds } = inPhase
+  const guess = (more: number) => {
+    seconds += more
+    guessedSeconds += more
+  }
+  if (state.phase === 'restoring_basebackup') {
+    const prepare = prepareLeft(state)
+    guess(prepare?.seconds ?? PREPARE_PER_EXTRACT * (state.phaseSeconds + inPhase.seconds))
+  }
+  const later = Math.max(0, state.elements - Math.max(1, state.position))
+  if (later > 0) {
+    const full = state.fullSeconds ?? state.elementSeconds + seconds
+    guess(later * (state.incrementalSeconds ?? INCREMENTAL_PER_FULL * full))
+  }
+  guess(finalizeLeft(state).seconds)
+  return { seconds, guessedSeconds }
+}

@@ -1,0 +1,100 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { type Score, score } from '../../bench/progress/score.ts'
+import { findTranscripts, readTranscript } from '../../bench/progress/transcript.ts'
+
+const FIXTURES = join(import.meta.dirname, '../fixtures/transcripts')
+const dirs = findTranscripts([join(FIXTURES, 'mariadb'), join(FIXTURES, 'xtrabackup')])
+const scores = new Map<string, Score>(dirs.map(dir => [dir, score(readTranscript(dir))]))
+const long = [...scores].filter(([, run]) => run.succeeded && run.seconds >= 10)
+
+describe('successful prepares of at least 10 s', () => {
+  test('there are some of each tool', () => {
+    expect(long.filter(([dir]) => dir.includes('/mariadb/')).length).toBeGreaterThanOrEqual(8)
+    expect(long.filter(([dir]) => dir.includes('/xtrabackup/')).length).toBeGreaterThanOrEqual(3)
+  })
+
+  test.each(long)('%s', (_, run) => {
+    expect(run.meanError).toBeLessThanOrEqual(10)
+    expect(run.maxError).toBeLessThanOrEqual(30)
+    expect(run.at100BeforeEndSeconds).toBe(0)
+    expect(run.longestSilenceSeconds).toBeLessThanOrEqual(10)
+    expect(run.samples.at(-1)![1]).toBe(100)
+    // MyHoard's own number is not ours under another name.
+    expect(run.meanError).toBeLessThan(run.myhoardMeanError)
+  })
+
+  test('on the whole within 6 points', () => {
+    const mean = long.reduce((sum, [, run]) => sum + run.meanError, 0) / long.length
+    expect(mean).toBeLessThanOrEqual(6)
+  })
+})
+
+test('the recovery that never ends is seen to be stalled, and never said to be done', () => {
+  const run = scores.get(join(FIXTURES, 'xtrabackup/8.4.0-stalled-small-pool'))!
+  // Its last percent came at 170.4 s, a batch began at 172.7 s; a minute of complaints is the threshold.
+  expect(run.stalledAfterSeconds).toBeGreaterThan(200)
+  expect(run.stalledAfterSeconds).toBeLessThanOrEqual(172.8 + 61)
+  expect(run.highestPercent).toBeLessThan(99)
+})
+
+describe('MyHoard number is its formula', () => {
+  test.each(dirs)('%s', dir => {
+    const said: number[] = []
+    for (const [, , percent] of scores.get(dir)!.samples) {
+      if (percent !== null && percent !== said.at(-1)) said.push(percent)
+    }
+    expect(said).toEqual(formula(dir))
+  })
+})
+
+/** Its own arithmetic on its own (or, for MariaDB, the two) patterns, from the raw text: shares nothing with the estimator. */
+function formula(dir: string): number[] {
+  const text = written(dir)
+  const last = lastLsn(dir)
+  const patterns =
+    /scanned up to log sequence number (\d+)|Read redo log up to LSN=(\d+)|To recover: LSN (\d+)\/|(Shutdown completed; log sequence)/g
+  let first: number | null = null
+  let current: number | null = null
+  const reported: number[] = []
+  for (const match of text.matchAll(patterns)) {
+    const shutdown = match[4] !== undefined
+    const lsn = shutdown ? last : Number(match[1] ?? match[2] ?? match[3])
+    if (lsn === null) continue
+    if (!shutdown && first === null) first = lsn
+    if (current === null || lsn > current) current = lsn
+    if (first === null || last === null) continue
+    const span = last - first
+    const percent = span <= 0 ? 100 : Math.min(100, Math.max(0, Math.floor((100 * (current - first)) / span)))
+    if (percent !== reported.at(-1)) reported.push(percent)
+  }
+  return reported
+}
+
+function written(dir: string): string {
+  const chunks = join(dir, 'stderr.chunks.jsonl')
+  if (!existsSync(chunks)) return readFileSync(join(dir, 'stderr.timed.log'), 'utf8')
+  const parts = readFileSync(chunks, 'utf8').split('\n').filter(Boolean)
+  return parts.map(part => (JSON.parse(part) as { data: string }).data).join('')
+}
+
+function lastLsn(dir: string): number | null {
+  const path = ['xtrabackup_checkpoints', 'mariadb_backup_checkpoints'].map(name => join(dir, name)).find(existsSync)
+  return path === undefined ? null : Number(/^last_lsn = (\d+)/m.exec(readFileSync(path, 'utf8'))![1])
+}
+
+describe('a run cut short shows what the whole run showed until then', () => {
+  test.each(long)('%s', (dir, whole) => {
+    const transcript = readTranscript(dir)
+    const cutMs = Math.round(transcript.durationMs * 0.4)
+    const cut = score({
+      ...transcript,
+      durationMs: cutMs,
+      succeeded: false,
+      inputs: transcript.inputs.filter(({ atMs }) => atMs < cutMs),
+    })
+    const until = (samples: Score['samples']) => samples.filter(([ms]) => ms < cutMs)
+    expect(until(cut.samples)).toEqual(until(whole.samples))
+  })
+})

@@ -1,0 +1,152 @@
+import { expect, test } from 'vitest'
+import { advanceProgress, initialProgress, viewProgress } from '../../src/progress/estimator.ts'
+import type { ProgressInput, WorkFacts } from '../../src/progress/progress.ts'
+import { NO_FACTS } from '../../src/progress/state.ts'
+import type { ToolEvent } from '../../src/tool/events.ts'
+
+const START_MS = 1_800_000_000_000
+const MB = 1_000_000
+
+function restore(elements: number) {
+  let state = initialProgress()
+  let atMs = START_MS
+  const feed = (input: ProgressInput, afterMs = 0) => {
+    atMs += afterMs
+    state = advanceProgress(state, input, atMs)
+  }
+  const event = (toolEvent: ToolEvent, afterMs = 0) => feed({ type: 'tool', event: toolEvent }, afterMs)
+  const view = () => viewProgress(state, atMs)
+  feed({ type: 'restart', elements })
+  feed({ type: 'phase', phase: 'getting_backup_info' })
+  feed({ type: 'passed' }, 100)
+
+  /** 100 s of extract at 10 MB/s; then a prepare whose scan takes 20 s and whose one batch takes 20 s. */
+  const element = (position: number, more: Partial<WorkFacts> = {}) => {
+    const facts: WorkFacts = { ...NO_FACTS, sourceBytes: 1000 * MB, hasMoveBack: position === elements, ...more }
+    feed({ type: 'element', position, facts })
+    feed({ type: 'phase', phase: 'restoring_basebackup' })
+    const seen = []
+    for (let second = 1; second <= 100; second++) {
+      feed({ type: 'source', readBytes: 10 * MB * second }, 1000)
+      seen.push({ ...view(), at: second })
+    }
+    feed({ type: 'passed' })
+    feed({ type: 'facts', facts: { lastLsn: 1000 * MB, redoBytes: 1000 * MB, dataFileBytes: 1000 * MB } })
+    feed({ type: 'phase', phase: 'preparing_backup' })
+    event({ type: 'checkpoint', lsn: 0 })
+    for (let second = 1; second <= 20; second++) event({ type: 'redo_scanned', lsn: 50 * MB * second }, 1000)
+    event({ type: 'end_of_log', lsn: 1000 * MB })
+    for (let second = 0; second < 20; second++)
+      event({ type: 'pages_left', pages: 20_000 - 1000 * second, lsn: null, endLsn: null }, second === 0 ? 0 : 1000)
+    event({ type: 'completed_ok' }, 1000)
+    return seen
+  }
+  return { feed, event, view, element, now: () => atMs }
+}
+
+test('extract: bytes of bytes, with an end that comes true', () => {
+  const { element } = restore(1)
+  for (const { at, phasePercent, restorePercent, eta } of element(1)) {
+    expect(Math.abs(phasePercent! - at)).toBeLessThan(6)
+    expect(restorePercent!).toBeLessThan(phasePercent!)
+    if (at >= 25) {
+      // 100 s of extract, 40 s of prepare and a little: the end is not yet known, but it is in the range.
+      expect(eta!.earliestMs).toBeLessThanOrEqual(START_MS + 142_000)
+      expect(eta!.latestMs).toBeGreaterThanOrEqual(START_MS + 142_000)
+    }
+  }
+})
+
+test('a chain: percent of the whole restore goes on through all of it, to 100 when it is completed', () => {
+  const { element, feed, event, view } = restore(3)
+  const percents: number[] = []
+  for (const position of [1, 2, 3]) {
+    percents.push(...element(position).map(({ restorePercent }) => restorePercent!))
+    percents.push(view().restorePercent!)
+    expect(view().phasePercent).toBeLessThanOrEqual(99)
+    if (position < 3) feed({ type: 'passed' })
+  }
+  feed({ type: 'step', step: 'move_back' })
+  for (let file = 0; file < 10; file++) event({ type: 'file_done' }, 10)
+  event({ type: 'completed_ok' }, 10)
+  feed({ type: 'passed' })
+  expect(view().phasePercent).toBe(100)
+  feed({ type: 'phase', phase: 'finalizing' })
+  feed({ type: 'step', step: 'verify' }, 10)
+  feed({ type: 'passed' })
+  percents.push(view().restorePercent!)
+  expect(view().restorePercent).toBeLessThanOrEqual(99)
+  feed({ type: 'phase', phase: 'completed' })
+  expect(view()).toMatchObject({ restorePercent: 100, eta: null })
+
+  expect(percents).toEqual([...percents].sort((a, b) => a - b))
+  // Truth at the end of the first extract and after each element: 100, 140, 280 and 420 of 420 s.
+  expect(Math.abs(percents[99]! - 24)).toBeLessThan(20)
+  expect(Math.abs(percents[100]! - 33)).toBeLessThan(20)
+  expect(Math.abs(percents[201]! - 67)).toBeLessThan(20)
+  expect(percents.at(-1)).toBeGreaterThan(90)
+})
+
+test('top of an element: percent and ETA of the element before are gone', () => {
+  const { element, feed, view } = restore(2)
+  element(1)
+  feed({ type: 'passed' })
+  feed({ type: 'element', position: 2, facts: NO_FACTS })
+  expect(view()).toMatchObject({ phasePercent: null, scanPercent: null, eta: null, step: null })
+})
+
+test('a new attempt forgets everything', () => {
+  const { element, feed, view } = restore(2)
+  element(1)
+  feed({ type: 'restart', elements: 2 }, 1000)
+  expect(view()).toMatchObject({ phasePercent: null, restorePercent: null, scanPercent: null, eta: null, step: null })
+})
+
+test('delta apply goes by the sizes of the files, not by their number', () => {
+  const { feed, event, view } = restore(2)
+  const deltaFiles = { 'a/big.ibd.delta': 900 * MB, 'a/small.ibd.delta': 50 * MB, 'a/other.ibd.delta': 50 * MB }
+  const facts = { ...NO_FACTS, fromLsn: 1, lastLsn: 2 * MB, redoBytes: MB, deltaFiles }
+  feed({ type: 'element', position: 2, facts })
+  feed({ type: 'phase', phase: 'preparing_backup' })
+  const sample = (megabytes: number) => {
+    const bytes = megabytes * MB
+    feed({ type: 'sample', sample: { cpuSeconds: 1, rcharBytes: bytes, readBytes: bytes, writeBytes: bytes } }, 1000)
+  }
+  sample(0)
+  event({ type: 'delta_apply', file: 'a/small.ibd.delta' })
+  sample(50)
+  event({ type: 'delta_apply', file: 'a/other.ibd.delta' })
+  sample(100)
+  event({ type: 'delta_apply', file: 'a/big.ibd.delta' })
+  expect(view().step).toBe('delta_apply')
+  expect(view().phasePercent).toBeLessThan(20)
+  for (let second = 1; second <= 9; second++) sample(100 + 50 * second)
+  expect(view().phasePercent).toBeGreaterThan(40)
+  expect(view().phasePercent).toBeLessThan(60)
+})
+
+test.each([
+  ['renames: by files', 0],
+  ['across file systems: by bytes', 1000 * MB],
+])('move-back, %s', (_, moveBackCopyBytes) => {
+  const { feed, event, view } = restore(1)
+  const facts = { ...NO_FACTS, hasPrepare: false, hasMoveBack: true, moveBackFiles: 100, moveBackCopyBytes }
+  feed({ type: 'element', position: 1, facts })
+  feed({ type: 'phase', phase: 'preparing_backup' })
+  feed({ type: 'step', step: 'move_back' })
+  const sample = (megabytes: number) => {
+    const bytes = megabytes * MB
+    feed({ type: 'sample', sample: { cpuSeconds: 1, rcharBytes: bytes, readBytes: bytes, writeBytes: bytes } })
+  }
+  sample(0)
+  for (let file = 1; file <= 50; file++) {
+    feed({ type: 'tick' }, 100)
+    if (moveBackCopyBytes > 0) sample(10 * file)
+    event({ type: 'file_done' })
+  }
+  expect(view().step).toBe('move_back')
+  expect(view().phasePercent).toBeGreaterThan(40)
+  expect(view().phasePercent).toBeLessThan(60)
+  event({ type: 'completed_ok' }, 100)
+  expect(view().phasePercent).toBeLessThanOrEqual(99)
+})
