@@ -7,7 +7,7 @@ import { createWriteStream, existsSync, mkdirSync, rmSync, statSync } from 'node
 import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
 import { execa } from 'execa'
-import { formatBytes } from '../src/cli/format.ts'
+import { formatBytes } from '../src/format.ts'
 import { takeBackup } from './sample/backup.ts'
 import { loadSample } from './sample/data.ts'
 import { fingerprint, installServer, type SampleServer, startServer } from './sample/server.ts'

@@ -1,12 +1,12 @@
 import { resolve } from 'node:path'
 import { defaultStateDir } from '../config/options.ts'
 import { type ErrorRecord, exitCodeOf, RestoreError, toRestoreError } from '../errors.ts'
+import { formatBytes, printable } from '../format.ts'
 import { findProgram } from '../process/find-program.ts'
 import { availableMemory } from '../process/memory.ts'
 import { findTool } from '../restore/find-tool.ts'
 import { checkDatadir, checkWritable, freeBytes } from '../restore/prechecks.ts'
 import { probeEndpoint } from '../telemetry/probe.ts'
-import { formatBytes, printable } from './format.ts'
 import { errorAsJson } from './report-error.ts'
 
 interface CheckFlags {

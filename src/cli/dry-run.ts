@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
+import { formatBytes, printable } from '../format.ts'
 import type { Plan, PlanStep } from '../restore/plan.ts'
 import { closeAll, preparePlan } from '../restore/prepare-plan.ts'
 import type { Command } from '../tool/command.ts'
-import { formatBytes, printable } from './format.ts'
 
 /** Checks everything and prints the plan; nothing is made but a scratch folder that goes again. */
 export async function dryRun(options: RestoreOptions): Promise<number> {

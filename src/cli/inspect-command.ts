@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { BackupDescription } from '../backup/backup.ts'
 import { exitCodeOf } from '../errors.ts'
+import { formatBytes, printable } from '../format.ts'
 import { filterCommands } from '../restore/filter-commands.ts'
 import { inspectSource } from '../source/inspect.ts'
 import { openSource } from '../source/open-source.ts'
-import { formatBytes, printable } from './format.ts'
 import { errorAsJson, reportError } from './report-error.ts'
 
 interface InspectFlags {

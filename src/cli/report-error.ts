@@ -1,5 +1,5 @@
 import { type ErrorRecord, exitCodeOf } from '../errors.ts'
-import { printable } from './format.ts'
+import { printable } from '../format.ts'
 
 export interface ReportStreams {
   stdout: { write(text: string): unknown }

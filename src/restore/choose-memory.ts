@@ -1,6 +1,6 @@
 import type { BackupDescription } from '../backup/backup.ts'
-import { formatBytes } from '../cli/format.ts'
 import { RestoreError } from '../errors.ts'
+import { formatBytes } from '../format.ts'
 import type { AvailableMemory } from '../process/memory.ts'
 import type { ExtractedFacts, Plan } from './plan.ts'
 

@@ -9,8 +9,8 @@ import {
   statSync,
 } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import { formatBytes } from '../cli/format.ts'
 import { RestoreError } from '../errors.ts'
+import { formatBytes } from '../format.ts'
 
 /**
  * What must be true before anything is written. Each check throws the refusal a person can act on, or returns what it found.

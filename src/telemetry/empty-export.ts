@@ -1,8 +1,8 @@
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core'
 import { emptyResource } from '@opentelemetry/resources'
+import { scrubText } from '../secrets.ts'
 import { OTLP_EXPORTERS } from './exporters.ts'
 import { withProcessEnv } from './sdk.ts'
-import { scrubText } from './secrets.ts'
 import type { Protocol, Signal } from './settings.ts'
 
 /** Sends an export without content. Returns the error, or null where it was taken; after `timeoutMs` an error. */

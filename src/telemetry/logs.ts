@@ -1,7 +1,7 @@
 import { type Attributes, type Logger, SeverityNumber } from '@opentelemetry/api'
 import type { ErrorRecord } from '../errors.ts'
 import type { EndedSpan, RestoreEvent, RestoreState } from '../restore/state.ts'
-import { scrubText } from './secrets.ts'
+import { scrubText } from '../secrets.ts'
 import { scrubAttributes } from './spans.ts'
 import { contextOf } from './trace-context.ts'
 

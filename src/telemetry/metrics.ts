@@ -2,7 +2,7 @@ import { type Attributes, type Meter, type Observable, ValueType } from '@opente
 import { ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { PHASES, type Phase, RESTORE_STATUSES, STEPS } from '../phases.ts'
 import type { EndedSpan, RestoreState } from '../restore/state.ts'
-import { scrubText } from './secrets.ts'
+import { scrubText } from '../secrets.ts'
 
 /**
  * Every metric as one row: what it is called, and how it is read from the newest state. All observable ones are read by

@@ -1,4 +1,4 @@
-import { scrubText } from './secrets.ts'
+import { scrubText } from '../secrets.ts'
 import { type Protocol, readSettings, SIGNALS, type Signal } from './settings.ts'
 
 /** What `check` says of one signal. */

@@ -9,9 +9,9 @@ import {
   serviceInstanceIdDetector,
 } from '@opentelemetry/resources'
 import { NodeSDK } from '@opentelemetry/sdk-node'
+import { scrubText } from '../secrets.ts'
 import { makePipelines, type Pipelines } from './exporters.ts'
 import { makeIds, type PinnedIds } from './pinned-ids.ts'
-import { scrubText } from './secrets.ts'
 import { type Settings, setting } from './settings.ts'
 import type { TelemetryOptions } from './telemetry.ts'
 

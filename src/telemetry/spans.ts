@@ -1,7 +1,7 @@
 import { SpanStatusCode, type Tracer } from '@opentelemetry/api'
 import type { AttributeValue, EndedSpan, TraceIdentity } from '../restore/state.ts'
+import { scrubText } from '../secrets.ts'
 import type { PinnedIds } from './pinned-ids.ts'
-import { scrubText } from './secrets.ts'
 import { contextOf } from './trace-context.ts'
 
 /** Makes and ends an SDK span with everything that the state kept of it. Nothing is made in a trace that is not sampled. */

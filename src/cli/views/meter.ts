@@ -1,4 +1,4 @@
-import { formatBytes, formatCount } from '../format.ts'
+import { formatBytes, formatCount } from '../../format.ts'
 
 /**
  * A rate from the changes of one growing number: the slope from the oldest to the newest change within a minute. Only

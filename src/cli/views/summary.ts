@@ -1,6 +1,6 @@
 import type { BinlogPosition } from '../../backup/binlog-info.ts'
+import { formatDuration, printable } from '../../format.ts'
 import type { RestoreState } from '../../restore/state.ts'
-import { formatDuration, printable } from '../format.ts'
 import type { Outcome } from '../view.ts'
 import type { Track } from './track.ts'
 import { PHASE_LABELS } from './words.ts'

@@ -1,4 +1,4 @@
-import { printable } from '../format.ts'
+import { printable } from '../../format.ts'
 
 /** A piece of a line and how it looks. Lines are built from pieces, so that width is counted before colour comes in. */
 export interface Piece {

@@ -8,7 +8,7 @@ import {
   formatPercent,
   formatRoughDuration,
   printable,
-} from '../../src/cli/format.ts'
+} from '../src/format.ts'
 
 test.each([
   [0, '0 B'],

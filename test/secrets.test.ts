@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { scrubArguments, scrubText } from '../../src/telemetry/secrets.ts'
+import { scrubArguments, scrubText } from '../src/secrets.ts'
 
 const secret = fc.stringMatching(/^[A-Za-z0-9+/_.~%$-]{6,40}$/).map(text => `S3CR${text}`)
 const optionName = fc.constantFrom(
