@@ -1,6 +1,6 @@
 module restore-agent/stack/collector
 
-go 1.26.8
+go 1.26.0
 
 tool go.opentelemetry.io/collector/cmd/builder
 

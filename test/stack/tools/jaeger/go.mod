@@ -1,6 +1,6 @@
 module restore-agent/stack/jaeger
 
-go 1.26
+go 1.25.0
 
 tool github.com/jaegertracing/jaeger/cmd/jaeger
 
