@@ -6,6 +6,7 @@ export default defineConfig({
     exclude: ['test/stack/**', 'test/kill/**'],
     pool: 'forks',
     maxWorkers: 2,
+    globalSetup: ['test/integration/global-setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 120_000,
     coverage: { include: ['src/**/*.ts'], reporter: ['text-summary', 'text'], thresholds: { lines: 90 } },

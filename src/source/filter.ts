@@ -13,6 +13,8 @@ export type Filters = (format: OuterFormat, keyFile: string | null) => FilterCom
 
 export interface FilteredHead {
   output: Buffer
+  /** The filter exited 0: what it was given is whole. Of a head that goes on later it means nothing when false. */
+  ended: boolean
   /** What the tool complained. A head ends early, so a complaint about that is normal. */
   stderr: string
 }
@@ -22,7 +24,7 @@ const TIMEOUT_MS = 30_000
 
 /**
  * Runs a filter on the first bytes of a stream and gives the first bytes that come out, at most `limitBytes`; then the
- * filter is killed. Throws `tool_missing` when it cannot be started. Its exit code means nothing here.
+ * filter is killed. Throws `tool_missing` when it cannot be started.
  */
 export async function filterHead(command: FilterCommand, head: Buffer, limitBytes: number): Promise<FilteredHead> {
   const result = await execa(command.file, [...command.args], {
@@ -37,6 +39,7 @@ export async function filterHead(command: FilterCommand, head: Buffer, limitByte
   if (result.failed && result.code === 'ENOENT') throw toolMissing(command.file, result.cause)
   return {
     output: Buffer.from(result.stdout ?? []).subarray(0, limitBytes),
+    ended: result.exitCode === 0,
     stderr: Buffer.from(result.stderr ?? []).toString(),
   }
 }

@@ -85,7 +85,8 @@ function unknown(name: string, layers: readonly OuterFormat[]): RestoreError {
   return new RestoreError('source_unknown', `the first bytes of ${name} are of no known format`)
 }
 
-function gaveNothing(name: string, format: OuterFormat, { stderr }: FilteredHead): RestoreError {
+function gaveNothing(name: string, format: OuterFormat, { ended, stderr }: FilteredHead): RestoreError {
+  if (ended) return new RestoreError('source_empty', `${format} unpacks ${name} to no bytes at all`)
   const lastWords = lastLines(stderr)
   if (ENCRYPTED.has(format) && isKeyRefusal(stderr)) {
     return new RestoreError('wrong_key', `${format} cannot decrypt ${name} with this key`, { lastWords })
