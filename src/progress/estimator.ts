@@ -47,7 +47,7 @@ export function advanceProgress(state: ProgressState, input: ProgressInput, atMs
     case 'element':
       return beginElement(state, input.position, input.facts, atMs)
     case 'passed':
-      return state.phase === null ? state : { ...state, passed: true, shownPhase: 100, lastProgressAtMs: atMs }
+      return state.phase === null ? state : { ...credit(state, atMs).state, passed: true, shownPhase: 100 }
     case 'restart':
       return { ...emptyState(state.thresholds, input.elements), startedAtMs: atMs }
   }

@@ -101,11 +101,19 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
     pendingSeconds: state.pendingSeconds + elapsed,
     lastActivityAtMs: Math.max(atMs, state.lastActivityAtMs ?? atMs),
   }
+  // Outside of a prepare, bytes say that it lives; where it is, only the source's position and the steps say.
+  if (state.phase !== 'preparing_backup')
+    return Math.max(grown.rchar, grown.read + grown.write) < LEAST_BYTES ? active : alive(active, atMs)
   const done = doneBy(active, grown)
   if (done === null) return active
   const credited = credit(done, atMs)
   return move(credited.state, credited.deltaSeconds, atMs)
 }
+
+const alive = (state: ProgressState, atMs: number): ProgressState => ({
+  ...state,
+  lastProgressAtMs: Math.max(atMs, state.lastProgressAtMs ?? atMs),
+})
 
 /** What moved between two looks; 0 where it is hidden. */
 interface Growth {
@@ -127,7 +135,7 @@ function growth(now: number | null, before: number | null): number {
 
 /** What the bytes of one look stand for in the running step; null when they are no evidence there. */
 function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
-  if (state.phase !== 'preparing_backup' || state.starvedSinceMs !== null) return null
+  if (state.starvedSinceMs !== null) return null
   const { redo, work, facts } = state
   const io = grown.read + grown.write
   const streamed = Math.max(grown.rchar, io)

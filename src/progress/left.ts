@@ -18,7 +18,8 @@ import {
   STREAM_PRIOR_WEIGHT,
 } from './prices.ts'
 import type { WorkFacts } from './progress.ts'
-import { redoBytes, redoLeft, soften } from './redo.ts'
+import { redoBytes } from './redo.ts'
+import { redoLeft, soften } from './redo-left.ts'
 import type { ProgressState, Work } from './state.ts'
 
 export interface Price {

@@ -18,7 +18,7 @@ const REDO_PER_MEMORY = { 'mariadb-backup': 0.85, xtrabackup: 0.7 }
 /** Default of both tools' --use-memory, where nobody has said more. */
 const DEFAULT_MEMORY_BYTES = 100 * 2 ** 20
 /** One page is touched anew every so many bytes of redo: a row change with its index entries is some 1-2 KB of redo on 2-3 pages, and rows share pages. */
-const REDO_BYTES_PER_TOUCH = 6_500
+const REDO_BYTES_PER_TOUCH = 6500
 /** Undoing one row: find it by its key, change it, log it. */
 export const ROW_UNDO_SECONDS = 20e-6
 /** Start and end of a server instance: dictionary, undo tablespaces, new redo files. */
@@ -46,12 +46,11 @@ export function diskRateOfScan(tool: Tool, bytes: number, seconds: number): numb
   return seconds >= 1 && bytes > 0 && bytes / seconds < SCAN_BYTES_PER_SECOND[tool] / 4 ? bytes / seconds : null
 }
 
-/** All changed pages are written; half are read before, the others are new, read ahead, or in memory from the batch before. */
+/** All changed pages are written; half are read before, the others are new, or in memory from the batch before. */
 export const IO_BYTES_PER_PAGE = 1.5 * PAGE_BYTES
 
-/** Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known). */
-export const pageSeconds = (diskRate: number | null): number =>
-  PAGE_CPU_SECONDS + IO_BYTES_PER_PAGE / (diskRate ?? DISK_BYTES_PER_SECOND)
+/** Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the writes. */
+export const pageSeconds = (diskRate: number | null): number => PAGE_CPU_SECONDS + pageWriteSeconds(diskRate)
 
 /** Seconds to write one page. */
 export const pageWriteSeconds = (diskRate: number | null): number => PAGE_BYTES / (diskRate ?? DISK_BYTES_PER_SECOND)

@@ -35,6 +35,8 @@ export function redoAfter(redo: Redo, event: ToolEvent, facts: WorkFacts): Redo 
       // 2.4 does not say how many pages.
       const begun = atEnd(redo, facts) ? { ...redo, scanEnded: true } : redo
       const bytes = redo.scannedBytes - redo.coveredBytes
+      // Nothing new to apply, or a line read again.
+      if (bytes <= 0 && redo.batches > 0) return null
       const pages = event.pages ?? pagesOfBatch(bytes, facts.dataFileBytes ?? redo.scannedBytes)
       return beginBatch(begun, facts, redo.scannedBytes, pages)
     }
@@ -66,5 +68,6 @@ function pagesLeft(before: Redo, event: Extract<ToolEvent, { type: 'pages_left' 
   const total = redoBytes(redo, facts) ?? redo.coveredBytes
   const coveredBytes = event.lsn === null ? total : event.lsn - (redo.startLsn ?? event.lsn)
   if (coveredBytes > redo.coveredBytes || redo.batches === 0) return beginBatch(redo, facts, coveredBytes, event.pages)
-  return redo.inBatch && event.pages < redo.linePages ? { ...redo, linePages: event.pages, lineIoBytes: 0 } : null
+  const sameBatch = redo.inBatch && coveredBytes === redo.coveredBytes
+  return sameBatch && event.pages < redo.linePages ? { ...redo, linePages: event.pages, lineIoBytes: 0 } : null
 }

@@ -1,0 +1,103 @@
+/**
+ * What is left of recovery, in seconds.
+ *
+ *   scan    R bytes of redo; (t + w s0) / (f + w) seconds in all, f the part scanned in t, s0 its price before the run
+ *   apply   (pages left in the batch + rho x redo not yet in a batch) x c
+ *
+ * c seconds a page and rho pages a byte are means of what batches showed, older ones weighing less, and of the price before
+ * the run, which weighs like a share of what is left: so it hedges early, when what comes may be unlike what was, and is
+ * gone at the end.
+ */
+import {
+  batchBytes,
+  IO_BYTES_PER_PAGE,
+  PAGE_BYTES,
+  PRIOR_WEIGHT,
+  pageSeconds,
+  pagesOfRedo,
+  STREAM_PRIOR_WEIGHT,
+  scanSeconds,
+} from './prices.ts'
+import type { WorkFacts } from './progress.ts'
+import type { Redo } from './redo.ts'
+
+export interface RedoLeft {
+  seconds: number
+  /** Of them, not yet backed by anything measured in this run. */
+  guessedSeconds: number
+  /** In the batch now running and all that follow. */
+  pages: number
+}
+
+/** Pages touched by redo ahead are guessed like so much of it had been measured. */
+const DENSITY_PRIOR_WEIGHT = 0.3
+
+/** What is left of scan and apply of `total` bytes; `diskRate` in bytes/s where it is known. */
+export function redoLeft(redo: Redo, facts: WorkFacts, total: number, diskRate: number | null): RedoLeft {
+  const scan = scanLeft(redo, facts, total, diskRate)
+  const pagesAhead = pagesOfUncovered(redo, facts, total)
+  const pagesInBatch = batchPagesLeft(redo)
+  const pages = pagesInBatch + pagesAhead
+  const prior = PRIOR_WEIGHT * pages
+  const done = redo.pastPages + (redo.inBatch ? redo.batchPages - pagesInBatch : 0)
+  const seconds = redo.pastSeconds + (redo.inBatch ? redo.batchSeconds : 0)
+  if (done + prior === 0) return { ...scan, pages: redo.batchPages }
+  const apply = (pages * (seconds + prior * pageSeconds(diskRate))) / (done + prior)
+  return {
+    seconds: scan.seconds + apply,
+    guessedSeconds: scan.guessedSeconds + (apply * prior) / (done + prior),
+    pages: redo.batchPages + pagesAhead,
+  }
+}
+
+function scanLeft(
+  redo: Redo,
+  facts: WorkFacts,
+  total: number,
+  diskRate: number | null,
+): { seconds: number; guessedSeconds: number } {
+  if (redo.scanEnded || total <= 0) return { seconds: 0, guessedSeconds: 0 }
+  const part = Math.min(1, redo.scannedBytes / total)
+  const whole =
+    (redo.scanSeconds + STREAM_PRIOR_WEIGHT * scanSeconds(facts.tool, total, diskRate)) / (part + STREAM_PRIOR_WEIGHT)
+  const seconds = (1 - part) * whole
+  return { seconds, guessedSeconds: (seconds * STREAM_PRIOR_WEIGHT) / (part + STREAM_PRIOR_WEIGHT) }
+}
+
+/** Pages that the redo not yet in a batch will touch. */
+function pagesOfUncovered(redo: Redo, facts: WorkFacts, total: number): number {
+  const bytes = total - redo.coveredBytes
+  if (bytes <= 0) return 0
+  const batch = Math.max(guessedBatch(redo, facts, total), redo.batchSpanBytes, 1)
+  const guessedPages = pagesOfRedo(bytes, batch, touchedBytes(facts, total))
+  const seenBytes = redo.pastBytes + (redo.inBatch ? redo.batchSpanBytes : 0)
+  const seenPages = redo.pastPages + (redo.inBatch ? redo.batchPages : 0)
+  const weight = DENSITY_PRIOR_WEIGHT * bytes
+  return (bytes * (seenPages + DENSITY_PRIOR_WEIGHT * guessedPages)) / (seenBytes + weight)
+}
+
+/** Data that the redo can touch: what the backup counted, else all files and what the redo may add to them. */
+function touchedBytes({ redoFrames, dataFileBytes }: WorkFacts, total: number): number {
+  if (redoFrames) return redoFrames * PAGE_BYTES
+  return dataFileBytes === null ? total / 2 : Math.max(dataFileBytes, total / 3)
+}
+
+/** How much redo the next batch covers, before a batch has shown it. */
+function guessedBatch(redo: Redo, facts: WorkFacts, total: number): number {
+  if (redo.fullAtLsn !== null && redo.startLsn !== null) return redo.fullAtLsn - redo.startLsn
+  const { redoMemoryBytes, redoFrames, memoryBytes } = facts
+  const needed = redoMemoryBytes && redoFrames ? redoMemoryBytes + redoFrames * PAGE_BYTES : null
+  if (needed !== null && memoryBytes !== null) return needed <= memoryBytes ? total : (total * memoryBytes) / needed
+  return batchBytes(facts.tool, memoryBytes)
+}
+
+/** Pages left in the running batch: the newest line's, less what I/O since it stands for. */
+export function batchPagesLeft(redo: Redo): number {
+  if (!redo.inBatch) return 0
+  const pastPages = redo.pastPages + PRIOR_WEIGHT * redo.batchPages
+  const perPage = (redo.pastIoBytes + PRIOR_WEIGHT * redo.batchPages * IO_BYTES_PER_PAGE) / Math.max(pastPages, 1)
+  return redo.linePages * (1 - soften(redo.lineIoBytes / Math.max(perPage * redo.linePages, 1)))
+}
+
+/** Equal to x at first; from 0.7 on it nears 1 ever slower: expected work that proves too little never reads as all. */
+export const soften = (x: number): number => (x <= 0.7 ? x : 1 - 0.3 * Math.exp((0.7 - x) / 0.3))
