@@ -44,7 +44,7 @@ async function restore(options: RestoreOptions): Promise<number> {
   const telemetry = await startTelemetry({ env: process.env, version, warn })
   const view = createView({ ...choice, stdout: process.stdout, stderr: process.stderr })
   try {
-    const session = startSession(options, {
+    const session = await startSession(options, {
       observers: [telemetry, view],
       beginTrace: () => beginTrace(telemetry),
       childEnv: telemetry.childEnv,

@@ -31,6 +31,14 @@ export interface RestoreOptions {
   stallAction: 'warn' | 'fail'
   /** Milliseconds by step, phase or `default`; only what was configured. */
   stallThresholds: Readonly<Record<string, number>>
+  /** Chains to go back to, newest first, when this backup cannot be restored. */
+  olderBackups: readonly (readonly string[])[]
+  /** Attempts after the first, for failures that may pass. */
+  retries: number
+  /** Before the first of them; doubled each time. */
+  retryDelayMs: number
+  /** Fetch the next element of a chain while this one is prepared, when there is room. */
+  prefetch: boolean
 }
 
 /** The surroundings that defaults depend on. */
@@ -52,6 +60,9 @@ export function fromFolder(settings: RestoreSettings, folder: string): RestoreSe
   }
   if (settings.source !== undefined) {
     absolute.source = settings.source.map(source => (source === '-' ? source : resolve(folder, source)))
+  }
+  if (settings.older_backups !== undefined) {
+    absolute.older_backups = settings.older_backups.map(chain => chain.map(source => resolve(folder, source)))
   }
   return absolute
 }
@@ -92,6 +103,10 @@ export function complete(
     deadlineMs: deadline === undefined ? null : 'atMs' in deadline ? deadline.atMs : surroundings.nowMs + deadline.inMs,
     stallTimeoutMs: settings.stall_timeout ?? null,
     stallAction: settings.stall_action ?? 'warn',
+    olderBackups: settings.older_backups ?? [],
+    retries: settings.retries ?? 3,
+    retryDelayMs: settings.retry_delay ?? 5000,
+    prefetch: settings.prefetch !== 'off',
     stallThresholds: (settings.stall_thresholds ?? {}) as Readonly<Record<string, number>>,
   }
 }

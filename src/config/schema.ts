@@ -14,14 +14,14 @@ export const STALL_THRESHOLD_NAMES: readonly string[] = [
   'default',
 ]
 
-const text = (what: string) =>
+export const text = (what: string) =>
   z
     .string({ error: `must be ${what}` })
     .min(1, { error: `must be ${what}, and is empty` })
     .refine(value => !value.includes('\0'), { error: 'must not hold a NUL byte' })
 
 /** A form of text that one of the parsers of values.ts reads. */
-const parsed = <T>(parse: (text: string) => T | null, what: string) =>
+export const parsed = <T>(parse: (text: string) => T | null, what: string) =>
   z.unknown().transform((value, context) => {
     const result = typeof value === 'string' ? parse(value) : null
     if (result !== null) return result
@@ -30,9 +30,9 @@ const parsed = <T>(parse: (text: string) => T | null, what: string) =>
   })
 
 const flag = z.boolean({ error: 'must be true or false' })
-const path = text('a path')
-const duration = parsed(parseDuration, 'a duration with its unit, such as 90s, 5m or 1h30m')
-const choice = <const T extends readonly [string, ...string[]]>(words: T) =>
+export const path = text('a path')
+export const duration = parsed(parseDuration, 'a duration with its unit, such as 90s, 5m or 1h30m')
+export const choice = <const T extends readonly [string, ...string[]]>(words: T) =>
   z.enum(words, { error: `must be one of ${words.join(', ')}` })
 
 /** One element of the chain. A union with one member so far: kinds of source that need more than a path are objects. */
@@ -40,7 +40,7 @@ const source = text('a path, or - for standard input').refine(value => !/^[a-z][
   error: 'must be a path, or - for standard input: URLs are not supported',
 })
 
-const sources = z.preprocess(
+export const sources = z.preprocess(
   value => (Array.isArray(value) ? value : [value]),
   z.array(source).min(1, { error: 'must name at least one backup' }),
 )
@@ -53,14 +53,15 @@ const memory = z.unknown().transform((value, context): number | 'auto' => {
   return z.NEVER
 })
 
-const parallel = z.preprocess(
-  value => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
-  z
-    .number({ error: 'must be a whole number from 1 to 1024' })
-    .refine(count => Number.isInteger(count) && count >= 1 && count <= 1024, {
-      error: 'must be a whole number from 1 to 1024',
-    }),
-)
+const wholeNumber = (from: number, to: number) => {
+  const error = `must be a whole number from ${from} to ${to}`
+  return z.preprocess(
+    value => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
+    z.number({ error }).refine(count => Number.isInteger(count) && count >= from && count <= to, { error }),
+  )
+}
+
+const parallel = wholeNumber(1, 1024)
 
 const parseOwner = (value: string) => {
   const match = /^([^:\s]+):([^:\s]+)$/.exec(value)
@@ -97,6 +98,10 @@ export const restoreSchema = z
       stall_timeout: duration,
       stall_action: choice(['warn', 'fail']),
       stall_thresholds: stallThresholds,
+      older_backups: z.array(sources, { error: 'must be a list of backups, each a path or a list of paths' }),
+      retries: wholeNumber(0, 100),
+      retry_delay: duration,
+      prefetch: choice(['auto', 'off']),
     },
     { error: issue => (issue.code === 'invalid_type' ? 'must be a mapping of keys to values' : undefined) },
   )

@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs'
+import { unlessGoneOrHidden } from './proc-stat.ts'
 
 /**
- * How far an open file has been read, in bytes. A child that inherited the descriptor shares the position, so this is the
- * progress of a tool that reads the file as its stdin. Blind to tools that map the file or use pread.
+ * Where a process's descriptor stands in its file, in bytes; of this process without `pid`. A descriptor that was inherited
+ * shares its position with ours, so this is how far a tool has read its standard input, at no cost to it. Null when the
+ * process is gone or another user's.
  */
-export function filePosition(fd: number): number {
-  const info = readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')
-  return Number(/^pos:\s+(\d+)$/m.exec(info)![1])
+export function filePosition(fd: number, pid: number | 'self' = 'self'): number | null {
+  const text = unlessGoneOrHidden(() => readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))
+  const match = text && /^pos:\s*(\d+)/m.exec(text)
+  return match ? Number(match[1]) : null
 }

@@ -17,6 +17,8 @@ export interface BatchInfo {
   bytes: number
   /** Where in the file reading stands: everything before has been handed over or is in the open line. */
   offset: number
+  /** Where the open line begins, or the next one will: all lines that end before it have been handed over. */
+  lineStart: number
 }
 
 export interface StderrFollower {
@@ -30,6 +32,8 @@ export interface FollowOptions {
   intervalMs?: number
   /** Where to begin, in bytes: 0 to see again all that is there. */
   startOffset?: number
+  /** No batch reaches over this offset, so that who reads again can tell the lines before it from those after. */
+  border?: number
   /** Size on disk above which the middle is given back. */
   capBytes?: number
   /** Bytes kept at each end. */
@@ -38,31 +42,36 @@ export interface FollowOptions {
 
 const MiB = 1024 * 1024
 const BUFFER_BYTES = 256 * 1024
+const LF = 0x0a
 
 /** `onLines` gets whole lines as they come and, after an interval of quiet, the open line; never an empty batch. */
 export function followStderr(
   path: string,
   onLines: (lines: Line[], info: BatchInfo) => void,
-  { intervalMs = 100, startOffset = 0, capBytes = 64 * MiB, keepBytes = MiB }: FollowOptions = {},
+  { intervalMs = 100, startOffset = 0, border = 0, capBytes = 64 * MiB, keepBytes = MiB }: FollowOptions = {},
 ): StderrFollower {
   const fd = openForReading(path)
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES)
   const splitter = createLineSplitter({ quietMs: intervalMs * 0.9 }) // one look without a byte; timers are not exact
   const freed = createFreedMiddle(path, capBytes, keepBytes)
   let position = startOffset
+  let lineStart = startOffset
 
   const hand = (lines: Line[], bytes: number) => {
-    if (lines.length > 0) onLines(lines, { bytes, offset: position })
+    if (lines.length > 0) onLines(lines, { bytes, offset: position, lineStart })
   }
 
   /** Each read is awaited, which lets everything else have its turn. */
   const drain = async (end: number) => {
     for (;;) {
       position = freed.skip(position)
-      const length = Math.min(BUFFER_BYTES, end - position, freed.bytesUntilHole(position))
+      const toBorder = position < border ? border - position : BUFFER_BYTES
+      const length = Math.min(BUFFER_BYTES, toBorder, end - position, freed.bytesUntilHole(position))
       const { bytesRead } = await read(fd, buffer, 0, Math.max(length, 0), position)
       if (bytesRead === 0) break
       const chunk = buffer.subarray(0, bytesRead)
+      const lastEnd = chunk.lastIndexOf(LF)
+      if (lastEnd >= 0) lineStart = position + lastEnd + 1
       position += bytesRead
       hand(splitter.push(chunk, performance.now()), bytesRead)
       await freed.passed(chunk, position)

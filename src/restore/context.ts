@@ -1,13 +1,13 @@
 import type { RestoreOptions } from '../config/options.ts'
 import type { RestoreError } from '../errors.ts'
-import type { Lock } from '../process/lock.ts'
 import type { Store } from './store.ts'
+import type { ToolLock } from './tool-lock.ts'
 
 /** What every step of a running restore works with. */
 export interface RestoreContext {
   options: RestoreOptions
   store: Store
-  lock: Lock
+  toolLock: ToolLock
   /** `<state-dir>/<restore id>`: tools' stderr, status files, what remains of the backup's metadata. */
   runDir: string
   /** Aborted by Ctrl-C, SIGTERM, or a watchdog; the reason is a RestoreError. */

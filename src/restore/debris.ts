@@ -9,24 +9,32 @@ import { filesUnder } from './survey.ts'
  */
 export interface Made {
   /** Directories that did not exist before: target dir, incrementals' dirs. */
-  directories: string[]
+  readonly directories: readonly string[]
   /** Set from the moment move-back begins until it has ended well. */
-  filling: { datadir: string; existed: boolean } | null
+  readonly filling: { readonly datadir: string; readonly existed: boolean } | null
   /** Files of `filling` go back here instead of away: `--in-place` consumed a directory that was not ours. */
-  giveBackTo: string | null
+  readonly giveBackTo: string | null
 }
 
 export const nothingMade = (): Made => ({ directories: [], filling: null, giveBackTo: null })
 
-export async function removeDebris(made: Made): Promise<void> {
-  if (made.filling) {
-    const { datadir, existed } = made.filling
-    if (made.giveBackTo !== null) await giveBack(datadir, made.giveBackTo)
+/** Can be done again after it was cut short. */
+export async function removeDebris({ directories, filling, giveBackTo }: Made): Promise<void> {
+  if (filling) {
+    const { datadir, existed } = filling
+    if (giveBackTo !== null) await giveBack(datadir, giveBackTo)
     emptyDirectory(datadir)
     if (!existed && existsSync(datadir)) rmdirSync(datadir)
-    made.filling = null
   }
-  for (const directory of made.directories.splice(0)) rmSync(directory, { recursive: true, force: true })
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+}
+
+/**
+ * A file that lies in both places was being copied when the tool was killed: the original is the whole one. Afterwards the
+ * tool can go on where it was.
+ */
+export async function dropHalfCopies(datadir: string, targetDir: string): Promise<void> {
+  for await (const path of filesUnder(datadir)) if (existsSync(join(targetDir, relative(datadir, path)))) rmSync(path)
 }
 
 async function giveBack(datadir: string, source: string): Promise<void> {

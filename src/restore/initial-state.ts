@@ -1,11 +1,15 @@
+import type { RestoreOptions } from '../config/options.ts'
 import { initialProgress, viewProgress } from '../progress/estimator.ts'
 import type { StallThresholds } from '../progress/progress.ts'
+import { nothingMade } from './debris.ts'
 import { addEndedSpan, openSpan } from './spans.ts'
 import type { AttributeValue, RestoreState, SpanLink, TraceIdentity } from './state.ts'
 
 export interface RestoreIdentity {
   restoreId: string
   agentPid: number
+  bootId: string
+  options: RestoreOptions
   trace: TraceIdentity
   /** The parent of an unsampled TRACEPARENT, linked instead of joined. */
   link: SpanLink | null
@@ -21,6 +25,9 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     schema: 1,
     restoreId: identity.restoreId,
     agentPid: identity.agentPid,
+    bootId: identity.bootId,
+    options: identity.options,
+    backupIndex: 0,
     startedAtMs: atMs,
     updatedAtMs: atMs,
     status: 'running',
@@ -43,6 +50,12 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     spans: [],
     endedSpans: [],
     tools: [],
+    begun: [],
+    finished: [],
+    made: nothingMade(),
+    failures: 0,
+    interruptions: 0,
+    memoryCapBytes: null,
     lastAttemptSpanId: null,
     resumeLink: null,
     error: null,

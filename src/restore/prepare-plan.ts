@@ -51,7 +51,7 @@ export async function preparePlan(
       restoreId,
       filters: filterCommands(options, scratchDir),
       innerKey: innerKeyOf(options.decryptKeyFile),
-      parallel: options.parallel ?? availableParallelism(),
+      parallel: threadsOf(options),
       family,
       tool,
       memory: chooseMemory(options.memory, availableMemory(), family.memoryFloorBytes, descriptions[0]!, null),
@@ -136,9 +136,11 @@ function totalBytes(plan: Plan): number | null {
 }
 
 /** xtrabackup's cipher follows from the length of the key. Null: it is no such key, so it is for gpg or openssl. */
-function innerKeyOf(keyFile: string | null): InnerKey | null {
+export function innerKeyOf(keyFile: string | null): InnerKey | null {
   if (keyFile === null) return null
   const { length } = readFileSync(keyFile)
   const algorithm = ({ 16: 'AES128', 24: 'AES192', 32: 'AES256' } as const)[length]
   return algorithm ? { keyFile, algorithm } : null
 }
+
+export const threadsOf = ({ parallel }: Pick<RestoreOptions, 'parallel'>): number => parallel ?? availableParallelism()

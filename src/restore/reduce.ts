@@ -1,10 +1,14 @@
+import type { ErrorRecord } from '../errors.ts'
 import { type Phase, STEPS, type Step } from '../phases.ts'
 import { advanceProgress, viewProgress } from '../progress/estimator.ts'
 import type { ProgressInput } from '../progress/progress.ts'
 import { factsOf } from './facts.ts'
+import { addProgressSpan, progressSpanIsDue } from './progress-spans.ts'
 import { readToolEvents } from './read-tool-events.ts'
-import { addEndedSpan, endSpans, openSpan, openSpanOf } from './spans.ts'
-import type { AttributeValue, Counters, RestoreEvent, RestoreState } from './state.ts'
+import { resume } from './resume.ts'
+import { phaseAttributes, stepAttributes } from './span-attributes.ts'
+import { endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
+import type { Counters, RestoreEvent, RestoreState } from './state.ts'
 
 /**
  * The only place where a restore's state changes: (state, event) -> state. Pure.
@@ -17,6 +21,8 @@ export function reduce(before: RestoreState, event: RestoreEvent): RestoreState 
   return followProgress(before, apply(fresh, event), event.atMs)
 }
 
+type EventOf<T extends RestoreEvent['type']> = Extract<RestoreEvent, { type: T }>
+
 function apply(state: RestoreState, event: RestoreEvent): RestoreState {
   switch (event.type) {
     case 'restore_started':
@@ -24,26 +30,59 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'attempt_started':
       return startAttempt(state, event.atMs)
     case 'attempt_ended':
-      return endSpans(state, span => span.kind !== 'restore', { atMs: event.atMs, error: event.error })
+      return endSpans({ ...state, tools: [] }, span => span.kind !== 'restore', {
+        atMs: event.atMs,
+        error: event.error,
+      })
     case 'planned':
       return adoptPlan(state, event)
     case 'phase_started':
       return startPhase(state, event)
     case 'phase_ended':
       return endPhase(state, event)
+    case 'prefetch_started':
+      return openPhaseSpan(state, 'restoring_basebackup', event.position, event.atMs)
+    case 'prefetch_ended':
+      return endPhaseSpans(state, event.position, event)
     case 'step_started':
       return startStep(feed(state, { type: 'step', step: event.step }, event.atMs), event.step, event.atMs)
     case 'tool_started':
-      return openSpan(
-        { ...state, tools: [...state.tools, event.tool] },
-        { kind: 'tool', name: event.tool.name, atMs: event.atMs, attributes: event.attributes, id: event.tool.spanId },
-      )
+      return startTool(state, event)
     case 'tool_ended':
       return endTool(state, event)
     case 'tool_lines':
       return readLines(state, event)
     case 'sample':
       return takeSample(state, event)
+    case 'run_begun':
+      return { ...state, begun: [...without(state.begun, [event.label]), event.label] }
+    case 'run_finished':
+      return {
+        ...state,
+        finished: [...without(state.finished, [event.label]), event.label],
+        tools: state.tools.filter(tool => tool.label !== event.label),
+      }
+    case 'runs_undone':
+      return {
+        ...state,
+        begun: without(state.begun, event.labels),
+        finished: without(state.finished, event.labels),
+        tools: state.tools.filter(tool => !event.labels.includes(tool.label)),
+      }
+    case 'made':
+      return { ...state, made: event.made }
+    case 'failed_attempt':
+      return { ...state, failures: state.failures + 1, memoryCapBytes: event.memoryCapBytes }
+    case 'fell_back':
+      return {
+        ...state,
+        backupIndex: event.backupIndex,
+        plan: null,
+        begun: [],
+        finished: [],
+        failures: 0,
+        chainLength: 0,
+      }
     case 'source_size':
       return feed(
         { ...state, source: { ...state.source, totalBytes: event.bytes } },
@@ -63,7 +102,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
   }
 }
 
-type EventOf<T extends RestoreEvent['type']> = Extract<RestoreEvent, { type: T }>
+const without = (labels: readonly string[], gone: readonly string[]) => labels.filter(label => !gone.includes(label))
 
 const feed = (state: RestoreState, input: ProgressInput, atMs: number): RestoreState => ({
   ...state,
@@ -73,7 +112,7 @@ const feed = (state: RestoreState, input: ProgressInput, atMs: number): RestoreS
 function startAttempt(state: RestoreState, atMs: number): RestoreState {
   const attempt = state.attempt + 1
   const previous = state.lastAttemptSpanId
-  const opened = openSpan(feed(state, { type: 'restart', elements: state.chainLength }, atMs), {
+  const opened = openSpan(feed(state, { type: 'restart', elements: Math.max(1, state.chainLength) }, atMs), {
     kind: 'attempt',
     name: 'attempt',
     atMs,
@@ -103,9 +142,9 @@ function adoptPlan(state: RestoreState, event: EventOf<'planned'>): RestoreState
   const planned = { ...state, plan: event.plan, chainLength: event.plan.elements.length }
   if (state.plan === null || state.plan.elements.length !== event.plan.elements.length)
     return feed(planned, { type: 'restart', elements: event.plan.elements.length }, event.atMs)
-  return state.position === 0
-    ? planned
-    : feed(planned, { type: 'facts', facts: factsOf(event.plan, state.position) }, event.atMs)
+  if (state.position === 0) return planned
+  const facts = factsOf(event.plan, state.position)
+  return feed({ ...planned, redo: { ...state.redo, targetLsn: facts.lastLsn } }, { type: 'facts', facts }, event.atMs)
 }
 
 function startPhase(before: RestoreState, event: EventOf<'phase_started'>): RestoreState {
@@ -127,15 +166,22 @@ function startPhase(before: RestoreState, event: EventOf<'phase_started'>): Rest
     state.redo = { scannedLsn: null, appliedLsn: null, targetLsn: facts.lastLsn }
     state.rollbackRows = null
   }
-  const element = before.plan?.elements[position - 1]
-  return openSpan(feed(state, { type: 'phase', phase }, atMs), {
+  return openPhaseSpan(feed(state, { type: 'phase', phase }, atMs), phase, position, atMs)
+}
+
+/** Opens the span of a phase, unless it is open: an element fetched ahead comes to the front in mid-phase. */
+function openPhaseSpan(state: RestoreState, phase: Phase, position: number, atMs: number): RestoreState {
+  if (phaseSpanOf(state, position)?.name === phase) return state
+  const element = state.plan?.elements[position - 1]
+  return openSpan(state, {
     kind: 'phase',
     name: phase,
     atMs,
-    parent: 'attempt',
+    parent: openSpanOf(state, 'attempt'),
     attributes: {
       'restore.phase': phase,
-      ...(element && { 'restore.backup': element.name, 'restore.chain.position': position }),
+      'restore.chain.position': position,
+      ...(element && { 'restore.backup': element.name }),
     },
   })
 }
@@ -145,29 +191,22 @@ function endPhase(before: RestoreState, event: EventOf<'phase_ended'>): RestoreS
   const passed = error === null ? followProgress(before, feed(before, { type: 'passed' }, atMs), atMs) : before
   let state = endStep(passed, atMs, error)
   if (error === null) state = addProgressSpan(state, atMs)
-  return endSpans({ ...state, step: null }, span => span.kind === 'phase' || span.kind === 'tool', {
-    atMs,
-    error,
-    attributes: { ...phaseAttributes(state), ...event.attributes },
-  })
+  return endPhaseSpans({ ...state, step: null }, state.position, event)
 }
 
-/** What the phase moved, for its span. */
-function phaseAttributes({ phase, source, redo }: RestoreState): Record<string, AttributeValue> {
-  const attributes: Record<string, AttributeValue> = {}
-  const add = (name: string, value: number | null) => {
-    if (value !== null) attributes[name] = value
-  }
-  if (phase === 'restoring_basebackup') {
-    add('restore.source.read', source.readBytes)
-    add('restore.source.size', source.totalBytes)
-  }
-  if (phase === 'preparing_backup') {
-    add('restore.prepare.redo.scanned', redo.scannedLsn)
-    add('restore.prepare.redo.applied', redo.appliedLsn)
-    add('restore.prepare.redo.target', redo.targetLsn)
-  }
-  return attributes
+/** Ends the phase span of an element, and whatever hangs under it. */
+function endPhaseSpans(
+  state: RestoreState,
+  position: number,
+  end: { atMs: number; error: ErrorRecord | null },
+): RestoreState {
+  const phase = phaseSpanOf(state, position)
+  if (!phase) return state
+  const isUnder = (id: string | null): boolean =>
+    id !== null && (id === phase.id || isUnder(state.spans.find(span => span.id === id)?.parentId ?? null))
+  const ended = endSpans(state, span => span.id !== phase.id && isUnder(span.id), end)
+  const attributes = position === state.position ? phaseAttributes(state) : {}
+  return endSpans(ended, span => span.id === phase.id, { ...end, attributes })
 }
 
 function startStep(before: RestoreState, step: Step, atMs: number): RestoreState {
@@ -179,54 +218,56 @@ function startStep(before: RestoreState, step: Step, atMs: number): RestoreState
       kind: 'step',
       name: step,
       atMs,
-      parent: 'phase',
+      parent: phaseSpanOf(state, state.position),
       attributes: { 'restore.phase': state.phase, 'restore.step': step },
     },
   )
 }
 
-function endStep(state: RestoreState, atMs: number, error: EventOf<'phase_ended'>['error']): RestoreState {
-  const { pages, rows, files } = state.work
-  const { scannedLsn, appliedLsn } = state.redo
-  return endSpans(state, span => span.kind === 'step', {
-    atMs,
-    error,
-    attributes: {
-      ...(pages > 0 && { 'restore.step.pages': pages }),
-      ...(rows > 0 && { 'restore.step.rows': rows }),
-      ...(files > 0 && { 'restore.step.files': files }),
-      ...(state.step === 'redo_scan' && scannedLsn !== null && { 'restore.prepare.redo.scanned': scannedLsn }),
-      ...(state.step === 'redo_apply' && appliedLsn !== null && { 'restore.prepare.redo.applied': appliedLsn }),
+const endStep = (state: RestoreState, atMs: number, error: ErrorRecord | null): RestoreState =>
+  endSpans(state, span => span.kind === 'step', { atMs, error, attributes: stepAttributes(state) })
+
+function startTool(state: RestoreState, { tool, position, attributes, atMs }: EventOf<'tool_started'>): RestoreState {
+  const step = position === state.position ? openSpanOf(state, 'step') : undefined
+  return openSpan(
+    { ...state, tools: [...state.tools, tool] },
+    {
+      kind: 'tool',
+      name: tool.name,
+      atMs,
+      attributes,
+      id: tool.spanId,
+      parent: step ?? phaseSpanOf(state, position) ?? openSpanOf(state, 'attempt'),
     },
-  })
+  )
 }
 
 function endTool(state: RestoreState, event: EventOf<'tool_ended'>): RestoreState {
-  const tool = state.tools.find(running => running.id === event.id)
+  const { id, exitCode: code, signal, atMs, error } = event
+  const tool = state.tools.find(running => running.id === id)
   if (!tool) return state
+  const exit = { code, signal } as RestoreState['tools'][number]['exit']
   return endSpans(
-    { ...state, tools: state.tools.filter(running => running !== tool) },
+    { ...state, tools: state.tools.map(running => (running === tool ? { ...tool, exit } : running)) },
     span => span.id === tool.spanId,
     {
-      atMs: event.atMs,
-      error: event.error,
+      atMs,
+      error,
       attributes: {
-        ...(event.exitCode !== null && { 'process.exit.code': event.exitCode }),
-        ...(event.signal !== null && { 'process.exit.signal': event.signal }),
+        ...(code !== null && { 'process.exit.code': code }),
+        ...(signal !== null && { 'process.exit.signal': signal }),
       },
     },
   )
 }
 
 function readLines(before: RestoreState, event: EventOf<'tool_lines'>): RestoreState {
-  let state = readToolEvents(before, event.events)
-  const { estimator } = event.events.reduce(
-    (fed, toolEvent) => feed(fed, { type: 'tool', event: toolEvent }, event.atMs),
-    state,
-  )
-  state = { ...state, estimator }
+  const inFront = event.position === before.position
+  let state = inFront ? readToolEvents(before, event.events) : before
+  if (inFront) for (const toolEvent of event.events) state = feed(state, { type: 'tool', event: toolEvent }, event.atMs)
   return {
     ...state,
+    tools: state.tools.map(tool => (tool.id === event.id ? { ...tool, readOffset: event.readOffset } : tool)),
     counters: {
       ...state.counters,
       lines: add(state.counters.lines, state.phase, event.count),
@@ -238,13 +279,10 @@ function readLines(before: RestoreState, event: EventOf<'tool_lines'>): RestoreS
 const add = (counts: Counters['lines'], phase: Phase, more: number | null): Counters['lines'] =>
   more === null || more <= 0 ? counts : { ...counts, [phase]: (counts[phase] ?? 0) + more }
 
-function takeSample(state: RestoreState, event: EventOf<'sample'>): RestoreState {
-  const { phase, counters } = state
-  let fed = feed(state, { type: 'sample', sample: event.sample, lines: event.lines }, event.atMs)
-  if (event.sourceReadBytes !== null) fed = feed(fed, { type: 'source', readBytes: event.sourceReadBytes }, event.atMs)
-  return {
-    ...fed,
-    source: event.sourceReadBytes === null ? state.source : { ...state.source, readBytes: event.sourceReadBytes },
+function takeSample(before: RestoreState, event: EventOf<'sample'>): RestoreState {
+  const { phase, counters } = before
+  const state = {
+    ...before,
     counters: {
       ...counters,
       ioReadBytes: add(counters.ioReadBytes, phase, event.delta.readBytes),
@@ -252,15 +290,14 @@ function takeSample(state: RestoreState, event: EventOf<'sample'>): RestoreState
       cpuSeconds: add(counters.cpuSeconds, phase, event.delta.cpuSeconds),
     },
   }
-}
-
-function resume(state: RestoreState, event: EventOf<'resumed'>): RestoreState {
-  return {
-    ...state,
-    agentPid: event.agentPid,
-    resumeLink: event.link,
-    trace: { ...state.trace, idPrefix: event.idPrefix, nextId: 1 },
-  }
+  if (event.position !== state.position) return state
+  const fed = feed(state, { type: 'sample', sample: event.sample, lines: event.lines }, event.atMs)
+  if (event.sourceReadBytes === null) return fed
+  return feed(
+    { ...fed, source: { ...fed.source, readBytes: event.sourceReadBytes } },
+    { type: 'source', readBytes: event.sourceReadBytes },
+    event.atMs,
+  )
 }
 
 function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
@@ -273,16 +310,21 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
     error: event.error,
     tools: [],
   }
+  const family = state.plan?.tool.family
   return endSpans(feed(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
     atMs: event.atMs,
     error: event.error,
-    attributes: { 'restore.result': event.status, 'restore.attempts': state.attempt },
+    attributes: {
+      result: event.status,
+      'restore.attempts': state.attempt,
+      ...(family && { 'db.system.name': family === 'xtrabackup' ? 'mysql' : 'mariadb' }),
+    },
   })
 }
 
 /** The view everybody reads, and the spans that follow from it: steps the estimator saw begin, and progress spans. */
 function followProgress(before: RestoreState, after: RestoreState, atMs: number): RestoreState {
-  if (after.estimator === before.estimator && after.phase === before.phase) return after
+  if (after.estimator === before.estimator && after.phase === before.phase && !isTick(before, after)) return after
   const progress = viewProgress(after.estimator, atMs)
   let state: RestoreState = { ...after, progress }
   if (state.status !== 'running') return state
@@ -291,33 +333,7 @@ function followProgress(before: RestoreState, after: RestoreState, atMs: number)
   return progressSpanIsDue(state, atMs) ? addProgressSpan(state, atMs) : state
 }
 
+/** A tick changes no estimator, but what it says of quiet and stall. */
+const isTick = (before: RestoreState, after: RestoreState): boolean => after.updatedAtMs > before.updatedAtMs
+
 const stepsOf = (phase: Phase): readonly Step[] => (phase in STEPS ? STEPS[phase as keyof typeof STEPS] : [])
-
-const PROGRESS_SPAN_PERCENT = 10
-const PROGRESS_SPAN_MS = 5 * 60_000
-
-function progressSpanIsDue({ progress, progressMark, spans }: RestoreState, atMs: number): boolean {
-  if (progress.phasePercent === null || !spans.some(span => span.kind === 'phase')) return false
-  const tens = Math.floor(progress.phasePercent / PROGRESS_SPAN_PERCENT)
-  const marked = Math.floor((progressMark.percent ?? 0) / PROGRESS_SPAN_PERCENT)
-  return tens > marked || atMs - progressMark.atMs >= PROGRESS_SPAN_MS
-}
-
-function addProgressSpan(state: RestoreState, atMs: number): RestoreState {
-  const { percent, atMs: fromMs } = state.progressMark
-  const to = state.progress.phasePercent
-  if (to === null || to === percent) return state
-  const added = addEndedSpan(state, {
-    kind: 'progress',
-    name: 'progress',
-    parent: 'phase',
-    atMs: fromMs,
-    endedAtMs: atMs,
-    attributes: {
-      'restore.phase': state.phase,
-      'restore.progress.from': Math.floor(percent ?? 0),
-      'restore.progress.to': Math.floor(to),
-    },
-  })
-  return { ...added, progressMark: { atMs, percent: to } }
-}

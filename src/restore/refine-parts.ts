@@ -1,5 +1,5 @@
 import { RestoreError } from '../errors.ts'
-import { availableMemory } from '../process/memory.ts'
+import { type AvailableMemory, availableMemory } from '../process/memory.ts'
 import { chooseMemory } from './choose-memory.ts'
 import { describeDirectory } from './describe-directory.ts'
 import type { PlanParts } from './make-plan.ts'
@@ -11,7 +11,12 @@ import { survey } from './survey.ts'
  * empty, made no tool complain: what every finished backup writes last is missing then. Throws `source_truncated`,
  * `extract_failed` or what the metadata themselves are refused for.
  */
-export async function refineParts(parts: PlanParts, position: number, directory: string): Promise<PlanParts> {
+export async function refineParts(
+  parts: PlanParts,
+  position: number,
+  directory: string,
+  memoryCapBytes: number | null,
+): Promise<PlanParts> {
   const before = parts.elements[position - 1]!
   const extracted = await survey(directory)
   const found = await describeDirectory(directory)
@@ -45,7 +50,7 @@ export async function refineParts(parts: PlanParts, position: number, directory:
     elements,
     memory: chooseMemory(
       parts.options.memory,
-      availableMemory(),
+      capped(availableMemory(), memoryCapBytes),
       parts.family.memoryFloorBytes,
       description,
       extracted,
@@ -56,3 +61,9 @@ export async function refineParts(parts: PlanParts, position: number, directory:
     },
   }
 }
+
+/** After a tool was killed for want of memory, less counts as available. */
+const capped = (available: AvailableMemory, capBytes: number | null): AvailableMemory =>
+  capBytes === null || capBytes >= available.bytes
+    ? available
+    : { bytes: capBytes, reason: 'a tool was killed with more' }

@@ -1,26 +1,34 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
-import type { RestoreError } from '../errors.ts'
+import { RestoreError } from '../errors.ts'
+import { endGroups } from '../process/kill-groups.ts'
 import { acquireLock } from '../process/lock.ts'
-import { isAlive } from '../process/proc-stat.ts'
+import { bootId, isAlive } from '../process/proc-stat.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
 import { initialState } from './initial-state.ts'
-import type { AttributeValue, Observer, RestoreState, SpanLink, TraceIdentity } from './state.ts'
+import type { AttributeValue, Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state.ts'
 import { ensureStateDir } from './state-dir.ts'
-import { createStore, type Store, writeStateFile } from './store.ts'
+import { readStateFile, writeStateFile } from './state-file.ts'
+import { createStore, type Store } from './store.ts'
+import { takeOver } from './take-over.ts'
+import { createToolLock, type ToolLock } from './tool-lock.ts'
 
 /** One restore that this agent runs, from lock to terminal state. The command and the daemon both run it through here. */
 export interface RestoreSession {
   store: Store
   runDir: string
-  /** Resolves with the terminal state, when the lock is free again; rejects only on a bug. */
+  /** True where an earlier agent began it. */
+  resumed: boolean
+  /** Resolves with the terminal state, when the lock is free again; never after `detach`. Rejects only on a bug. */
   done: Promise<RestoreState>
   /** Ends the restore: `cancelled` or `terminated`. */
   abort(reason: RestoreError): void
   /** SIGKILL to every tool now; `abort` must have come before. */
   kill(): void
+  /** Lets the tools go on without us, for the next agent to adopt; those that we feed are ended. Then the process must end. */
+  detach(): Promise<void>
 }
 
 export interface SessionSurroundings {
@@ -36,18 +44,126 @@ export interface SessionSurroundings {
 export const newRestoreId = (): string =>
   `${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
 
-/** Throws `not_permitted` or `locked` before anything begins. */
-export function startSession(options: RestoreOptions, surroundings: SessionSurroundings): RestoreSession {
-  ensureStateDir(options.stateDir)
-  const lock = acquireLock(join(options.stateDir, 'lock'))
-  const restoreId = newRestoreId()
-  const runDir = join(options.stateDir, restoreId)
+/**
+ * Begins the restore, or goes on with the same one where an agent before was interrupted. Throws before anything begins:
+ * `not_permitted`, `locked` (another agent is at work), `unfinished` (another restore was interrupted here),
+ * `state_unreadable`.
+ */
+export async function startSession(
+  options: RestoreOptions,
+  surroundings: SessionSurroundings,
+): Promise<RestoreSession> {
+  const place = openPlace(options.stateDir)
+  try {
+    const found = place.read()
+    if (found?.status !== 'running') return begin(place, options, surroundings)
+    if (!isSameRestore(found.options, options))
+      throw new RestoreError(
+        'unfinished',
+        `the restore of ${found.options.sources.join(' ')} into ${found.options.datadir} was interrupted and is not finished`,
+      )
+    return await goOn(place, found, surroundings)
+  } catch (error) {
+    place.release()
+    throw error
+  }
+}
+
+/** Goes on with an interrupted restore, whichever it is; null where there is none. Throws as `startSession` does. */
+export async function resumeSession(
+  stateDir: string,
+  surroundings: SessionSurroundings,
+): Promise<RestoreSession | null> {
+  const place = openPlace(stateDir)
+  try {
+    const found = place.read()
+    if (found?.status === 'running') return await goOn(place, found, surroundings)
+  } catch (error) {
+    place.release()
+    throw error
+  }
+  place.release()
+  return null
+}
+
+const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
+  a.datadir === b.datadir && JSON.stringify(a.sources) === JSON.stringify(b.sources)
+
+/** The state dir, held by this agent alone: `agent.lock` is ours, `lock` is the tools'. */
+interface Place {
+  stateDir: string
+  toolLock: ToolLock
+  read(): RestoreState | null
+  write(state: RestoreState, durable: boolean): void
+  release(): void
+}
+
+function openPlace(stateDir: string): Place {
+  ensureStateDir(stateDir)
+  const agentLock = acquireLock(join(stateDir, 'agent.lock'))
+  const toolLock = createToolLock(join(stateDir, 'lock'))
+  const stateFile = join(stateDir, 'state.json')
+  return {
+    stateDir,
+    toolLock,
+    read: () => readStateFile(stateFile),
+    write: (state, durable) => writeStateFile(stateFile, state, durable),
+    release() {
+      toolLock.release()
+      agentLock.release()
+    },
+  }
+}
+
+function begin(place: Place, options: RestoreOptions, surroundings: SessionSurroundings): RestoreSession {
+  place.toolLock.fd() // no tool of anybody is left
+  const atMs = Date.now()
+  const state = initialState(
+    {
+      restoreId: newRestoreId(),
+      agentPid: process.pid,
+      bootId: bootId(),
+      options,
+      ...surroundings.beginTrace(),
+      attributes: shortPlan(options),
+      stallThresholds: stallThresholds(options),
+    },
+    atMs,
+  )
+  return run(place, state, { type: 'restore_started', atMs }, surroundings, false)
+}
+
+async function goOn(place: Place, found: RestoreState, surroundings: SessionSurroundings): Promise<RestoreSession> {
+  const { trace, link } = surroundings.beginTrace()
+  const taken = await takeOver(found, place.toolLock, {
+    agentPid: process.pid,
+    bootId: bootId(),
+    idPrefix: trace.idPrefix,
+    link: link ?? (trace.parentSpanId ? { traceId: trace.traceId, spanId: trace.parentSpanId } : null),
+  })
+  return run(place, taken.state, taken.event, surroundings, true)
+}
+
+function run(
+  place: Place,
+  state: RestoreState,
+  event: RestoreEvent,
+  surroundings: SessionSurroundings,
+  resumed: boolean,
+): RestoreSession {
   const controller = new AbortController()
-  const store = openStore(options, restoreId, surroundings)
+  const warnOnce = saidOnce(surroundings.warn)
+  const store = createStore(state, event, {
+    observers: surroundings.observers,
+    write: place.write,
+    onWriteError: error => warnOnce(`cannot write the state in ${place.stateDir}: ${(error as Error).message}`),
+    onObserverError: error => warnOnce(`an observer failed: ${(error as Error).message}`),
+  })
+  const runDir = join(place.stateDir, state.restoreId)
   const context: RestoreContext = {
-    options,
+    options: state.options,
     store,
-    lock,
+    toolLock: place.toolLock,
     runDir,
     signal: controller.signal,
     abort: reason => controller.abort(reason),
@@ -58,37 +174,21 @@ export function startSession(options: RestoreOptions, surroundings: SessionSurro
   return {
     store,
     runDir,
-    done: runRestore(context).finally(() => lock.release()),
+    resumed,
+    done: runRestore(context).finally(place.release),
     abort: context.abort,
-    kill: () => killNow(store.state.tools),
-  }
-}
-
-function killNow(tools: RestoreState['tools']): void {
-  for (const { pgid, pid, startTicks } of tools) if (isAlive(pid, startTicks)) process.kill(-pgid, 'SIGKILL')
-}
-
-function openStore(options: RestoreOptions, restoreId: string, surroundings: SessionSurroundings): Store {
-  const atMs = Date.now()
-  const stateFile = join(options.stateDir, 'state.json')
-  const warnOnce = saidOnce(surroundings.warn)
-  const identity = {
-    restoreId,
-    agentPid: process.pid,
-    ...surroundings.beginTrace(),
-    attributes: shortPlan(options),
-    stallThresholds: stallThresholds(options),
-  }
-  return createStore(
-    initialState(identity, atMs),
-    { type: 'restore_started', atMs },
-    {
-      observers: surroundings.observers,
-      write: (state, durable) => writeStateFile(stateFile, state, durable),
-      onWriteError: error => warnOnce(`cannot write ${stateFile}: ${(error as Error).message}`),
-      onObserverError: error => warnOnce(`an observer failed: ${(error as Error).message}`),
+    kill() {
+      for (const { pgid, pid, startTicks } of store.state.tools)
+        if (isAlive(pid, startTicks)) process.kill(-pgid, 'SIGKILL')
     },
-  )
+    async detach() {
+      store.freeze()
+      await endGroups(
+        store.state.tools.filter(({ fedByAgent }) => fedByAgent),
+        { lock: place.toolLock.file() },
+      )
+    },
+  }
 }
 
 /** A complaint that would come with every event is made once. */

@@ -15,17 +15,16 @@ interface NewSpan {
   links?: OpenSpan['links']
   /** Chosen by the caller where others must know it first. */
   id?: string
-  /** The span to hang it under; without it, the innermost open one that is not a tool. */
-  parent?: SpanKind
+  /** The span to hang it under; the restore's own has the caller's, or none. */
+  parent?: OpenSpan | undefined
 }
 
 export const openSpanOf = (state: RestoreState, kind: SpanKind): OpenSpan | undefined =>
   state.spans.findLast(span => span.kind === kind)
 
-const parentOf = (state: RestoreState, wanted: SpanKind | undefined): string | null => {
-  const parent = state.spans.findLast(span => (wanted ? span.kind === wanted : span.kind !== 'tool'))
-  return parent?.id ?? state.trace.parentSpanId
-}
+/** The open phase of an element: with an element fetched ahead, two phases are open. */
+export const phaseSpanOf = ({ spans }: Pick<RestoreState, 'spans'>, position: number): OpenSpan | undefined =>
+  spans.findLast(span => span.kind === 'phase' && span.attributes['restore.chain.position'] === position)
 
 /** A new id: this agent's random prefix and a counter, so that the reducer stays pure. */
 const takeId = (state: RestoreState): [string, RestoreState] => {
@@ -37,7 +36,7 @@ export function openSpan(before: RestoreState, span: NewSpan): RestoreState {
   const [id, state] = span.id ? ([span.id, before] as const) : takeId(before)
   const open: OpenSpan = {
     id,
-    parentId: parentOf(state, span.parent),
+    parentId: span.parent?.id ?? openSpanOf(state, 'restore')?.id ?? state.trace.parentSpanId,
     kind: span.kind,
     name: span.name,
     startedAtMs: span.atMs,

@@ -1,8 +1,11 @@
+import type { RestoreOptions } from '../config/options.ts'
 import type { ErrorCode, ErrorRecord } from '../errors.ts'
 import type { Phase, RestoreStatus, Step } from '../phases.ts'
+import type { Exit } from '../process/tool-exit.ts'
 import type { ProgressState } from '../progress/estimator.ts'
 import type { Progress, ProgressInput, ToolSample } from '../progress/progress.ts'
 import type { ToolEvent } from '../tool/events.ts'
+import type { Made } from './debris.ts'
 import type { Plan } from './plan.ts'
 
 /**
@@ -13,8 +16,13 @@ export interface RestoreState {
   /** Version of the state file's schema. */
   schema: 1
   restoreId: string
-  /** The agent that wrote this state last. */
+  /** The agent that wrote this state last, and the boot of the machine it ran in. */
   agentPid: number
+  bootId: string
+  /** What was asked for: a later agent goes on with it. */
+  options: RestoreOptions
+  /** Which backup is being restored: 0 the one asked for, then the older ones in turn. */
+  backupIndex: number
   startedAtMs: number
   updatedAtMs: number
   status: RestoreStatus
@@ -47,6 +55,16 @@ export interface RestoreState {
   /** Spans that the last event ended, to be exported once this state is on disk. Never persisted. */
   endedSpans: readonly EndedSpan[]
   tools: readonly RunningTool[]
+  /** Labels of the runs that began and that passed every check, so that a later attempt knows what stands. */
+  begun: readonly string[]
+  finished: readonly string[]
+  /** What is to be taken away again when the restore fails. */
+  made: Made
+  /** Attempts at this backup that failed, and agents that died with their tools. */
+  failures: number
+  interruptions: number
+  /** Less memory for prepare, after a tool was killed for want of it. */
+  memoryCapBytes: number | null
   /** The newest attempt's span: the next attempt links to it. */
   lastAttemptSpanId: string | null
   /** A later agent's own parent trace, linked from the attempt it begins. */
@@ -113,6 +131,8 @@ export interface EndedSpan extends OpenSpan {
 export interface RunningTool {
   id: string
   name: string
+  /** The run it belongs to. */
+  label: string
   /** The wrapper: leader of the tool's process group. */
   pid: number
   pgid: number
@@ -121,6 +141,10 @@ export interface RunningTool {
   stderrPath: string
   statusPath: string
   spanId: string
+  /** Bytes of its stderr, up to the start of a line, that are in this state. */
+  readOffset: number
+  /** Set once it has ended and its run has not been judged yet. */
+  exit: Exit | null
   /** The agent pumps bytes into it, so it cannot outlive the agent. */
   fedByAgent: boolean
 }
@@ -132,31 +156,67 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'attempt_ended'; error: ErrorRecord | null }
   | { type: 'planned'; plan: Plan }
   | { type: 'phase_started'; phase: Phase; position: number }
-  | { type: 'phase_ended'; error: ErrorRecord | null; attributes?: Readonly<Record<string, AttributeValue>> }
+  | { type: 'phase_ended'; error: ErrorRecord | null }
   /** A step the coordinator begins itself; those inside prepare begin when the estimator sees them. */
   | { type: 'step_started'; step: Step }
   /** `tool.spanId` was chosen before the start, so that the tool's own children could be told their parent. */
-  | { type: 'tool_started'; tool: RunningTool; attributes: Readonly<Record<string, AttributeValue>> }
+  | { type: 'tool_started'; position: number; tool: RunningTool; attributes: Readonly<Record<string, AttributeValue>> }
   | { type: 'tool_ended'; id: string; exitCode: number | null; signal: string | null; error: ErrorRecord | null }
   /** Lines of one tool since the last such event: their events, and the texts (bounded) for the log. */
   | {
       type: 'tool_lines'
+      /** Element it works for: one fetched ahead says nothing of the one in front. */
+      position: number
+      id: string
       tool: string
+      readOffset: number
       events: readonly ToolEvent[]
       lines: readonly string[]
       count: number
       dropped: number
     }
   /** `delta` is what the tools did since the sample before. */
-  | { type: 'sample'; sample: ToolSample; lines: number; delta: ToolSample; sourceReadBytes: number | null }
+  | {
+      type: 'sample'
+      position: number
+      sample: ToolSample
+      lines: number
+      delta: ToolSample
+      sourceReadBytes: number | null
+    }
   /** The size of a source that is only known once somebody looked, such as a directory's. */
   | { type: 'source_size'; bytes: number | null }
   | { type: 'progress'; input: ProgressInput }
   | { type: 'notice'; text: string }
   | { type: 'tick' }
   | { type: 'ended'; status: Exclude<RestoreStatus, 'running'>; phase: Phase; error: ErrorRecord | null }
-  /** Another agent takes over the state file. */
-  | { type: 'resumed'; agentPid: number; idPrefix: string; link: SpanLink | null }
+  | { type: 'run_begun'; label: string }
+  /** Its tools have ended and passed every check. */
+  | { type: 'run_finished'; label: string }
+  /** These runs have to be done again. */
+  | { type: 'runs_undone'; labels: readonly string[] }
+  | { type: 'made'; made: Made }
+  /** A failure that may pass: another attempt follows. */
+  | { type: 'failed_attempt'; memoryCapBytes: number | null }
+  /** The backup cannot be restored and an older one is tried. */
+  | { type: 'fell_back'; backupIndex: number }
+  /** The next element is fetched while this one is prepared; its phase span opens beside the running one. */
+  | { type: 'prefetch_started'; position: number }
+  | { type: 'prefetch_ended'; position: number; error: ErrorRecord | null }
+  /**
+   * Another agent takes over the state file. `adopted`: the tools go on, and so do their spans; otherwise every open span but
+   * the root is ended as interrupted at the last sign of life.
+   */
+  | {
+      type: 'resumed'
+      agentPid: number
+      bootId: string
+      idPrefix: string
+      link: SpanLink | null
+      adopted: boolean
+      /** When the agent before wrote its last state. */
+      lastSeenAtMs: number
+    }
 )
 
 /** Reads states; may never throw, wait or slow. */

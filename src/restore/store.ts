@@ -1,5 +1,3 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { reduce } from './reduce.ts'
 import type { Observer, RestoreEvent, RestoreState } from './state.ts'
 
@@ -13,13 +11,15 @@ import type { Observer, RestoreEvent, RestoreState } from './state.ts'
 export interface Store {
   readonly state: RestoreState
   dispatch(event: RestoreEvent): void
-  subscribe(observer: Observer): void
+  /** Writes the state durably; from then on nothing changes it any more, whatever is still on its way. */
+  freeze(): void
 }
 
 const PROGRESS_WRITE_MS = 1000
 
 export function createStore(initial: RestoreState, firstEvent: RestoreEvent, options: StoreOptions): Store {
-  const observers: Observer[] = [...options.observers]
+  const { observers } = options
+  let frozen = false
   let state = initial
   let writtenAtMs = 0
 
@@ -50,12 +50,16 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
       return state
     },
     dispatch(event) {
+      if (frozen) return
       const before = state
       state = reduce(before, event)
       save(isDurable(before, state), event.atMs)
       tell(event)
     },
-    subscribe: observer => observers.push(observer),
+    freeze() {
+      save(true, state.updatedAtMs)
+      frozen = true
+    },
   }
 }
 
@@ -75,25 +79,3 @@ const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.phase !== before.phase ||
   after.status !== before.status ||
   after.agentPid !== before.agentPid
-
-/** Atomic: a reader sees the old state or the new one, whole; with `durable`, also after a power cut. */
-export function writeStateFile(path: string, state: RestoreState, durable: boolean): void {
-  const { endedSpans: _transient, ...persisted } = state
-  const temporary = `${path}.tmp`
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const file = openSync(temporary, 'w', 0o600)
-  try {
-    writeFileSync(file, JSON.stringify(persisted))
-    if (durable) fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  renameSync(temporary, path)
-  if (!durable) return
-  const folder = openSync(dirname(path), 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
-}

@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { RestoreError } from '../../errors.ts'
 import { filePosition } from '../../process/file-position.ts'
-import type { Source, StreamSource } from '../../source/source.ts'
+import type { FileAccess, Source, StreamSource } from '../../source/source.ts'
 import type { Grammar } from '../../tool/events.ts'
 import { extractGrammar } from '../../tool/extract-grammar.ts'
 import { filterGrammar } from '../../tool/filter-grammar.ts'
@@ -32,15 +32,15 @@ export function makeDirectory(path: string): void {
 
 export async function extract(context: RestoreContext, step: StepOf<'extract'>, source: StreamSource): Promise<void> {
   const last = step.stages.length - 1
-  const input = source.file ? fileInput(source.file.fd(), source.file.startOffset) : pipeInput(source)
   await runTools(context, {
     label: `${step.element}-extract`,
+    position: step.element,
     stages: step.stages.map((command, index) => ({
       command,
       grammar: index === last ? extractGrammar() : filterGrammar(),
     })),
     judge: results => judgePipeline(results.map((result, index) => ({ ...result, role: roleOf(index, step) }))),
-    ...input,
+    ...(source.file ? fileInput(source.file) : pipeInput(source)),
   })
 }
 
@@ -51,10 +51,16 @@ function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'
   return DECRYPTORS.has(basename(stages[index]!.file)) ? 'decrypt' : 'decompress'
 }
 
-/** The tool reads the file itself; its descriptor's position, which we share, is the progress. */
-const fileInput = (fd: number, startOffset: number): Pick<ToolRun, 'stdin' | 'sourcePosition'> => ({
-  stdin: fd,
-  sourcePosition: () => Math.max(0, filePosition(fd) - startOffset),
+/**
+ * The tool reads the file itself. How far it is stands with its descriptor, which its wrapper holds as well and which
+ * also a later agent can look at.
+ */
+const fileInput = (file: FileAccess): Pick<ToolRun, 'stdin' | 'sourcePosition'> => ({
+  stdin: () => file.fd(),
+  sourcePosition: ({ pid }) => {
+    const position = filePosition(0, pid)
+    return position === null ? null : Math.max(0, position - file.startOffset)
+  },
 })
 
 /** A pipe has been read from already (its first bytes told what it is), so its bytes pass through us. */
@@ -75,6 +81,7 @@ export async function copy(context: RestoreContext, step: StepOf<'copy'>, source
   try {
     await runTools(context, {
       label: `${step.element}-copy`,
+      position: step.element,
       stages: [{ command: step.command, grammar: filterGrammar() }],
       judge: judgeOne('extract'),
       stdin: 'ignore',
@@ -91,6 +98,7 @@ const sizeOf = async (source: Source): Promise<number | null> =>
 export async function decompress(context: RestoreContext, step: StepOf<'decompress'>, grammar: Grammar): Promise<void> {
   await runTools(context, {
     label: `${step.element}-decompress`,
+    position: step.element,
     stages: [{ command: step.command, grammar }],
     judge: judgeOne('decompress'),
     stdin: 'ignore',

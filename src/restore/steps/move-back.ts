@@ -1,34 +1,51 @@
-import { existsSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
-import type { Made } from '../debris.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { Plan, PlanStep } from '../plan.ts'
 import { checkDatadir } from '../prechecks.ts'
 import { runTools } from '../run-tools.ts'
 import { makeDirectory } from './bring.ts'
 
-/** Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. */
+const LABEL = 'move-back'
+
+/**
+ * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One that
+ * was cut short before goes on: the tool is then told that the datadir is not empty, and moves the files that are left.
+ */
 export async function moveBack(
   context: RestoreContext,
   step: Extract<PlanStep, { kind: 'move_back' }>,
   plan: Plan,
-  made: Made,
   family: ToolFamily,
 ): Promise<void> {
   const { store, now } = context
+  const { made, tools, finished } = store.state
+  if (finished.includes(LABEL)) return
   store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
-  // Hours may have passed since it was found empty.
-  const existed = checkDatadir(plan.datadir)
-  made.filling = { datadir: plan.datadir, existed }
-  if (!existed) makeDirectory(plan.datadir)
+  const goesOn = made.filling !== null && !tools.some(({ label }) => label === LABEL)
+  if (made.filling === null) {
+    // Hours may have passed since it was found empty.
+    const existed = checkDatadir(plan.datadir)
+    store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: { datadir: plan.datadir, existed } } })
+    if (!existed) makeDirectory(plan.datadir)
+  }
+  const { file, args } = step.command
+  const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
   await runTools(context, {
-    label: 'move-back',
-    stages: [{ command: step.command, grammar: family.grammar() }],
+    label: LABEL,
+    position: step.element,
+    stages: [{ command, grammar: family.grammar() }],
     judge: judgeOne('move_back'),
     stdin: 'ignore',
   })
-  made.filling = null
-  // Only what the tool left: metadata that is kept in the run dir already.
-  if (!plan.inPlace && existsSync(plan.targetDir)) rmSync(plan.targetDir, { recursive: true, force: true })
+}
+
+/** The datadir is the user's from now on; of the target dir only metadata is left, kept in the run dir already. */
+export function settle({ store, now }: RestoreContext, plan: Plan): void {
+  const { made } = store.state
+  const kept = { directories: plan.inPlace ? [] : made.directories, filling: null, giveBackTo: null }
+  store.dispatch({ type: 'made', atMs: now(), made: kept })
+  for (const directory of kept.directories) rmSync(directory, { recursive: true, force: true })
+  store.dispatch({ type: 'made', atMs: now(), made: { ...kept, directories: [] } })
 }

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import { RestoreError } from '../../errors.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
@@ -27,6 +26,7 @@ export async function prepare(
   }
   await runTools(context, {
     label: `${step.element}-prepare`,
+    position: step.element,
     stages: [{ command: step.command, grammar: family.grammar() }],
     judge: judgeOne('prepare'),
     stdin: 'ignore',
@@ -34,7 +34,6 @@ export async function prepare(
   })
   checkRedo(element, reachedLsn)
   await checkPrepared(targetDir, step.last)
-  if (step.incrementalDir !== null) rmSync(step.incrementalDir, { recursive: true, force: true })
 }
 
 /** mariadb-backup ends with exit 0 and `completed OK!` on a redo log that was cut; only the LSN it reached tells. */

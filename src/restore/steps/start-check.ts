@@ -60,6 +60,7 @@ export async function startCheck(
   const ended = { value: false }
   const server = runTools(context, {
     label: 'start-check',
+    position: context.store.state.position,
     stages: [{ command, grammar: () => [] }],
     judge: judgeServer,
     stdin: 'ignore',

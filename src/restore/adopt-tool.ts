@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isAlive } from '../process/proc-stat.ts'
+import { type Exit, readExit } from '../process/tool-exit.ts'
+import type { RestoreState, RunningTool } from './state.ts'
+
+const LOOK_MS = 100
+
+/**
+ * Whether every tool of the state can be carried on with: it runs without us in its byte path, or it has ended and said
+ * how. One that did neither was killed, and nobody knows what it left.
+ */
+export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string): boolean {
+  return (
+    tools.length > 0 &&
+    tools.every(
+      tool =>
+        tool.exit !== null ||
+        readExit(tool.statusPath) !== null ||
+        (!tool.fedByAgent && bootId === bootIdNow && isAlive(tool.pid, tool.startTicks)),
+    )
+  )
+}
+
+/** The exit of a tool that is not our child. Both null where its wrapper was killed and wrote none. */
+export async function waitForExit({ pid, startTicks, statusPath, exit }: RunningTool): Promise<Exit> {
+  if (exit !== null) return exit
+  for (;;) {
+    // Asked first: the status is written while the wrapper lives.
+    const alive = isAlive(pid, startTicks)
+    const found = readExit(statusPath)
+    if (found !== null) return found
+    if (!alive) return { code: null, signal: 'SIGKILL' }
+    await sleep(LOOK_MS)
+  }
+}

@@ -1,0 +1,78 @@
+import { mkdirSync } from 'node:fs'
+import { toRestoreError } from '../errors.ts'
+import type { Phase } from '../phases.ts'
+import type { Source } from '../source/source.ts'
+import type { RestoreContext } from './context.ts'
+import { bring, isBrought, prepareElement } from './elements.ts'
+import { finalize } from './finalize.ts'
+import type { PlanParts } from './make-plan.ts'
+import { partsOf } from './parts-of.ts'
+import { preparePlan } from './prepare-plan.ts'
+import { phaseSpanOf } from './spans.ts'
+
+/**
+ * One try at a restore, from wherever earlier ones have come to:
+ *
+ *   getting_backup_info   look, refuse or plan; nothing is written before
+ *   for each element:
+ *     restoring_basebackup  its bytes into its directory; then its metadata tell the rest, and the plan is made anew
+ *     preparing_backup      prepare it onto the target dir; after the last one, move back
+ *   finalizing            verify, ownership, start check
+ *
+ * `sources` are those that looking has opened; a pipe can be read only through them.
+ */
+export async function attempt(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
+  const { store } = context
+  let parts = store.state.plan
+    ? await partsOf(context)
+    : await phase(context, 'getting_backup_info', 0, () => lookAndPlan(context, sources))
+  const { length } = store.state.plan!.elements
+  for (let position = 1; position <= length; position++) {
+    if (!isBrought(context, position))
+      await phase(context, 'restoring_basebackup', position, async () => {
+        parts = await bring(context, parts, position, takeSource(sources, position))
+      })
+    if (!store.state.finished.includes(position === length ? 'move-back' : `${position}-prepare`))
+      await phase(context, 'preparing_backup', position, () => prepareElement(context, parts, position))
+  }
+  await phase(context, 'finalizing', length, () => finalize(context))
+}
+
+function takeSource(sources: Map<number, Source>, position: number): Source | null {
+  const source = sources.get(position) ?? null
+  sources.delete(position)
+  return source
+}
+
+/** Runs the work of a phase between its two events. One that is open was adopted, and only ends here. */
+async function phase<T>(context: RestoreContext, name: Phase, position: number, work: () => Promise<T>): Promise<T> {
+  const { store, now, signal } = context
+  const isOpen = store.state.phase === name && phaseSpanOf(store.state, position)?.name === name
+  if (!isOpen || store.state.position !== position)
+    store.dispatch({ type: 'phase_started', atMs: now(), phase: name, position })
+  try {
+    signal.throwIfAborted()
+    const result = await work()
+    signal.throwIfAborted()
+    store.dispatch({ type: 'phase_ended', atMs: now(), error: null })
+    return result
+  } catch (thrown) {
+    const error = toRestoreError(thrown)
+    store.dispatch({ type: 'phase_ended', atMs: now(), error: error.record })
+    throw error
+  }
+}
+
+async function lookAndPlan(
+  { store, options, runDir, now }: RestoreContext,
+  opened: Map<number, Source>,
+): Promise<PlanParts> {
+  const { plan, parts, sources, notices } = await preparePlan(options, store.state.restoreId, runDir)
+  for (const [index, source] of sources.entries()) opened.set(index + 1, source)
+  mkdirSync(runDir, { recursive: true, mode: 0o700 })
+  store.dispatch({ type: 'planned', atMs: now(), plan })
+  if (plan.inPlace)
+    store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, giveBackTo: plan.targetDir } })
+  for (const text of notices) store.dispatch({ type: 'notice', atMs: now(), text })
+  return parts
+}

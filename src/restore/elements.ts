@@ -1,0 +1,90 @@
+import { rmSync } from 'node:fs'
+import { openSource } from '../source/open-source.ts'
+import type { Source } from '../source/source.ts'
+import type { RestoreContext } from './context.ts'
+import { makePlan, type PlanParts } from './make-plan.ts'
+import type { PlanStep } from './plan.ts'
+import { checkVersion } from './prepare-plan.ts'
+import { refineParts } from './refine-parts.ts'
+import { keepMetadata } from './remnants.ts'
+import { copy, decompress, extract, makeDirectory } from './steps/bring.ts'
+import { moveBack, settle } from './steps/move-back.ts'
+import { prepare } from './steps/prepare.ts'
+
+/** What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
+
+type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
+
+/** The steps of one element and kind, as the newest plan has them. */
+const stepsOf = <K extends PlanStep['kind']>({ store }: RestoreContext, position: number, kind: K) =>
+  store.state.plan!.steps.filter((step): step is StepOf<K> => step.kind === kind && step.element === position)
+
+export const isBrought = ({ store }: RestoreContext, position: number): boolean =>
+  store.state.finished.includes(`${position}-bring`)
+
+/** The element's bytes into its directory, and then what its metadata tell into the plan. */
+export async function bring(
+  context: RestoreContext,
+  parts: PlanParts,
+  position: number,
+  source: Source | null,
+): Promise<PlanParts> {
+  const { store, now } = context
+  const label = `${position}-bring`
+  const { directory, source: name } = store.state.plan!.elements[position - 1]!
+  if (!store.state.begun.includes(label)) {
+    const ours = !(store.state.plan!.inPlace && position === 1)
+    const { made } = store.state
+    if (ours)
+      store.dispatch({ type: 'made', atMs: now(), made: { ...made, directories: [...made.directories, directory] } })
+    store.dispatch({ type: 'run_begun', atMs: now(), label })
+    if (ours) makeDirectory(directory)
+  }
+  const opened = source ?? openSource(name)
+  try {
+    const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
+    if (undone('copy')) for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
+    if (undone('extract') && opened.kind !== 'directory')
+      for (const step of stepsOf(context, position, 'extract')) await extract(context, step, opened)
+    if (undone('decompress'))
+      for (const step of stepsOf(context, position, 'decompress'))
+        await decompress(context, step, parts.family.grammar())
+  } finally {
+    await opened.close()
+  }
+  const refined = await learn(context, parts, position, directory)
+  store.dispatch({ type: 'run_finished', atMs: now(), label })
+  return refined
+}
+
+/** What only the extracted element tells: its metadata, its redo, the memory that fits; the plan is made anew from it. */
+async function learn(
+  context: RestoreContext,
+  parts: PlanParts,
+  position: number,
+  directory: string,
+): Promise<PlanParts> {
+  const { store, now, runDir } = context
+  const refined = await refineParts(parts, position, directory, store.state.memoryCapBytes)
+  const { description } = refined.elements[position - 1]!
+  for (const text of checkVersion(parts.family, parts.tool.version, description))
+    if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
+  keepMetadata(directory, runDir, position)
+  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan(refined) })
+  return refined
+}
+
+/** Prepares the element onto the target dir; after the last one, moves back. */
+export async function prepareElement(context: RestoreContext, parts: PlanParts, position: number): Promise<void> {
+  const { store } = context
+  const plan = store.state.plan!
+  const element = plan.elements[position - 1]!
+  if (!store.state.finished.includes(`${position}-prepare`))
+    for (const step of stepsOf(context, position, 'prepare'))
+      await prepare(context, step, element, plan.targetDir, parts.family)
+  if (position > 1) rmSync(element.directory, { recursive: true, force: true })
+  for (const step of stepsOf(context, position, 'move_back')) {
+    await moveBack(context, step, plan, parts.family)
+    settle(context, plan)
+  }
+}

@@ -1,0 +1,26 @@
+import { join } from 'node:path'
+import type { RestoreContext } from './context.ts'
+import { moveRemnants } from './remnants.ts'
+import { setOwner } from './steps/ownership.ts'
+import { layoutArguments, startCheck } from './steps/start-check.ts'
+import { verifyDatadir } from './steps/verify.ts'
+
+/** The last checks and changes on the datadir. All of them can be done again. */
+export async function finalize(context: RestoreContext): Promise<void> {
+  const { store, now, runDir } = context
+  const { datadir, owner, elements, steps, tool } = store.state.plan!
+  for (const step of steps) {
+    if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue
+    store.dispatch({ type: 'step_started', atMs: now(), step: step.kind })
+    if (step.kind === 'verify') {
+      await verifyDatadir(datadir)
+      moveRemnants(datadir, runDir)
+    }
+    if (step.kind === 'ownership') await setOwner(datadir, owner!)
+    if (step.kind === 'start_check') {
+      const layout = layoutArguments(join(runDir, 'backup', String(elements.length), 'backup-my.cnf'))
+      const command = { file: step.command.file, args: [...step.command.args, ...layout] }
+      await startCheck(context, command, tool.family, datadir)
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { rmSync } from 'node:fs'
+import { RestoreError } from '../errors.ts'
+import type { RestoreContext } from './context.ts'
+import { dropHalfCopies } from './debris.ts'
+
+/**
+ * What an attempt that was cut short left behind, made good before the next one goes on:
+ *
+ *   bringing an element      its directory goes, it is brought again
+ *   a prepare                never trusted: the element is brought again. A killed incremental prepare has eaten its deltas
+ *                            (run again it says `completed OK!` without them); on MariaDB the base takes the same incremental a
+ *                            second time, Percona gives no such promise, so there the chain begins again.
+ *   a move-back              files that lie in both places are half copies; then it goes on where it was
+ *
+ * An element prepared in place has no source to be brought from again: MariaDB prepares a full backup again from the
+ * same checkpoint, for xtrabackup it is lost.
+ */
+export async function repair(context: RestoreContext): Promise<void> {
+  const { store, now } = context
+  const { plan, begun, finished, made } = store.state
+  if (plan === null) return
+  const cut = begun.filter(label => !finished.includes(label))
+  for (const index of plan.elements.keys()) {
+    const position = index + 1
+    const prepareCut = cut.includes(`${position}-prepare`)
+    const wholeChain = prepareCut && plan.tool.family === 'xtrabackup'
+    const inPlace = plan.inPlace && (position === 1 || wholeChain)
+    const bringCut = begun.includes(`${position}-bring`) && !finished.includes(`${position}-bring`)
+    if (prepareCut && inPlace) {
+      if (wholeChain)
+        throw new RestoreError('not_prepared', `${plan.targetDir} was being prepared in place when xtrabackup died`, {
+          hint: 'an interrupted prepare of xtrabackup cannot be trusted: extract the backup again',
+        })
+      store.dispatch({ type: 'runs_undone', atMs: now(), labels: [`${position}-prepare`] })
+    } else if (prepareCut || bringCut) {
+      const from = wholeChain ? 0 : index
+      for (const again of plan.elements.slice(from, position)) rmSync(again.directory, { recursive: true, force: true })
+      const positions = Array.from({ length: position - from }, (_, offset) => from + offset + 1)
+      store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
+    }
+  }
+  if (cut.includes('move-back') && made.filling) await dropHalfCopies(made.filling.datadir, plan.targetDir)
+}
+
+const RUNS = ['bring', 'extract', 'copy', 'decompress', 'prepare'] as const
+const labelsOf = (position: number): string[] => RUNS.map(run => `${position}-${run}`)

@@ -1,0 +1,39 @@
+import { ERRORS, type ErrorCode } from '../errors.ts'
+import type { RestoreState } from './state.ts'
+
+/** What follows a failed attempt. Null: nothing, it was the last. */
+export type NextTry =
+  | { kind: 'again'; memoryCapBytes: number | null }
+  | { kind: 'older'; backupIndex: number }
+  /** It failed as often as is allowed, for reasons that might have passed. */
+  | { kind: 'exhausted' }
+  | null
+
+/** Network and storage hiccups, and a tool that was killed from outside. Everything else would only fail again. */
+const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable', 'tool_killed'])
+
+const MEMORY_FLOOR_BYTES = 128 * 1024 * 1024
+
+/**
+ * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was killed gets
+ * half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted, never a
+ * reason for an older backup.
+ */
+export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): NextTry {
+  const { failures, options, backupIndex, plan, memoryCapBytes } = state
+  const olderIsThere = backupIndex < options.olderBackups.length
+  const older: NextTry = olderIsThere ? { kind: 'older', backupIndex: backupIndex + 1 } : null
+  if (looked && MAY_PASS.has(code) && !options.sources.includes('-')) {
+    if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
+    const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
+    const halved = Math.max(MEMORY_FLOOR_BYTES, Math.floor((plan?.memory?.bytes ?? 0) / 2))
+    return { kind: 'again', memoryCapBytes: code === 'tool_killed' && wasPreparing ? halved : memoryCapBytes }
+  }
+  return ERRORS[code].backup ? older : null
+}
+
+/** 1, 2, 4 … times the delay, at most 16 times, each 50 to 100 % of it: agents that failed together do not come back together. */
+export function backoffMs(failures: number, delayMs: number, random: () => number = Math.random): number {
+  const full = delayMs * 2 ** Math.min(4, Math.max(0, failures - 1))
+  return full * (0.5 + random() / 2)
+}

@@ -1,0 +1,73 @@
+import { RestoreError } from '../errors.ts'
+import { endGroups, type Group } from '../process/kill-groups.ts'
+import { lockHolders } from '../process/lock.ts'
+import { initialProgress, viewProgress } from '../progress/estimator.ts'
+import { canAdopt } from './adopt-tool.ts'
+import { reduce } from './reduce.ts'
+import type { RestoreEvent, RestoreState, SpanLink } from './state.ts'
+import type { ToolLock } from './tool-lock.ts'
+
+/**
+ * From the state that a dead agent left to the one that this agent goes on with.
+ *
+ * All of its tools live without it, or have ended and said how: they are adopted, nothing of their work is lost. Otherwise
+ * those that live are ended (their pipeline is torn), and a new attempt begins from what is finished. Processes that hold
+ * the tools' lock but are not in the state were started in the instant before the agent died, and are ended in any case.
+ */
+export interface Successor {
+  agentPid: number
+  bootId: string
+  idPrefix: string
+  link: SpanLink | null
+}
+
+/** So many agents in a row that died with their tools: something on this machine kills them, and will again. */
+const MOST_INTERRUPTIONS = 8
+
+export async function takeOver(
+  found: RestoreState,
+  toolLock: ToolLock,
+  successor: Successor,
+): Promise<{ state: RestoreState; event: RestoreEvent }> {
+  const adopted = canAdopt(found, successor.bootId)
+  await endStrangers(adopted ? found.tools.map(({ pgid }) => pgid) : [], toolLock)
+  if (!adopted && found.interruptions >= MOST_INTERRUPTIONS)
+    throw new RestoreError('interrupted', `${MOST_INTERRUPTIONS + 1} agents in a row died in this restore`, {
+      hint: 'find out what kills them (memory?); then restore with another --state-dir',
+    })
+  const event: RestoreEvent = {
+    type: 'resumed',
+    atMs: Date.now(),
+    ...successor,
+    adopted,
+    lastSeenAtMs: found.updatedAtMs,
+  }
+  return { state: reduce(withEstimator(found), event), event }
+}
+
+/** Ends every holder of the tools' lock whose group is not to be kept. One that cannot be ended is another container's or user's. */
+async function endStrangers(kept: readonly number[], toolLock: ToolLock): Promise<void> {
+  const lock = toolLock.file()
+  if (!lock) return
+  const groups = new Map<number, Group>()
+  for (const { pgid, pid, startTicks } of lockHolders(lock.path))
+    if (!kept.includes(pgid)) groups.set(pgid, { pgid, pid, startTicks })
+  await endGroups([...groups.values()], { lock })
+}
+
+/** An estimator that this version cannot read begins anew, and hears the tools' whole history again. */
+function withEstimator(found: RestoreState): RestoreState {
+  try {
+    if (found.estimator !== null && Number.isFinite(viewProgress(found.estimator, found.updatedAtMs).stallThresholdMs))
+      return found
+  } catch {
+    // of another version
+  }
+  const estimator = initialProgress({ stallThresholds: found.options.stallThresholds })
+  return {
+    ...found,
+    estimator,
+    progress: viewProgress(estimator, found.updatedAtMs),
+    tools: found.tools.map(tool => ({ ...tool, readOffset: 0 })),
+  }
+}
