@@ -7,9 +7,9 @@
 import type { DiskMeter } from './disk.ts'
 import { phaseLeft } from './left.ts'
 import type { ToolSample } from './progress.ts'
-import { redoBytes } from './redo.ts'
+import { type Redo, redoBytes } from './redo.ts'
 import { glide } from './shown.ts'
-import type { ProgressState } from './state.ts'
+import type { ProgressState, Work } from './state.ts'
 import { restoreLeft } from './whole-restore.ts'
 
 /** Less I/O than this in one look is noise: the tool's own log lines are writes too. */
@@ -23,7 +23,8 @@ export function credit(state: ProgressState, atMs: number): { state: ProgressSta
   const deltaSeconds = state.pendingSeconds + sinceCounted
   const credited: ProgressState = {
     ...state,
-    ...inStep(state, deltaSeconds),
+    redo: redoIn(state, deltaSeconds),
+    work: workIn(state, deltaSeconds),
     countedMs: Math.max(atMs, state.countedMs ?? atMs),
     pendingSeconds: 0,
     phaseSeconds: state.phaseSeconds + deltaSeconds,
@@ -36,26 +37,26 @@ export function credit(state: ProgressState, atMs: number): { state: ProgressSta
   return { state: credited, deltaSeconds }
 }
 
-function inStep({ step, redo, work }: ProgressState, seconds: number): Partial<ProgressState> {
+function redoIn({ step, redo, work }: ProgressState, seconds: number): Redo {
+  if (step === 'redo_scan') return { ...redo, scanSeconds: redo.scanSeconds + seconds }
+  const applying = step === 'redo_apply' || (step === 'flush' && work.closing === 'no')
+  return applying ? { ...redo, batchSeconds: redo.batchSeconds + seconds } : redo
+}
+
+function workIn({ step, work }: ProgressState, seconds: number): Work {
   switch (step) {
     case 'delta_apply':
-      return { work: { ...work, deltaSeconds: work.deltaSeconds + seconds } }
-    case 'redo_scan':
-      return { redo: { ...redo, scanSeconds: redo.scanSeconds + seconds } }
-    case 'redo_apply':
-      return { redo: { ...redo, batchSeconds: redo.batchSeconds + seconds } }
-    case 'flush':
-      return work.closing === 'no'
-        ? { redo: { ...redo, batchSeconds: redo.batchSeconds + seconds } }
-        : { work: { ...work, closingSeconds: work.closingSeconds + seconds } }
+      return { ...work, deltaSeconds: work.deltaSeconds + seconds }
     case 'undo_rollback':
-      return { work: { ...work, undoSeconds: work.undoSeconds + seconds } }
+      return { ...work, undoSeconds: work.undoSeconds + seconds }
+    case 'flush':
+      return work.closing === 'no' ? work : { ...work, closingSeconds: work.closingSeconds + seconds }
     case 'shutdown':
-      return { work: { ...work, closingSeconds: work.closingSeconds + seconds } }
+      return { ...work, closingSeconds: work.closingSeconds + seconds }
     case 'move_back':
-      return { work: { ...work, moveSeconds: work.moveSeconds + seconds } }
+      return { ...work, moveSeconds: work.moveSeconds + seconds }
     default:
-      return {}
+      return work
   }
 }
 
@@ -83,8 +84,8 @@ export function move(state: ProgressState, deltaSeconds: number, atMs: number): 
 /** One look at the tool's counters. */
 export function lookAt(before: ProgressState, sample: ToolSample, atMs: number): ProgressState {
   if (!hasValue(sample)) return { ...before, sample: null }
-  const state: ProgressState = { ...before, sample, lastSampleAtMs: Math.max(atMs, before.lastSampleAtMs ?? atMs) }
-  if (before.sample === null) return state
+  const lastSampleAtMs = Math.max(atMs, before.lastSampleAtMs ?? atMs)
+  if (before.sample === null) return { ...before, sample, lastSampleAtMs }
   const grown: Growth = {
     seconds: Math.max(0, atMs - (before.lastSampleAtMs ?? atMs)) / 1000,
     cpu: growth(sample.cpuSeconds, before.sample.cpuSeconds),
@@ -92,18 +93,20 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
     read: growth(sample.readBytes, before.sample.readBytes),
     write: growth(sample.writeBytes, before.sample.writeBytes),
   }
-  const elapsed = state.countedMs === null ? 0 : Math.max(0, atMs - state.countedMs) / 1000
-  const countedMs = Math.max(atMs, state.countedMs ?? atMs)
-  if (grown.cpu + grown.rchar + grown.read + grown.write === 0) return { ...state, countedMs }
+  const countedMs = Math.max(atMs, before.countedMs ?? atMs)
+  if (grown.cpu + grown.rchar + grown.read + grown.write === 0) return { ...before, sample, lastSampleAtMs, countedMs }
   const active: ProgressState = {
-    ...state,
+    ...before,
+    sample,
+    lastSampleAtMs,
     countedMs,
-    pendingSeconds: state.pendingSeconds + elapsed,
-    lastActivityAtMs: Math.max(atMs, state.lastActivityAtMs ?? atMs),
+    pendingSeconds: before.pendingSeconds + (countedMs - (before.countedMs ?? countedMs)) / 1000,
+    lastActivityAtMs: Math.max(atMs, before.lastActivityAtMs ?? atMs),
   }
   // Outside of a prepare, bytes say that it lives; where it is, only the source's position and the steps say.
-  if (state.phase !== 'preparing_backup')
+  if (active.phase !== 'preparing_backup') {
     return Math.max(grown.rchar, grown.read + grown.write) < LEAST_BYTES ? active : alive(active, atMs)
+  }
   const done = doneBy(active, grown)
   if (done === null) return active
   const credited = credit(done, atMs)

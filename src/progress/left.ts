@@ -33,10 +33,8 @@ const NOTHING: Price = { seconds: 0, guessedSeconds: 0 }
 const UNKNOWN_UNDO = 0.05
 const CHECKS_SECONDS = 0.5
 
-const add = (...prices: readonly Price[]): Price => ({
-  seconds: prices.reduce((sum, price) => sum + price.seconds, 0),
-  guessedSeconds: prices.reduce((sum, price) => sum + price.guessedSeconds, 0),
-})
+const add = (a: Price, b: Price): Price =>
+  b === NOTHING ? a : { seconds: a.seconds + b.seconds, guessedSeconds: a.guessedSeconds + b.guessedSeconds }
 
 function part(done: number, total: number, seconds: number, priorSeconds: number, weight = PRIOR_WEIGHT): Price {
   const f = total > 0 ? Math.min(1, done / total) : 1
@@ -78,13 +76,10 @@ export function prepareLeft({ facts, redo, work, disk, step }: ProgressState): P
   const rate = disk.seconds > 0 ? diskRate(disk) : diskRateOfScan(facts.tool, redo.scannedBytes, redo.scanSeconds)
   const recovery = redoLeft(redo, facts, total, rate)
   const secondsSoFar = redo.scanSeconds + redo.pastSeconds + redo.batchSeconds
-  return add(
-    redo.startLsn === null ? deltaLeft(facts, work) : NOTHING,
-    work.closing === 'no' ? recovery : NOTHING,
-    facts.tool === 'xtrabackup' ? undoLeft(work, secondsSoFar + recovery.seconds) : NOTHING,
-    closingLeft(facts, work, recovery.pages, rate),
-    moveBack,
-  )
+  let left: Price = work.closing === 'no' ? recovery : NOTHING
+  if (redo.startLsn === null) left = add(left, deltaLeft(facts, work))
+  if (facts.tool === 'xtrabackup') left = add(left, undoLeft(work, secondsSoFar + recovery.seconds))
+  return add(add(left, closingLeft(facts, work, recovery.pages, rate)), moveBack)
 }
 
 /**

@@ -52,6 +52,8 @@ function takeFacts(state: ProgressState, event: ToolEvent): ProgressState {
 function workAfter({ work, redo, facts, step }: ProgressState, event: ToolEvent): Work | null {
   switch (event.type) {
     case 'delta_apply':
+      // Deltas come before the redo: one that comes later was read before.
+      if (redo.startLsn !== null) return null
       return {
         ...work,
         deltaFiles: work.deltaFiles + 1,

@@ -98,3 +98,16 @@ describe('a run cut short shows what the whole run showed until then', () => {
     expect(until(cut.samples)).toEqual(until(whole.samples))
   })
 })
+
+describe('another agent takes over and reads stderr again from its start', () => {
+  test.each(long)('%s', (dir, whole) => {
+    const transcript = readTranscript(dir)
+    const atMs = Math.round(transcript.durationMs / 2)
+    const before = transcript.inputs.filter(timed => timed.atMs < atMs)
+    const again = before.filter(({ input }) => input.type === 'tool').map(({ input }) => ({ atMs, input }))
+    const after = transcript.inputs.filter(timed => timed.atMs >= atMs)
+    const takenOver = score({ ...transcript, inputs: [...before, ...again, ...after] })
+    expect(Math.abs(takenOver.meanError - whole.meanError)).toBeLessThan(1)
+    expect(Math.abs(takenOver.maxError - whole.maxError)).toBeLessThan(1)
+  })
+})
