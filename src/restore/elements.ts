@@ -1,6 +1,9 @@
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { RestoreError } from '../errors.ts'
 import { openSource } from '../source/open-source.ts'
 import type { Source } from '../source/source.ts'
+import { atLeast } from '../tool/version.ts'
 import type { RestoreContext } from './context.ts'
 import { makePlan, type PlanParts } from './make-plan.ts'
 import type { PlanStep } from './plan.ts'
@@ -33,12 +36,8 @@ export async function bring(
   const label = `${position}-bring`
   const { directory, source: name } = store.state.plan!.elements[position - 1]!
   if (!store.state.begun.includes(label)) {
-    const ours = !(store.state.plan!.inPlace && position === 1)
-    const { made } = store.state
-    if (ours)
-      store.dispatch({ type: 'made', atMs: now(), made: { ...made, directories: [...made.directories, directory] } })
+    if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
     store.dispatch({ type: 'run_begun', atMs: now(), label })
-    if (ours) makeDirectory(directory)
   }
   const opened = source ?? openSource(name)
   try {
@@ -57,6 +56,19 @@ export async function bring(
   return refined
 }
 
+/** Makes a directory that is taken away again; noted before, so that a kill between the two leaves none behind. */
+function makeOurs({ store, now }: RestoreContext, directory: string): void {
+  const { made } = store.state
+  store.dispatch({ type: 'made', atMs: now(), made: { ...made, directories: [...made.directories, directory] } })
+  try {
+    makeDirectory(directory)
+  } catch (error) {
+    // Somebody else made it since we looked: then it is not ours to remove.
+    store.dispatch({ type: 'made', atMs: now(), made })
+    throw error
+  }
+}
+
 /** What only the extracted element tells: its metadata, its redo, the memory that fits; the plan is made anew from it. */
 async function learn(
   context: RestoreContext,
@@ -67,11 +79,22 @@ async function learn(
   const { store, now, runDir } = context
   const refined = await refineParts(parts, position, directory, store.state.memoryCapBytes)
   const { description } = refined.elements[position - 1]!
+  checkMetadataNames(parts, directory)
   for (const text of checkVersion(parts.family, parts.tool.version, description))
     if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
   keepMetadata(directory, runDir, position)
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan(refined) })
   return refined
+}
+
+/** mariadb-backup before 11 does not find the metadata files under the names that 11.x gives them. */
+function checkMetadataNames({ tool, elements }: PlanParts, directory: string): void {
+  if (tool.family !== 'mariadb-backup' || atLeast(tool.version, '11')) return
+  if (existsSync(join(directory, 'xtrabackup_checkpoints'))) return
+  throw new RestoreError(
+    'tool_version',
+    `${elements[0]!.name} has the metadata files of MariaDB 11, which mariadb-backup ${tool.version} does not know`,
+  )
 }
 
 /** Prepares the element onto the target dir; after the last one, moves back. */

@@ -5,7 +5,7 @@ import type { Observer, RestoreEvent, RestoreState } from './state.ts'
  * Holds the state, takes events, tells observers: the file first, so that what telemetry hands over is already closed on
  * disk, and a span id is never exported twice.
  *
- * What an agent must find after a kill (spans, tools, phase, plan, end) is written durably before anybody hears of it;
+ * What an agent must find after a kill (spans, tools, phase, plan, what was made, end) is written durably before anybody hears of it;
  * mere progress at most once a second and without fsync.
  */
 export interface Store {
@@ -74,8 +74,19 @@ export interface StoreOptions {
 const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.endedSpans.length > 0 ||
   after.spans !== before.spans ||
-  after.tools !== before.tools ||
+  after.made !== before.made ||
+  after.begun !== before.begun ||
+  after.finished !== before.finished ||
+  after.failures !== before.failures ||
+  after.backupIndex !== before.backupIndex ||
+  toolsChanged(before.tools, after.tools) ||
   after.plan !== before.plan ||
   after.phase !== before.phase ||
   after.status !== before.status ||
   after.agentPid !== before.agentPid
+
+/** How far a tool's lines have been read is progress: an older state and its older offset agree. */
+const toolsChanged = (before: RestoreState['tools'], after: RestoreState['tools']): boolean =>
+  before !== after &&
+  (before.length !== after.length ||
+    after.some((tool, index) => tool.id !== before[index]!.id || tool.exit !== before[index]!.exit))
