@@ -125,6 +125,8 @@ function startAttempt(state: RestoreState, atMs: number): RestoreState {
   return {
     ...opened,
     attempt,
+    phase: 'getting_backup_info',
+    phaseStartedAtMs: atMs,
     position: 0,
     error: null,
     step: null,

@@ -33,6 +33,7 @@ export function createPlainView({ stream }: { stream: ViewStream }): View {
     },
     close(outcome?: Outcome) {
       const lines = told === null ? [] : summaryLines(told.state, told.track, outcome)
+      told = null
       outlet.end(lines.map(line => `${line}\n`).join(''))
     },
   }
@@ -48,7 +49,7 @@ export function plainLines(before: Told | null, state: RestoreState): { next: To
 
   if (was === null)
     lines.push(`restore ${state.restoreId} ${state.attempt > 1 ? 'continues' : 'starts'}, trace ${state.trace.traceId}`)
-  if (state.plan !== null && state.plan !== was?.plan)
+  if (state.plan !== null && !was?.plan)
     lines.push(`datadir ${printable(state.plan.datadir)}, with ${state.plan.tool.family} ${state.plan.tool.version}`)
   if (state.attempt > 1 && state.attempt !== was?.attempt) lines.push(`attempt ${state.attempt}`)
 
@@ -56,7 +57,7 @@ export function plainLines(before: Told | null, state: RestoreState): { next: To
     was !== null && was.phase === state.phase && was.position === state.position && was.attempt === state.attempt
   const ended = state.status !== 'running'
   if (!samePhase) lines.push(...phaseEndLines(before, track))
-  if (!samePhase && !ended) lines.push(`${state.phase} started${ofChain(state)}`)
+  if (!samePhase && !ended && state.attempt > 0) lines.push(`${state.phase} started${ofChain(state)}`)
   const step = stepOf(state.phase, state.step)
   if (!ended && step !== null && (!samePhase || stepOf(was.phase, was.step) !== step))
     lines.push(`${where(state)} started`)
