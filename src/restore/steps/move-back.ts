@@ -28,7 +28,13 @@ export async function moveBack(
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir)
     store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: { datadir: plan.datadir, existed } } })
-    if (!existed) makeDirectory(plan.datadir)
+    try {
+      if (!existed) makeDirectory(plan.datadir)
+    } catch (error) {
+      // Somebody else made it in this instant: then it is not ours to empty.
+      store.dispatch({ type: 'made', atMs: now(), made })
+      throw error
+    }
   }
   const { file, args } = step.command
   const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command

@@ -19,16 +19,25 @@ export async function prepare(
   family: ToolFamily,
 ): Promise<void> {
   let reachedLsn: number | null = null
+  let endOfLogLsn: number | null = null
   const onEvents = (events: readonly ToolEvent[]) => {
-    for (const event of events)
-      if (event.type === 'redo_scanned' || event.type === 'end_of_log')
-        reachedLsn = Math.max(reachedLsn ?? 0, event.lsn)
+    for (const event of events) {
+      if (event.type !== 'redo_scanned' && event.type !== 'end_of_log') continue
+      reachedLsn = Math.max(reachedLsn ?? 0, event.lsn)
+      if (event.type === 'end_of_log') endOfLogLsn = event.lsn
+    }
   }
   await runTools(context, {
     label: `${step.element}-prepare`,
     position: step.element,
     stages: [{ command: step.command, grammar: family.grammar() }],
-    judge: judgeOne('prepare'),
+    // Some cuts make the tool stumble over a page from beyond them: its words are not the cause.
+    judge: results => {
+      const judgement = judgeOne('prepare')(results)
+      if (judgement?.code !== 'prepare_failed') return judgement
+      const redo = redoProblem(element, endOfLogLsn)
+      return redo === null ? judgement : { code: 'redo_incomplete', message: redo, stage: 0 }
+    },
     stdin: 'ignore',
     onEvents,
   })
@@ -37,13 +46,15 @@ export async function prepare(
 }
 
 /** mariadb-backup ends with exit 0 and `completed OK!` on a redo log that was cut; only the LSN it reached tells. */
-export function checkRedo({ name, description }: PlanElement, reachedLsn: number | null): void {
+export function checkRedo(element: PlanElement, reachedLsn: number | null): void {
+  const problem = redoProblem(element, reachedLsn)
+  if (problem !== null) throw new RestoreError('redo_incomplete', problem)
+}
+
+function redoProblem({ name, description }: PlanElement, reachedLsn: number | null): string | null {
   const { lastLsn } = description
-  if (lastLsn === null || reachedLsn === null || reachedLsn >= lastLsn) return
-  throw new RestoreError(
-    'redo_incomplete',
-    `the redo log of ${name} ends at LSN ${reachedLsn}, the backup at LSN ${lastLsn}`,
-  )
+  if (lastLsn === null || reachedLsn === null || reachedLsn >= lastLsn) return null
+  return `the redo log of ${name} ends at LSN ${reachedLsn}, the backup at LSN ${lastLsn}`
 }
 
 async function checkPrepared(targetDir: string, last: boolean): Promise<void> {
