@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { leaveOneOut } from './progress/leave-one-out.ts'
 import { plot } from './progress/plot.ts'
 import { type Score, score } from './progress/score.ts'
 import { findTranscripts, readTranscript } from './progress/transcript.ts'
@@ -17,11 +18,12 @@ const { values, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, plot: { type: 'string' } },
 })
 if (positionals.length === 0) throw new Error('usage: npm run bench:progress -- DIR... [--json] [--plot FILE.svg]')
-const scores = findTranscripts(positionals).map(dir => score(readTranscript(dir)))
+const transcripts = findTranscripts(positionals).map(readTranscript)
+const scores = transcripts.map(score)
 if (values.plot !== undefined) writeFileSync(values.plot, plot(scores.filter(isJudged)))
 process.stdout.write(values.json ? `${JSON.stringify(scores)}\n` : table(scores))
 
-function isJudged(run: Score): boolean {
+function isJudged(run: { succeeded: boolean; seconds: number }): boolean {
   return run.succeeded && run.seconds >= LEAST_SECONDS
 }
 
@@ -59,13 +61,23 @@ function table(all: readonly Score[]): string {
 
 function verdict(judged: readonly Score[]): string {
   if (judged.length === 0) return `No successful run of at least ${LEAST_SECONDS} s.\n`
-  const means = judged.map(run => run.meanError)
-  const mean = means.reduce((sum, error) => sum + error, 0) / means.length
-  const worst = (of: (run: Score) => number) => Math.max(...judged.map(of)).toFixed(1)
+  const judgedRuns = transcripts.filter(run => isJudged({ ...run, seconds: run.durationMs / 1000 }))
+  const left = judged.length > 1 ? summary(leaveOneOut(judgedRuns)) : 'needs more than one run'
   return (
-    `${judged.length} successful runs of at least ${LEAST_SECONDS} s: mean of means ${mean.toFixed(2)}, ` +
-    `largest mean ${worst(run => run.meanError)}, largest error ${worst(run => run.maxError)}, ` +
-    `MyHoard's mean ${(judged.reduce((sum, run) => sum + run.myhoardMeanError, 0) / judged.length).toFixed(1)}.\n` +
-    'Leave-one-out is the same table: no constant is fitted to transcripts (src/progress/prices.ts), so none changes.\n'
+    `${judged.length} successful runs of at least ${LEAST_SECONDS} s: ${summary(judged)}; ` +
+    `MyHoard's mean of means ${meanOf(judged.map(run => run.myhoardMeanError)).toFixed(1)}.\n` +
+    `Leave-one-out, each run with the weights that suit the others best: ${left}.\n`
   )
+}
+
+function summary(runs: readonly Score[]): string {
+  const worst = (of: (run: Score) => number) => Math.max(...runs.map(of)).toFixed(1)
+  return (
+    `mean of means ${meanOf(runs.map(run => run.meanError)).toFixed(2)}, ` +
+    `largest mean ${worst(run => run.meanError)}, largest error ${worst(run => run.maxError)}`
+  )
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }

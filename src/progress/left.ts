@@ -9,7 +9,6 @@ import {
   EXTRACT_BYTES_PER_SECOND,
   INSTANCE_SECONDS,
   PAGE_BYTES,
-  PRIOR_WEIGHT,
   pagesOfBatch,
   pageWriteSeconds,
   RENAME_SECONDS,
@@ -21,6 +20,7 @@ import type { WorkFacts } from './progress.ts'
 import { redoBytes } from './redo.ts'
 import { redoLeft, soften } from './redo-left.ts'
 import type { ProgressState, Work } from './state.ts'
+import { weights } from './weights.ts'
 
 export interface Price {
   seconds: number
@@ -36,7 +36,7 @@ const CHECKS_SECONDS = 0.5
 const add = (a: Price, b: Price): Price =>
   b === NOTHING ? a : { seconds: a.seconds + b.seconds, guessedSeconds: a.guessedSeconds + b.guessedSeconds }
 
-function part(done: number, total: number, seconds: number, priorSeconds: number, weight = PRIOR_WEIGHT): Price {
+function part(done: number, total: number, seconds: number, priorSeconds: number, weight = weights.prior): Price {
   const f = total > 0 ? Math.min(1, done / total) : 1
   const left = ((1 - f) * (seconds + weight * priorSeconds)) / (f + weight)
   return { seconds: left, guessedSeconds: (left * weight) / (f + weight) }

@@ -1,6 +1,6 @@
 /**
  * What work costs before anything was measured: rough physical constants, none fitted to a run. Each serves only until
- * the run has shown its own rate, and counts for little beside it (`PRIOR_WEIGHT`).
+ * the run has shown its own rate, and counts for little beside it (weights.ts).
  *
  * Units: seconds, bytes, pages of 16 KiB.
  */
@@ -30,9 +30,7 @@ export const START_CHECK_SECONDS = 5
 /** Reading a source and writing its files. */
 export const EXTRACT_BYTES_PER_SECOND = 150e6
 
-/** A price from before the run counts like this share of the step: at 10 % done it is outweighed by half. */
-export const PRIOR_WEIGHT = 0.1
-/** Bytes that stream are alike, and counted one by one: their rate is known sooner. */
+/** What a price from before the run counts where bytes stream: they are alike and counted one by one, so the rate is soon known. */
 export const STREAM_PRIOR_WEIGHT = 0.02
 
 export type Tool = WorkFacts['tool']

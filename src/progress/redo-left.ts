@@ -12,7 +12,6 @@ import {
   batchBytes,
   IO_BYTES_PER_PAGE,
   PAGE_BYTES,
-  PRIOR_WEIGHT,
   pageSeconds,
   pagesOfRedo,
   STREAM_PRIOR_WEIGHT,
@@ -20,6 +19,7 @@ import {
 } from './prices.ts'
 import type { WorkFacts } from './progress.ts'
 import type { Redo } from './redo.ts'
+import { weights } from './weights.ts'
 
 export interface RedoLeft {
   seconds: number
@@ -29,16 +29,13 @@ export interface RedoLeft {
   pages: number
 }
 
-/** Pages touched by redo ahead are guessed like so much of it had been measured. */
-const DENSITY_PRIOR_WEIGHT = 0.3
-
 /** What is left of scan and apply of `total` bytes; `diskRate` in bytes/s where it is known. */
 export function redoLeft(redo: Redo, facts: WorkFacts, total: number, diskRate: number | null): RedoLeft {
   const scan = scanLeft(redo, facts, total, diskRate)
   const pagesAhead = pagesOfUncovered(redo, facts, total)
   const pagesInBatch = batchPagesLeft(redo)
   const pages = pagesInBatch + pagesAhead
-  const prior = PRIOR_WEIGHT * pages
+  const prior = weights.prior * pages
   const done = redo.pastPages + (redo.inBatch ? redo.batchPages - pagesInBatch : 0)
   const seconds = redo.pastSeconds + (redo.inBatch ? redo.batchSeconds : 0)
   if (done + prior === 0) return { ...scan, pages: redo.batchPages }
@@ -72,8 +69,8 @@ function pagesOfUncovered(redo: Redo, facts: WorkFacts, total: number): number {
   const guessedPages = pagesOfRedo(bytes, batch, touchedBytes(facts, total))
   const seenBytes = redo.pastBytes + (redo.inBatch ? redo.batchSpanBytes : 0)
   const seenPages = redo.pastPages + (redo.inBatch ? redo.batchPages : 0)
-  const weight = DENSITY_PRIOR_WEIGHT * bytes
-  return (bytes * (seenPages + DENSITY_PRIOR_WEIGHT * guessedPages)) / (seenBytes + weight)
+  const weight = weights.density * bytes
+  return (bytes * (seenPages + weights.density * guessedPages)) / (seenBytes + weight)
 }
 
 /** Data that the redo can touch: what the backup counted, else all files and what the redo may add to them. */
@@ -94,8 +91,8 @@ function guessedBatch(redo: Redo, facts: WorkFacts, total: number): number {
 /** Pages left in the running batch: the newest line's, less what I/O since it stands for. */
 export function batchPagesLeft(redo: Redo): number {
   if (!redo.inBatch) return 0
-  const pastPages = redo.pastPages + PRIOR_WEIGHT * redo.batchPages
-  const perPage = (redo.pastIoBytes + PRIOR_WEIGHT * redo.batchPages * IO_BYTES_PER_PAGE) / Math.max(pastPages, 1)
+  const pastPages = redo.pastPages + weights.prior * redo.batchPages
+  const perPage = (redo.pastIoBytes + weights.prior * redo.batchPages * IO_BYTES_PER_PAGE) / Math.max(pastPages, 1)
   return redo.linePages * (1 - soften(redo.lineIoBytes / Math.max(perPage * redo.linePages, 1)))
 }
 

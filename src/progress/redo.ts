@@ -5,6 +5,7 @@
  * redo-events.ts moves it by lines, evidence.ts by bytes; redo-left.ts prices what is left.
  */
 import type { WorkFacts } from './progress.ts'
+import { weights } from './weights.ts'
 
 export interface Redo {
   startLsn: number | null
@@ -53,9 +54,6 @@ export const initialRedo: Redo = {
   pastIoBytes: 0,
 }
 
-/** Batches are forgotten over this share of all redo. */
-const MEMORY_SHARE = 0.2
-
 /** All redo in bytes, null while either end is unknown. */
 export function redoBytes(redo: Redo, facts: WorkFacts): number | null {
   const end = redo.endLsn ?? facts.lastLsn
@@ -85,7 +83,7 @@ export function beginBatch(redo: Redo, facts: WorkFacts, coveredBytes: number, p
 function endBatch(redo: Redo, facts: WorkFacts): Redo {
   if (redo.batches === 0) return redo
   const total = redoBytes(redo, facts) ?? redo.coveredBytes
-  const keep = total > 0 ? Math.exp(-redo.batchSpanBytes / (MEMORY_SHARE * total)) : 1
+  const keep = total > 0 ? Math.exp(-redo.batchSpanBytes / (weights.memory * total)) : 1
   return {
     ...redo,
     inBatch: false,
