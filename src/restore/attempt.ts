@@ -7,6 +7,7 @@ import { bring, isBrought, prepareElement } from './elements.ts'
 import { finalize } from './finalize.ts'
 import type { PlanParts } from './make-plan.ts'
 import { partsOf } from './parts-of.ts'
+import { type Prefetch, prefetch } from './prefetch.ts'
 import { preparePlan } from './prepare-plan.ts'
 import { phaseSpanOf } from './spans.ts'
 
@@ -27,13 +28,22 @@ export async function attempt(context: RestoreContext, sources: Map<number, Sour
     ? await partsOf(context)
     : await phase(context, 'getting_backup_info', 0, () => lookAndPlan(context, sources))
   const { length } = store.state.plan!.elements
-  for (let position = 1; position <= length; position++) {
-    if (!isBrought(context, position))
-      await phase(context, 'restoring_basebackup', position, async () => {
-        parts = await bring(context, parts, position, takeSource(sources, position))
-      })
-    if (!store.state.finished.includes(position === length ? 'move-back' : `${position}-prepare`))
-      await phase(context, 'preparing_backup', position, () => prepareElement(context, parts, position))
+  let ahead: Prefetch | null = null
+  try {
+    for (let position = 1; position <= length; position++) {
+      if (!isBrought(context, position)) {
+        const fetching: Prefetch | null = ahead
+        await phase(context, 'restoring_basebackup', position, async () => {
+          parts = await (fetching?.parts ?? bring(context, parts, position, takeSource(sources, position)))
+        })
+      } else if (ahead) parts = await ahead.parts
+      if (store.state.finished.includes(position === length ? 'move-back' : `${position}-prepare`)) continue
+      ahead = prefetch(context, parts, position + 1, () => takeSource(sources, position + 1))
+      const inFront: RestoreContext = ahead ? { ...context, signal: ahead.signal } : context
+      await phase(inFront, 'preparing_backup', position, () => prepareElement(inFront, parts, position))
+    }
+  } finally {
+    await ahead?.stop()
   }
   await phase(context, 'finalizing', length, () => finalize(context))
 }

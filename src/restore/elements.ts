@@ -1,9 +1,11 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { RestoreError } from '../errors.ts'
+import { type AvailableMemory, availableMemory } from '../process/memory.ts'
 import { openSource } from '../source/open-source.ts'
 import type { Source } from '../source/source.ts'
 import { atLeast } from '../tool/version.ts'
+import { chooseMemory } from './choose-memory.ts'
 import type { RestoreContext } from './context.ts'
 import { makePlan, type PlanParts } from './make-plan.ts'
 import type { PlanStep } from './plan.ts'
@@ -36,8 +38,8 @@ export async function bring(
   const label = `${position}-bring`
   const { directory, source: name } = store.state.plan!.elements[position - 1]!
   if (!store.state.begun.includes(label)) {
-    if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
     store.dispatch({ type: 'run_begun', atMs: now(), label })
+    if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
   const opened = source ?? openSource(name)
   try {
@@ -59,7 +61,11 @@ export async function bring(
 /** Makes a directory that is taken away again; noted before, so that a kill between the two leaves none behind. */
 function makeOurs({ store, now }: RestoreContext, directory: string): void {
   const { made } = store.state
-  store.dispatch({ type: 'made', atMs: now(), made: { ...made, directories: [...made.directories, directory] } })
+  store.dispatch({
+    type: 'made',
+    atMs: now(),
+    made: { ...made, directories: [...new Set([...made.directories, directory])] },
+  })
   try {
     makeDirectory(directory)
   } catch (error) {
@@ -77,13 +83,13 @@ async function learn(
   directory: string,
 ): Promise<PlanParts> {
   const { store, now, runDir } = context
-  const refined = await refineParts(parts, position, directory, store.state.memoryCapBytes)
+  const refined = await refineParts(parts, position, directory)
   const { description } = refined.elements[position - 1]!
   checkMetadataNames(parts, directory)
   for (const text of checkVersion(parts.family, parts.tool.version, description))
     if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
   keepMetadata(directory, runDir, position)
-  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan(refined) })
+  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
   return refined
 }
 
@@ -100,6 +106,7 @@ function checkMetadataNames({ tool, elements }: PlanParts, directory: string): v
 /** Prepares the element onto the target dir; after the last one, moves back. */
 export async function prepareElement(context: RestoreContext, parts: PlanParts, position: number): Promise<void> {
   const { store } = context
+  if (!store.state.begun.includes(`${position}-prepare`)) planMemory(context, parts, position)
   const plan = store.state.plan!
   const element = plan.elements[position - 1]!
   if (!store.state.finished.includes(`${position}-prepare`))
@@ -111,3 +118,17 @@ export async function prepareElement(context: RestoreContext, parts: PlanParts, 
     settle(context, plan)
   }
 }
+
+/** Memory is chosen when prepare begins: what was available hours ago says nothing. */
+function planMemory({ store, now }: RestoreContext, parts: PlanParts, position: number): void {
+  const { description, extracted } = parts.elements[position - 1]!
+  const available = capped(availableMemory(), store.state.memoryCapBytes)
+  const memory = chooseMemory(parts.options.memory, available, parts.family.memoryFloorBytes, description, extracted)
+  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...parts, memory }) })
+}
+
+/** After a tool was killed for want of memory, less counts as available. */
+const capped = (available: AvailableMemory, capBytes: number | null): AvailableMemory =>
+  capBytes === null || capBytes >= available.bytes
+    ? available
+    : { bytes: capBytes, reason: 'a tool was killed with more' }

@@ -1,6 +1,4 @@
 import { RestoreError } from '../errors.ts'
-import { type AvailableMemory, availableMemory } from '../process/memory.ts'
-import { chooseMemory } from './choose-memory.ts'
 import { describeDirectory } from './describe-directory.ts'
 import type { PlanParts } from './make-plan.ts'
 import { onSameFileSystem } from './prechecks.ts'
@@ -11,12 +9,7 @@ import { survey } from './survey.ts'
  * empty, made no tool complain: what every finished backup writes last is missing then. Throws `source_truncated`,
  * `extract_failed` or what the metadata themselves are refused for.
  */
-export async function refineParts(
-  parts: PlanParts,
-  position: number,
-  directory: string,
-  memoryCapBytes: number | null,
-): Promise<PlanParts> {
+export async function refineParts(parts: PlanParts, position: number, directory: string): Promise<PlanParts> {
   const before = parts.elements[position - 1]!
   const extracted = await survey(directory)
   const found = await describeDirectory(directory)
@@ -48,22 +41,9 @@ export async function refineParts(
   return {
     ...parts,
     elements,
-    memory: chooseMemory(
-      parts.options.memory,
-      capped(availableMemory(), memoryCapBytes),
-      parts.family.memoryFloorBytes,
-      description,
-      extracted,
-    ),
     moveBack: {
       files: elements[0]!.extracted?.files ?? 0,
       copyBytes: rename ? 0 : (elements[0]!.extracted?.dataFileBytes ?? 0),
     },
   }
 }
-
-/** After a tool was killed for want of memory, less counts as available. */
-const capped = (available: AvailableMemory, capBytes: number | null): AvailableMemory =>
-  capBytes === null || capBytes >= available.bytes
-    ? available
-    : { bytes: capBytes, reason: 'a tool was killed with more' }

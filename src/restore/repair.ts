@@ -34,7 +34,8 @@ export async function repair(context: RestoreContext): Promise<void> {
       store.dispatch({ type: 'runs_undone', atMs: now(), labels: [`${position}-prepare`] })
     } else if (prepareCut || bringCut) {
       const from = wholeChain ? 0 : index
-      for (const again of plan.elements.slice(from, position)) rmSync(again.directory, { recursive: true, force: true })
+      for (const { directory } of plan.elements.slice(from, position))
+        if (made.directories.includes(directory)) rmSync(directory, { recursive: true, force: true })
       const positions = Array.from({ length: position - from }, (_, offset) => from + offset + 1)
       store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
     }
