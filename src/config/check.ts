@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import { RESTORE_KEYS, type RestoreSettings, restoreSchema, STALL_THRESHOLD_NAMES } from './schema.ts'
 import { suggest } from './suggest.ts'
 
@@ -14,12 +15,19 @@ export type Checked = { settings: RestoreSettings; findings: null } | { settings
 export function check(data: unknown): Checked {
   const result = restoreSchema.safeParse(data)
   if (result.success) return { settings: result.data, findings: null }
-  const findings = result.error.issues.flatMap((issue): Finding[] => {
+  return { settings: null, findings: findingsOf(result.error, (key, path) => unknownKey(key, path.length === 0)) }
+}
+
+/** All that a schema found, an unknown key in the words of `unknown`, which gets the path of the mapping it stands in. */
+export function findingsOf(
+  error: z.ZodError,
+  unknown: (key: string, path: readonly (string | number)[]) => string,
+): Finding[] {
+  return error.issues.flatMap((issue): Finding[] => {
     const path = issue.path.map(part => (typeof part === 'symbol' ? String(part) : part))
     if (issue.code !== 'unrecognized_keys') return [{ path, onKey: false, message: issue.message }]
-    return issue.keys.map(key => ({ path: [...path, key], onKey: true, message: unknownKey(key, path.length === 0) }))
+    return issue.keys.map(key => ({ path: [...path, key], onKey: true, message: unknown(key, path) }))
   })
-  return { settings: null, findings }
 }
 
 function unknownKey(key: string, atTop: boolean): string {

@@ -92,7 +92,8 @@ function nameOfFlag({ path, onKey }: Finding): string {
   return path.length > 1 && !onKey ? `--stall-threshold ${path[1]}` : '--stall-threshold'
 }
 
-async function readConfig(path: string, file: string): Promise<string> {
+/** The text of a configuration; `file` is its name in messages. Throws `config_invalid`. */
+export async function readConfig(path: string, file: string): Promise<string> {
   let bytes: Buffer
   try {
     bytes = await readFile(path)
@@ -117,7 +118,8 @@ async function readConfig(path: string, file: string): Promise<string> {
   }
 }
 
-function problemsError(code: 'usage' | 'config_invalid', problems: readonly string[]): RestoreError {
+/** One error of all that was found; the first is the message. */
+export function problemsError(code: 'usage' | 'config_invalid', problems: readonly string[]): RestoreError {
   const [first, ...others] = problems
   if (others.length === 0) return new RestoreError(code, first!)
   const told = problems.slice(0, MOST_PROBLEMS)

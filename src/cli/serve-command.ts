@@ -1,0 +1,91 @@
+import { loadServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
+import { RestoreError } from '../errors.ts'
+import { resumeSession, startSession } from '../restore/session.ts'
+import type { Observer } from '../restore/state.ts'
+import { type AgentLog, createAgentLog } from '../server/agent-log.ts'
+import { type Served, serve } from '../server/serve.ts'
+import { startTelemetry } from '../telemetry/telemetry.ts'
+import { errorLines } from './report-error.ts'
+import { version } from './version.ts'
+import { plainLines } from './views/plain-view.ts'
+
+export interface ServeFlags {
+  config?: string
+  onTerm?: string
+  logFormat?: string
+}
+
+/** `restore-agent serve`. Ends with 0 when it was stopped or drained; throws what keeps it from starting. */
+export async function serveCommand(flags: ServeFlags): Promise<number> {
+  if (flags.config === undefined) throw new RestoreError('usage', '--config: missing; give the serve.yaml')
+  const onTerm = oneOf('--on-term', flags.onTerm, ['detach', 'cancel'] as const)
+  const format = oneOf('--log-format', flags.logFormat, ['plain', 'json'] as const) ?? 'plain'
+  const log = createAgentLog(format, line => process.stderr.write(line))
+  // Whoever reads our log may go away; the restore does not end for that.
+  process.stderr.on('error', () => {})
+
+  const place: ServeSurroundings = { cwd: process.cwd(), env: process.env, isRoot: process.getuid?.() === 0 }
+  const load = () => loadServeConfig(flags.config!, place)
+  const config = await load()
+
+  let served: Served | null = null
+  let ending: RestoreError | null = null
+  const stop = (name: NodeJS.Signals) => {
+    ending ??= new RestoreError('terminated', `ended by ${name}`)
+    served?.stop(ending, onTerm ?? undefined)
+  }
+  const reload = () => void served?.reload()
+  process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', reload)
+
+  const telemetry = await startTelemetry({
+    env: withoutCaller(process.env),
+    version,
+    warn: text => log('warning', 'telemetry', text),
+  })
+  try {
+    served = await serve({
+      config,
+      load,
+      place,
+      version,
+      sessions: { startSession, resumeSession },
+      observers: [telemetry, logStates(log)],
+      beginTrace: () => telemetry.beginTrace(),
+      childEnv: telemetry.childEnv,
+      log,
+    })
+    if (ending !== null) served.stop(ending, onTerm ?? undefined)
+    await served.ended
+    return 0
+  } finally {
+    process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', reload)
+    await telemetry.shutdown()
+  }
+}
+
+function oneOf<const T extends string>(flag: string, value: string | undefined, words: readonly T[]): T | null {
+  if (value === undefined) return null
+  const found = words.find(word => word === value)
+  if (found === undefined) throw new RestoreError('usage', `${flag}: must be one of ${words.join(', ')}`)
+  return found
+}
+
+/** Each restore begins a trace of its own: whoever started the daemon did not ask for any of them. */
+function withoutCaller(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { TRACEPARENT: _parent, TRACESTATE: _state, BAGGAGE: _baggage, ...rest } = env
+  return rest
+}
+
+/** What `restore` says on a pipe, as lines of the agent's log. */
+function logStates(log: AgentLog): Observer {
+  let told: Parameters<typeof plainLines>[0] = null
+  return {
+    observe(state) {
+      const { next, lines } = plainLines(told?.state.restoreId === state.restoreId ? told : null, state)
+      const ends = state.status !== 'running' && told?.state.status === 'running'
+      told = next
+      for (const line of lines) log('info', 'restore', line)
+      if (ends && state.error !== null) for (const line of errorLines(state.error)) log('error', 'restore', line)
+    },
+  }
+}

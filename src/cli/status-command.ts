@@ -1,0 +1,143 @@
+import { loadServeConfig, readToken } from '../config/serve-config.ts'
+import { type ErrorRecord, RestoreError } from '../errors.ts'
+import type { RestoreBody, StatusBody } from '../server/api-schema.ts'
+import { type AgentPlace, fetchStatus, followStatus } from '../server/client.ts'
+import { addressText } from '../server/listener.ts'
+import { stateOfBody } from '../server/state-of-body.ts'
+import { errorLines, reportError } from './report-error.ts'
+import { chooseView, createView, type View } from './view.ts'
+import { renderFrame } from './views/frame.ts'
+import { jsonState } from './views/json-view.ts'
+import { summaryLines } from './views/summary.ts'
+import { trackState } from './views/track.ts'
+
+export interface StatusFlags {
+  url?: string
+  config?: string
+  tokenFile?: string
+  watch?: boolean
+  json?: boolean
+  color?: boolean
+}
+
+/**
+ * `restore-agent status`. 0 while a restore runs, where the last one succeeded, and where there was none; else the exit code
+ * of the restore that failed. Throws `agent_unreachable` and `agent_refused`.
+ */
+export async function statusCommand(flags: StatusFlags): Promise<number> {
+  const place = await placeOf(flags)
+  return flags.watch ? watch(place, flags) : once(place, flags)
+}
+
+async function placeOf({ url, config, tokenFile }: StatusFlags): Promise<AgentPlace> {
+  if (url !== undefined && config !== undefined) throw new RestoreError('usage', '--url and --config: give one of them')
+  if (url !== undefined && !/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/i.test(url))
+    throw new RestoreError('usage', '--url: must be a URL such as http://127.0.0.1:8321')
+  const token = tokenFile === undefined ? null : await readToken(tokenFile)
+  if (config === undefined) return { url: (url ?? 'http://127.0.0.1:8321').replace(/\/+$/, ''), token }
+  const { listen, token: configured } = await loadServeConfig(config, {
+    cwd: process.cwd(),
+    env: process.env,
+    isRoot: process.getuid?.() === 0,
+  })
+  // An agent that listens everywhere listens here.
+  const host = listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host === '::' ? '::1' : listen.host
+  return { url: `http://${addressText({ ...listen, host })}`, token: token ?? configured }
+}
+
+async function once(place: AgentPlace, flags: StatusFlags): Promise<number> {
+  const status = await fetchStatus(place)
+  const { restore } = status
+  if (restore === null) tellNothing(status, flags)
+  else if (flags.json) process.stdout.write(`${JSON.stringify(jsonState(stateOfBody(restore)))}\n`)
+  else process.stdout.write(picture(status, restore, flags))
+  return exitCode(restore)
+}
+
+/** What `restore` would leave on the terminal now. */
+function picture(status: StatusBody, restore: RestoreBody, { color }: StatusFlags): string {
+  const choice = chooseView({
+    stderrIsTty: process.stdout.isTTY === true,
+    json: false,
+    quiet: false,
+    noColor: color === false,
+    env: process.env,
+  })
+  const state = stateOfBody(restore)
+  const track = trackState(null, state)
+  const look = { ...choice, width: Math.max(8, (process.stdout.columns ?? 80) - 1), height: Number.POSITIVE_INFINITY }
+  const lines = [
+    ...agentLines(status),
+    ...renderFrame(state, track, Date.parse(status.time), look),
+    // Who looks once has seen no phase go by.
+    ...summaryLines(state, track, { runDir: restore.run_dir, binlog: restore.binlog }, choice.color).filter(
+      line => line.trim() !== 'phases',
+    ),
+    ...(state.error ? errorLines(state.error, choice.color) : []),
+  ]
+  return lines.map(line => `${line}\n`).join('')
+}
+
+/** Nothing on a good night. */
+const agentLines = ({ agent, config }: StatusBody): string[] => [
+  ...(agent.draining ? ['the agent drains: it takes no new restore'] : []),
+  ...(config.error === null ? [] : [`the configuration in force is not the newest: ${config.error}`]),
+  ...(config.pending.length === 0 ? [] : [`waits until it is safe: ${config.pending.join(', ')}`]),
+]
+
+function tellNothing(status: StatusBody, { json }: StatusFlags): void {
+  const idle = { schema: 1, type: 'idle', time: status.time }
+  process.stdout.write(
+    json ? `${JSON.stringify(idle)}\n` : [...agentLines(status), 'no restore'].map(line => `${line}\n`).join(''),
+  )
+}
+
+const exitCode = (restore: RestoreBody | null): number => restore?.error?.exit_code ?? 0
+
+const INTERRUPTED = 130
+
+/** Draws as `restore` does until the restore ends. Ctrl-C ends the watching, not the restore. */
+async function watch(place: AgentPlace, flags: StatusFlags): Promise<number> {
+  const choice = chooseView({
+    stderrIsTty: process.stderr.isTTY === true,
+    json: flags.json === true,
+    quiet: false,
+    noColor: flags.color === false,
+    env: process.env,
+  })
+  const stopper = new AbortController()
+  const onSignal = () => stopper.abort()
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  // The clock of the agent's machine, by which its times are meant.
+  let aheadMs = 0
+  let view: View | null = null
+  try {
+    for await (const status of followStatus(place, stopper.signal)) {
+      const { restore } = status
+      if (restore === null) {
+        tellNothing(status, flags)
+        return 0
+      }
+      aheadMs = Date.parse(status.time) - Date.now()
+      view ??= createView({
+        ...choice,
+        stdout: process.stdout,
+        stderr: process.stderr,
+        now: () => Date.now() + aheadMs,
+      })
+      const state = stateOfBody(restore)
+      view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
+      if (state.status === 'running') continue
+      view.close({ runDir: restore.run_dir, binlog: restore.binlog })
+      if (state.error) reportEnd(state.error, flags, choice.color)
+      return exitCode(restore)
+    }
+    return INTERRUPTED
+  } finally {
+    view?.close()
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+}
+
+const reportEnd = (error: ErrorRecord, { json }: StatusFlags, color: boolean) =>
+  reportError(error, process, { json: json === true, color })

@@ -1,0 +1,100 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { choice, duration, parsed, path, restoreSchema, text } from './schema.ts'
+
+/**
+ * The keys of serve.yaml. What a restore can be told is restore.yaml's own schema: under `defaults` for every backup, and
+ * again in a backup, where it wins.
+ */
+
+/** Of the one-shot command only: the agent has one state dir and no terminal of its own. */
+const ONE_SHOT = { state_dir: true, dry_run: true, json: true, quiet: true, color: true } as const
+/** Says something about one backup, never about all of them. */
+const ONE_BACKUP = { source: true, in_place: true, older_backups: true } as const
+
+const defaults = restoreSchema.omit({ ...ONE_SHOT, ...ONE_BACKUP })
+
+const NAME = 'a name of letters, digits and . _ - (128 at most)'
+const backup = restoreSchema.omit(ONE_SHOT).extend({
+  name: z
+    .string({ error: issue => (issue.input === undefined ? 'name is missing' : `must be ${NAME}`) })
+    .regex(/^[A-Za-z0-9][\w.-]{0,127}$/, { error: `must be ${NAME}` }),
+})
+
+export interface Address {
+  /** An IP address, without brackets. */
+  host: string
+  /** 0: any free one. */
+  port: number
+}
+
+/** `127.0.0.1:8321`, `[::1]:8321`, `localhost:8321`. Names are not looked up: what is bound must be plain to see. */
+export function parseAddress(value: string): Address | null {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value)
+  if (match === null) return null
+  const [, six, other, digits] = match
+  const host = other === 'localhost' ? '127.0.0.1' : (six ?? other!)
+  const port = Number(digits)
+  if (port > 65535 || isIP(host) !== (six === undefined ? 4 : 6) || host.includes('%')) return null
+  return { host, port }
+}
+
+export const isLoopback = ({ host }: Address): boolean => host.startsWith('127.') || host === '::1'
+
+const LISTS = 'must be a list of commands, such as [{command: [/usr/local/bin/tell, done], timeout: 30s}]'
+const hook = z.strictObject(
+  {
+    command: z
+      .array(text('a list of words: the program and its arguments'), {
+        error: issue =>
+          issue.input === undefined ? 'command is missing' : 'must be a list of words: the program and its arguments',
+      })
+      .min(1, { error: 'must name a program' }),
+    timeout: duration.optional(),
+  },
+  { error: issue => (issue.code === 'invalid_type' ? 'must be a mapping with command and timeout' : undefined) },
+)
+const hookList = z.array(hook, { error: LISTS }).max(16, { error: 'has more than 16 commands' })
+const HISTORY = 'must be a whole number from 1 to 10000'
+
+export const HOOK_EVENTS = ['phase_change', 'success', 'failure', 'stall'] as const
+export type HookEvent = (typeof HOOK_EVENTS)[number]
+
+const mapping = {
+  error: (issue: { code?: string | undefined }) =>
+    issue.code === 'invalid_type' ? 'must be a mapping of keys to values' : undefined,
+}
+
+export const serveSchema = z
+  .strictObject(
+    {
+      listen: parsed(parseAddress, 'an IP address (or localhost) and a port, such as 127.0.0.1:8321'),
+      token_file: path,
+      state_dir: path,
+      on_term: choice(['detach', 'cancel']),
+      history: z
+        .number({ error: HISTORY })
+        .refine(count => Number.isInteger(count) && count >= 1 && count <= 10_000, { error: HISTORY }),
+      defaults,
+      backups: z
+        .array(backup, { error: 'must be a list of backups, the newest first' })
+        .max(10_000, { error: 'has more than 10000 backups' }),
+      hooks: z
+        .strictObject({ phase_change: hookList, success: hookList, failure: hookList, stall: hookList }, mapping)
+        .partial(),
+    },
+    mapping,
+  )
+  .partial()
+
+export type ServeSettings = z.output<typeof serveSchema>
+
+/** The keys that may stand in the mapping at this path, for suggestions. */
+export function serveKeysAt(at: readonly (string | number)[]): readonly string[] {
+  const [first, , third] = at
+  if (first === undefined) return Object.keys(serveSchema.shape)
+  if (first === 'defaults' && at.length === 1) return Object.keys(defaults.shape)
+  if (first === 'backups' && at.length === 2) return Object.keys(backup.shape)
+  if (first === 'hooks') return third === undefined ? HOOK_EVENTS : Object.keys(hook.shape)
+  return []
+}

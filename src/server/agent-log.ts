@@ -1,0 +1,20 @@
+import { scrubText } from '../secrets.ts'
+
+/** The agent's own log: one line an event, on stderr; secrets that can be told by their looks are taken out. */
+export type AgentLog = (level: LogLevel, event: string, message: string) => void
+export type LogLevel = 'info' | 'warning' | 'error'
+
+export function createAgentLog(format: 'plain' | 'json', write: (line: string) => void, now = Date.now): AgentLog {
+  return (level, event, message) => {
+    const time = new Date(now()).toISOString()
+    const text = scrubText(message)
+    write(
+      format === 'json'
+        ? `${JSON.stringify({ time, level, event, message: text })}\n`
+        : `${time} ${level === 'info' ? '' : `${level}: `}${event}: ${oneLine(text)}\n`,
+    )
+  }
+}
+
+/** Text from outside must not forge a line or move a cursor. */
+const oneLine = (text: string) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')

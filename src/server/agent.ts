@@ -1,0 +1,207 @@
+import { join } from 'node:path'
+import { restoreOptions, type ServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
+import type { RestoreError } from '../errors.ts'
+import type { RestoreSession, resumeSession, SessionSurroundings, startSession } from '../restore/session.ts'
+import type { RestoreState } from '../restore/state.ts'
+import type { AgentLog } from './agent-log.ts'
+import type { HistoryEntry, RestoreBody } from './api-schema.ts'
+import type { History } from './history.ts'
+import { HttpError } from './http-error.ts'
+import { historyEntry, type RunFacts, restoreBody } from './restore-body.ts'
+
+/**
+ * The one restore at a time that this agent runs, and those that ended. It sees the session's states as an observer and
+ * never asks the session anything: however often the API is asked, the restore does not notice.
+ */
+export interface Agent {
+  /** Null while none runs. */
+  readonly running: RestoreState | null
+  /** The restore that runs or ran last, as the API shows it; made once a state. */
+  readonly restore: RestoreBody | null
+  /** The newest first, and before them the one that runs. */
+  readonly history: readonly HistoryEntry[]
+  readonly draining: boolean
+  /** Goes on with what an earlier agent left, if anything. Throws as the session does: the agent is no use then. */
+  resume(): Promise<void>
+  /** The id of the restore that has begun. Throws HttpError, or what the session throws before it begins. */
+  start(backup: string): Promise<string>
+  /** Whether there is something to cancel, from the moment it was asked for. */
+  readonly busy: boolean
+  /** Ends the restore. */
+  cancel(reason: RestoreError): void
+  /** Takes no new restore from now on. */
+  drain(): void
+  /** Lets go of the restore's tools, for the next agent; its id, null where none runs. The process must end then. */
+  detach(): Promise<string | null>
+  /** SIGKILL to the tools of a restore that was cancelled. */
+  kill(): void
+  /** Resolves as soon as no restore runs. */
+  idle(): Promise<void>
+}
+
+export interface AgentSurroundings {
+  config(): ServeConfig
+  /** For what each backup's options depend on. */
+  place: ServeSurroundings
+  history: () => History
+  log: AgentLog
+  sessions: Sessions
+  /** Told of every state, after the session's own file is written. Neither may throw, wait or slow. */
+  observe(
+    state: RestoreState,
+    event: Parameters<SessionSurroundings['observers'][number]['observe']>[1],
+    run: RunFacts,
+  ): void
+  /** Something that GET /status shows has changed. */
+  changed(): void
+  beginTrace: SessionSurroundings['beginTrace']
+  childEnv: SessionSurroundings['childEnv']
+}
+
+/** How restores are run: restore/session.ts, or a test's. */
+export interface Sessions {
+  startSession: typeof startSession
+  resumeSession: typeof resumeSession
+}
+
+/** A restore from the moment it is asked for. */
+interface Run extends RunFacts {
+  session: RestoreSession | null
+  state: RestoreState | null
+  /** Set where it was cancelled before its session was there. */
+  cancelled: RestoreError | null
+}
+
+export function createAgent(around: AgentSurroundings): Agent {
+  const { log } = around
+  let run: Run | null = null
+  let draining = false
+  let made: { state: RestoreState; body: RestoreBody } | null = null
+  const waiting: (() => void)[] = []
+
+  const bodyOf = ({ state, ...facts }: Run & { state: RestoreState }): RestoreBody => {
+    if (made?.state !== state) made = { state, body: restoreBody(state, facts) }
+    return made.body
+  }
+
+  /** Opens a session by `open` and follows it to its end. */
+  async function begin(
+    backup: string | null,
+    stateDir: string,
+    open: (surroundings: SessionSurroundings) => Promise<RestoreSession | null>,
+  ): Promise<RestoreSession | null> {
+    const own: Run = { backup: backup ?? '', runDir: stateDir, session: null, state: null, cancelled: null }
+    run = own
+    try {
+      own.session = await open({
+        observers: [
+          {
+            observe(state, event) {
+              own.state = state
+              own.runDir = join(stateDir, state.restoreId)
+              // A backup that was gone back to, or that another agent began, has a name as well.
+              own.backup = backupName(around.config(), state) ?? own.backup
+              around.observe(state, event, own)
+              around.changed()
+            },
+          },
+        ],
+        beginTrace: around.beginTrace,
+        childEnv: around.childEnv,
+        warn: text => log('warning', 'restore', text),
+      })
+    } finally {
+      if (own.session === null) release(own)
+    }
+    if (own.cancelled !== null) own.session?.abort(own.cancelled)
+    own.session?.done.then(
+      state => finish(own, state),
+      thrown => {
+        log('error', 'restore', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
+        release(own)
+      },
+    )
+    return own.session
+  }
+
+  function finish(own: Run, state: RestoreState): void {
+    own.state = state
+    around.history().add(bodyOf(own as Run & { state: RestoreState }))
+    release(own)
+  }
+
+  function release(own: Run): void {
+    if (run === own) run = null
+    around.changed()
+    for (const resolve of waiting.splice(0)) resolve()
+  }
+
+  const running = (): (Run & { session: RestoreSession; state: RestoreState }) | null =>
+    run !== null && run.session !== null && run.state !== null ? (run as ReturnType<typeof running>) : null
+
+  return {
+    get running() {
+      return run?.state ?? null
+    },
+    get restore() {
+      return run?.state ? bodyOf(run as Run & { state: RestoreState }) : around.history().last
+    },
+    get history() {
+      const ended = around.history().entries
+      return run?.state ? [historyEntry(bodyOf(run as Run & { state: RestoreState })), ...ended] : ended
+    },
+    get busy() {
+      return run !== null
+    },
+    get draining() {
+      return draining
+    },
+    async resume() {
+      const { stateDir } = around.config()
+      const session = await begin(null, stateDir, surroundings => around.sessions.resumeSession(stateDir, surroundings))
+      if (session !== null) log('info', 'restore', `goes on with ${session.store.state.restoreId}`)
+    },
+    async start(name) {
+      if (draining) throw new HttpError('draining', 'the agent takes no new restore')
+      if (run !== null) throw new HttpError('restore_running', 'another restore runs')
+      const config = around.config()
+      const backup = config.backups.find(candidate => candidate.name === name)
+      if (backup === undefined) throw new HttpError('unknown_backup', 'no backup of this name is configured')
+      const options = restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
+      const session = await begin(name, config.stateDir, surroundings =>
+        around.sessions.startSession(options, surroundings),
+      )
+      return session!.store.state.restoreId
+    },
+    cancel(reason) {
+      if (run === null) return
+      if (run.session === null) run.cancelled = reason
+      else run.session.abort(reason)
+    },
+    drain() {
+      draining = true
+      around.changed()
+    },
+    async detach() {
+      const now = running()
+      await now?.session.detach()
+      return now?.state.restoreId ?? null
+    },
+    kill() {
+      running()?.session.kill()
+    },
+    async idle() {
+      while (run !== null) await new Promise<void>(resolve => waiting.push(resolve))
+    },
+  }
+}
+
+/** The configured backup whose chain is being restored. */
+function backupName({ backups }: ServeConfig, { plan, options }: RestoreState): string | null {
+  const chain = JSON.stringify(plan?.elements.map(({ source }) => source) ?? options.sources)
+  const { datadir } = plan ?? options
+  const found = backups.find(
+    ({ settings }) => settings.datadir === datadir && JSON.stringify(settings.source) === chain,
+  )
+  return found?.name ?? null
+}

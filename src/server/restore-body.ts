@@ -1,0 +1,146 @@
+import { basename } from 'node:path'
+import { exitCodeOf } from '../errors.ts'
+import { STEPS } from '../phases.ts'
+import type { RestoreState } from '../restore/state.ts'
+import type { HistoryEntry, RestoreBody, RestoreStatusBody } from './api-schema.ts'
+
+/** What the agent knows of a restore besides its state. */
+export interface RunFacts {
+  /** Name of the backup in the configuration. */
+  backup: string
+  runDir: string
+}
+
+/** A restore as the API shows it; made from nothing but the one immutable state. */
+export function restoreBody(state: RestoreState, { backup, runDir }: RunFacts): RestoreBody {
+  const { plan, redo, source, counters, error } = state
+  return {
+    restore_id: state.restoreId,
+    backup,
+    trace_id: state.trace.traceId,
+    status: state.status,
+    started_at: isoOf(state.startedAtMs),
+    updated_at: isoOf(state.updatedAtMs),
+    attempt: state.attempt,
+    phase: state.phase,
+    phase_started_at: isoOf(state.phaseStartedAtMs),
+    chain_position: state.position > 0 ? state.position : null,
+    chain_length: state.chainLength > 0 ? state.chainLength : null,
+    progress: progressBody(state),
+    source_read_bytes: source.readBytes,
+    source_total_bytes: source.totalBytes,
+    redo_scanned_lsn: redo.scannedLsn,
+    redo_applied_lsn: redo.appliedLsn,
+    redo_target_lsn: redo.targetLsn,
+    rollback_rows: state.rollbackRows,
+    work: state.work,
+    cpu_seconds: sum(counters.cpuSeconds),
+    io_read_bytes: sum(counters.ioReadBytes),
+    io_write_bytes: sum(counters.ioWriteBytes),
+    datadir: plan?.datadir ?? null,
+    tool: plan && { family: plan.tool.family, version: plan.tool.version },
+    elements:
+      plan?.elements.map(({ name, description: { kind, storedBytes } }) => ({
+        name: basename(name),
+        kind,
+        stored_bytes: storedBytes,
+      })) ?? null,
+    steps: plan?.steps.map(({ phase, element, kind }) => ({ phase, element, kind })) ?? null,
+    binlog: plan?.elements.at(-1)?.description.binlog ?? null,
+    run_dir: runDir,
+    notices: [...state.notices],
+    error: error && {
+      code: error.code,
+      message: error.message,
+      last_words: [...error.lastWords],
+      hint: error.hint,
+      exit_code: exitCodeOf(error.code),
+    },
+  }
+}
+
+function progressBody({ progress, phase, step, plan }: RestoreState): RestoreBody['progress'] {
+  const { eta } = progress
+  // A step may outlive its phase for one event.
+  const inPhase = phase in STEPS && (STEPS[phase as keyof typeof STEPS] as readonly unknown[]).includes(step)
+  return {
+    percent: cut(progress.phasePercent),
+    restore_percent: cut(progress.restorePercent),
+    scan_percent: progress.scanPercent,
+    step: inPhase ? step : null,
+    eta: eta && isoOf(eta.atMs),
+    eta_earliest: eta && isoOf(eta.earliestMs),
+    eta_latest: eta && isoOf(eta.latestMs),
+    deadline: isoOrNull(plan?.deadlineMs),
+    last_progress_at: isoOrNull(progress.lastProgressAtMs),
+    last_activity_at: isoOrNull(progress.lastActivityAtMs),
+    quiet_since: isoOrNull(progress.quietSinceMs),
+    activity: progress.activity,
+    stalled: progress.stalled,
+    stall_threshold_seconds: progress.stallThresholdMs / 1000,
+  }
+}
+
+/**
+ * MyHoard's /status/restore (web_server.py, restore_coordinator.py), field for field and in its order. What it fills with 0
+ * where it does not know, such as a size, is null here. Before the backup has been looked at it says, as MyHoard does, that
+ * the backup asked for is 1 of 1.
+ */
+export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
+  const { phase, progress, elements } = restore
+  const position = restore.chain_position ?? 1
+  const element = elements?.[position - 1]
+  const prepareProgress = progress.step === 'move_back' ? 100 : progress.scan_percent
+  return {
+    basebackup_compressed_bytes_downloaded: downloadedBytes(restore),
+    basebackup_compressed_bytes_total: total(elements?.map(({ stored_bytes }) => stored_bytes) ?? [null]),
+    basebackup_prepare_progress: phase === 'preparing_backup' ? prepareProgress : null,
+    binlogs_being_restored: 0,
+    binlogs_pending: 0,
+    binlogs_restored: 0,
+    phase,
+    current_backup_name: element?.name ?? restore.backup,
+    current_backup_incremental: element?.kind == null ? null : element.kind === 'incremental',
+    restore_chain_index: position,
+    restore_chain_total: elements?.length || 1,
+    restore_id: restore.restore_id,
+    status: restore.status,
+    attempt: restore.attempt,
+    progress,
+    error: restore.error,
+  }
+}
+
+/** Over the chain: the elements before this one whole, and of this one what was read. */
+function downloadedBytes({ elements, chain_position, phase, source_read_bytes, source_total_bytes }: RestoreBody) {
+  if (elements === null || chain_position === null) return 0
+  const before = elements.slice(0, chain_position - 1).map(({ stored_bytes }) => stored_bytes)
+  const whole = source_total_bytes ?? elements[chain_position - 1]?.stored_bytes ?? null
+  // Once the phase has passed, all of the element has been read, whatever the last look at it said.
+  const passed = phase === 'preparing_backup' || phase === 'finalizing' || phase === 'completed'
+  return total([...before, passed ? (whole ?? source_read_bytes) : (source_read_bytes ?? 0)])
+}
+
+const total = (sizes: readonly (number | null)[]): number | null =>
+  sizes.reduce((all, size) => (all === null || size === null ? null : all + size), 0)
+
+/** A line of the history; `ended_at` is null while it runs. */
+export const historyEntry = (restore: RestoreBody): HistoryEntry => ({
+  restore_id: restore.restore_id,
+  backup: restore.backup,
+  trace_id: restore.trace_id,
+  status: restore.status,
+  phase: restore.phase,
+  started_at: restore.started_at,
+  ended_at: restore.status === 'running' ? null : restore.updated_at,
+  seconds: Math.max(0, (Date.parse(restore.updated_at) - Date.parse(restore.started_at)) / 1000),
+  attempts: restore.attempt,
+  datadir: restore.datadir,
+  error: restore.error && { code: restore.error.code, message: restore.error.message },
+})
+
+export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
+const isoOrNull = (atMs: number | null | undefined) => (Number.isFinite(atMs) ? isoOf(atMs!) : null)
+/** Two decimals, never rounded up: 99.999 is not 100. */
+const cut = (percent: number | null) => (percent === null ? null : Math.floor(percent * 100) / 100)
+const sum = (byPhase: Readonly<Record<string, number>>) => Object.values(byPhase).reduce((all, value) => all + value, 0)

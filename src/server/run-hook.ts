@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Hook } from '../config/serve-config.ts'
+
+/** How a hook went; null is well. One line, with the last of what it said. */
+export type HookComplaint = string | null
+
+export interface RunningHook {
+  /** Never rejects. */
+  ended: Promise<HookComplaint>
+  /** SIGTERM to its group now, SIGKILL after the grace. */
+  end(): void
+}
+
+const GRACE_MS = 5_000
+const MOST_WORDS = 512
+
+/**
+ * Runs a hook in a process group of its own, with `input` on its stdin. It has its time; then the group gets SIGTERM, and
+ * SIGKILL after a grace. What it says is read, so that it never blocks, and only the end of it is kept.
+ */
+export function runHook(
+  { command, timeoutMs }: Hook,
+  input: string,
+  env: Readonly<Record<string, string>>,
+  graceMs = GRACE_MS,
+): RunningHook {
+  const [program, ...args] = command
+  let child: ChildProcess
+  try {
+    child = spawn(program!, args, { cwd: '/', env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
+  } catch (error) {
+    return { ended: Promise.resolve(`cannot be started: ${(error as Error).message}`), end() {} }
+  }
+  let said = ''
+  let outOfTime = false
+  let killTimer: NodeJS.Timeout | undefined
+  const hear = (text: string) => {
+    said = (said + text).slice(-MOST_WORDS)
+  }
+  child
+    .stdout!.setEncoding('utf8')
+    .on('data', hear)
+    .on('error', () => {})
+  child
+    .stderr!.setEncoding('utf8')
+    .on('data', hear)
+    .on('error', () => {})
+  // A hook need not read what it is told.
+  child.stdin!.on('error', () => {}).end(input)
+
+  const end = () => {
+    if (killTimer !== undefined || child.pid === undefined) return
+    signalGroup(child.pid, 'SIGTERM')
+    killTimer = setTimeout(() => signalGroup(child.pid!, 'SIGKILL'), graceMs)
+  }
+  const timer = setTimeout(() => {
+    outOfTime = true
+    end()
+  }, timeoutMs)
+
+  const ended = new Promise<HookComplaint>(resolve => {
+    const settle = (complaint: HookComplaint) => {
+      clearTimeout(timer)
+      clearTimeout(killTimer)
+      // A grandchild may hold on to them for ever.
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream!.destroy()
+      resolve(complaint)
+    }
+    child.once('error', error => settle(`cannot be started: ${error.message}`))
+    // Not `close`, for the same grandchild; what is still in the pipes is read in this turn of the loop.
+    child.once('exit', (code, signal) =>
+      setImmediate(() => {
+        if (outOfTime) signalGroup(child.pid!, 'SIGKILL')
+        if (outOfTime) settle(`took longer than ${timeoutMs / 1000} s and was ended${lastWords(said)}`)
+        else if (signal !== null) settle(`was ended by ${signal}${lastWords(said)}`)
+        else settle(code === 0 ? null : `exit code ${code}${lastWords(said)}`)
+      }),
+    )
+  })
+  return { ended, end }
+}
+
+const lastWords = (said: string) => (said.trim() === '' ? '' : `: ${said.trim().split('\n').at(-1)}`)
+
+function signalGroup(pgid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pgid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
