@@ -153,9 +153,16 @@ function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
     }
     case 'redo_apply':
     case 'flush':
-      return work.closing === 'no'
-        ? { ...state, redo: { ...redo, lineIoBytes: redo.lineIoBytes + io, batchIoBytes: redo.batchIoBytes + io } }
-        : state
+      if (work.closing !== 'no') return state
+      return {
+        ...state,
+        redo: {
+          ...redo,
+          lineReadBytes: redo.lineReadBytes + grown.read,
+          lineWriteBytes: redo.lineWriteBytes + grown.write,
+          batchWriteBytes: redo.batchWriteBytes + grown.write,
+        },
+      }
     case 'delta_apply': {
       const bytes = grown.rchar + grown.write
       const deltaIoBytes = work.deltaIoBytes + bytes

@@ -44,9 +44,6 @@ export function diskRateOfScan(tool: Tool, bytes: number, seconds: number): numb
   return seconds >= 1 && bytes > 0 && bytes / seconds < SCAN_BYTES_PER_SECOND[tool] / 4 ? bytes / seconds : null
 }
 
-/** All changed pages are written; half are read before, the others are new, or in memory from the batch before. */
-export const IO_BYTES_PER_PAGE = 1.5 * PAGE_BYTES
-
 /** Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the writes. */
 export const pageSeconds = (diskRate: number | null): number => PAGE_CPU_SECONDS + pageWriteSeconds(diskRate)
 

@@ -42,10 +42,12 @@ export function redoAfter(redo: Redo, event: ToolEvent, facts: WorkFacts): Redo 
     }
     case 'batch_percent': {
       const pages = redo.batchPages * (1 - (HANDED_OUT_IS_DONE * Math.min(100, event.percent)) / 100)
-      return redo.inBatch && pages < redo.linePages ? { ...redo, linePages: pages, lineIoBytes: 0 } : null
+      return redo.inBatch && pages < redo.linePages
+        ? { ...redo, linePages: pages, lineReadBytes: 0, lineWriteBytes: 0 }
+        : null
     }
     case 'batch_completed':
-      return redo.inBatch ? { ...redo, linePages: 0, lineIoBytes: 0 } : null
+      return redo.inBatch ? { ...redo, linePages: 0, lineReadBytes: 0, lineWriteBytes: 0 } : null
     default:
       return null
   }
@@ -69,5 +71,7 @@ function pagesLeft(before: Redo, event: Extract<ToolEvent, { type: 'pages_left' 
   const coveredBytes = event.lsn === null ? total : event.lsn - (redo.startLsn ?? event.lsn)
   if (coveredBytes > redo.coveredBytes || redo.batches === 0) return beginBatch(redo, facts, coveredBytes, event.pages)
   const sameBatch = redo.inBatch && coveredBytes === redo.coveredBytes
-  return sameBatch && event.pages < redo.linePages ? { ...redo, linePages: event.pages, lineIoBytes: 0 } : null
+  return sameBatch && event.pages < redo.linePages
+    ? { ...redo, linePages: event.pages, lineReadBytes: 0, lineWriteBytes: 0 }
+    : null
 }

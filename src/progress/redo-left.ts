@@ -8,15 +8,7 @@
  * the run, which weighs like a share of what is left: so it hedges early, when what comes may be unlike what was, and is
  * gone at the end.
  */
-import {
-  batchBytes,
-  IO_BYTES_PER_PAGE,
-  PAGE_BYTES,
-  pageSeconds,
-  pagesOfRedo,
-  STREAM_PRIOR_WEIGHT,
-  scanSeconds,
-} from './prices.ts'
+import { batchBytes, PAGE_BYTES, pageSeconds, pagesOfRedo, STREAM_PRIOR_WEIGHT, scanSeconds } from './prices.ts'
 import type { WorkFacts } from './progress.ts'
 import type { Redo } from './redo.ts'
 import { weights } from './weights.ts'
@@ -88,12 +80,17 @@ function guessedBatch(redo: Redo, facts: WorkFacts, total: number): number {
   return batchBytes(facts.tool, memoryBytes)
 }
 
-/** Pages left in the running batch: the newest line's, less what I/O since it stands for. */
+/**
+ * Pages left in the running batch: the newest line's, less what I/O since it stands for. Each page is written once, or as
+ * often as earlier batches did; how many must be read is not known, so reading counts for what it is beside the writing.
+ */
 export function batchPagesLeft(redo: Redo): number {
   if (!redo.inBatch) return 0
-  const pastPages = redo.pastPages + weights.prior * redo.batchPages
-  const perPage = (redo.pastIoBytes + weights.prior * redo.batchPages * IO_BYTES_PER_PAGE) / Math.max(pastPages, 1)
-  return redo.linePages * (1 - soften(redo.lineIoBytes / Math.max(perPage * redo.linePages, 1)))
+  const priorPages = weights.prior * redo.batchPages
+  const writtenPerPage = (redo.pastWriteBytes + priorPages * PAGE_BYTES) / Math.max(redo.pastPages + priorPages, 1)
+  const { lineReadBytes, lineWriteBytes, linePages } = redo
+  const expected = lineReadBytes + writtenPerPage * linePages
+  return linePages * (1 - soften((lineReadBytes + lineWriteBytes) / Math.max(expected, 1)))
 }
 
 /** Equal to x at first; from 0.7 on it nears 1 ever slower: expected work that proves too little never reads as all. */

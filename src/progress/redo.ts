@@ -21,15 +21,16 @@ export interface Redo {
   batchPages: number
   /** Pages left by the newest line, and the seconds and I/O since. */
   linePages: number
-  lineIoBytes: number
+  lineReadBytes: number
+  lineWriteBytes: number
   batchSeconds: number
-  batchIoBytes: number
+  batchWriteBytes: number
   batchSpanBytes: number
   /** Sums over ended batches, each weighing less with the redo applied since. */
   pastSeconds: number
   pastPages: number
   pastBytes: number
-  pastIoBytes: number
+  pastWriteBytes: number
 }
 
 export const initialRedo: Redo = {
@@ -44,14 +45,15 @@ export const initialRedo: Redo = {
   inBatch: false,
   batchPages: 0,
   linePages: 0,
-  lineIoBytes: 0,
+  lineReadBytes: 0,
+  lineWriteBytes: 0,
   batchSeconds: 0,
-  batchIoBytes: 0,
+  batchWriteBytes: 0,
   batchSpanBytes: 0,
   pastSeconds: 0,
   pastPages: 0,
   pastBytes: 0,
-  pastIoBytes: 0,
+  pastWriteBytes: 0,
 }
 
 /** All redo in bytes, null while either end is unknown. */
@@ -74,9 +76,10 @@ export function beginBatch(redo: Redo, facts: WorkFacts, coveredBytes: number, p
     coveredBytes: Math.max(coveredBytes, redo.coveredBytes),
     batchPages: pages,
     linePages: pages,
-    lineIoBytes: 0,
+    lineReadBytes: 0,
+    lineWriteBytes: 0,
     batchSeconds: 0,
-    batchIoBytes: 0,
+    batchWriteBytes: 0,
   }
 }
 
@@ -90,6 +93,6 @@ function endBatch(redo: Redo, facts: WorkFacts): Redo {
     pastSeconds: redo.pastSeconds * keep + redo.batchSeconds,
     pastPages: redo.pastPages * keep + redo.batchPages,
     pastBytes: redo.pastBytes * keep + redo.batchSpanBytes,
-    pastIoBytes: redo.pastIoBytes * keep + redo.batchIoBytes,
+    pastWriteBytes: redo.pastWriteBytes * keep + redo.batchWriteBytes,
   }
 }
