@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { binary } from './binaries.ts'
+import { composeArguments, ROOT } from './run/services.ts'
+
+/** Every configuration read by the program it is for, and the versions of compose against those that the tests build. */
+const text = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+const run = async (name: Parameters<typeof binary>[0], args: string[]) =>
+  execa(await binary(name), args, { cwd: ROOT, reject: false, all: true })
+
+interface Compose {
+  services: Record<
+    string,
+    { image?: string; ports?: { host_ip: string }[]; volumes?: { type: string; source: string }[] }
+  >
+}
+const compose = async (...profiles: string[]) => {
+  const env = { COMPOSE_PROFILES: profiles.join() }
+  const { stdout } = await execa(await binary('compose'), ['-format=json', 'docker-compose.yml'], { cwd: ROOT, env })
+  return JSON.parse(stdout) as Compose
+}
+
+describe('each program accepts its configuration', () => {
+  test('collector', async () => {
+    const { exitCode, all } = await run('otelcol', ['validate', '--config=otel-collector.yaml'])
+    expect(all).not.toMatch(/deprecat|legacy/i)
+    expect(exitCode, all).toBe(0)
+  })
+
+  test('Prometheus', async () => {
+    const config = composeArguments('prometheus', '/nowhere-at-all')
+      .find(argument => argument.startsWith('--config.file='))!
+      .slice('--config.file='.length)
+    const { exitCode, all } = await run('promtool', ['check', 'config', '--lint=all', '--lint-fatal', config])
+    expect(exitCode, all).toBe(0)
+  })
+
+  test('rules', async () => {
+    const { exitCode, all } = await run('promtool', [
+      'check',
+      'rules',
+      '--lint=all',
+      '--lint-fatal',
+      'deploy/prometheus/alerts.yml',
+    ])
+    expect(exitCode, all).toBe(0)
+  })
+
+  test.each(['restore', 'fleet'])('dashboard-linter: %s', async name => {
+    const config = ['--strict', '--config', 'deploy/grafana/linter.yaml']
+    const { exitCode, all } = await run('dashboard-linter', ['lint', ...config, `deploy/grafana/${name}.json`])
+    expect(exitCode, all).toBe(0)
+  })
+})
+
+describe('docker-compose.yml, read by compose itself', () => {
+  test('publishes ports on loopback only', async () => {
+    const { services } = await compose('sample')
+    const ports = Object.values(services).flatMap(({ ports = [] }) => ports)
+    expect(ports.length).toBeGreaterThan(5)
+    expect(ports.filter(({ host_ip }) => host_ip !== '127.0.0.1')).toEqual([])
+  })
+
+  test('mounts files that exist', async () => {
+    const { services } = await compose('sample')
+    const mounted = Object.values(services).flatMap(({ volumes = [] }) => volumes.filter(({ type }) => type === 'bind'))
+    expect(mounted.length).toBeGreaterThan(5)
+    for (const { source } of mounted) expect(() => readFileSync(source), source).toThrow(/EISDIR|^$/)
+  })
+
+  test('the sample is in its profile only', async () => {
+    const [plain, sample] = await Promise.all([compose(), compose('sample')])
+    expect(Object.keys(plain.services).sort()).toEqual(['grafana', 'jaeger', 'loki', 'otel-collector', 'prometheus'])
+    expect(Object.keys(sample.services)).toEqual(expect.arrayContaining(['sample-backup', 'sample-restore']))
+  })
+
+  // Jaeger 2.13.0 is the Go module v1.76.0, Prometheus 3.x the module v0.3xx.
+  test.each([
+    ['otel-collector', 'collector', /otlpreceiver v(\S+)/, (version: string) => version],
+    [
+      'prometheus',
+      'prometheus',
+      /prometheus\/prometheus v0\.(\d)(\d\d)\.(\d+)/,
+      (...v: string[]) => `v${v[0]}.${Number(v[1])}.${v[2]}`,
+    ],
+    ['jaeger', 'jaeger', /jaegertracing\/jaeger v(1\.76\.0)/, () => '2.13.0'],
+  ])('%s: the tests build the version of the image', async (service, tool, pattern, toTag) => {
+    const { image } = (await compose()).services[service]!
+    const pins = text(`test/stack/tools/${tool}/${tool === 'collector' ? 'builder.yaml' : 'go.mod'}`)
+    expect(image!.split(':').at(-1)).toBe(toTag(...(pattern.exec(pins)!.slice(1) as [string, string, string])))
+  })
+})
+
+test('every metric in dashboards and alerts is one that the agent has', () => {
+  const source = text('src/telemetry/metrics.ts')
+  const known = [...source.matchAll(/'(restore\.[a-z_.]+)'/g)].map(match => match[1]!.replaceAll('.', '_'))
+  const used = ['deploy/grafana/restore.json', 'deploy/grafana/fleet.json', 'deploy/prometheus/alerts.yml'].flatMap(
+    path =>
+      [...text(path).matchAll(/\b(restore_[a-z_]+?)(_percent|_seconds|_bytes)?(_total|_sum)?[{[]/g)].map(
+        match => match[1]!,
+      ),
+  )
+  expect(used.length).toBeGreaterThan(50)
+  expect([...new Set(used)].filter(name => !known.includes(name))).toEqual([])
+})
+
+test('every alert has its runbook', () => {
+  const { groups } = parse(text('deploy/prometheus/alerts.yml')) as { groups: { rules: { alert?: string }[] }[] }
+  for (const { alert } of groups.flatMap(({ rules }) => rules)) {
+    if (alert === undefined) continue
+    expect(text(`docs/runbooks/${alert}.md`)).toMatch(new RegExp(`^# ${alert}\n`))
+  }
+})

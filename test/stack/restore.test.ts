@@ -1,0 +1,216 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { filledIn, panelQueries, ruleExpressions, selectorsOf, variableQueries } from './run/queries.ts'
+import { eventually, holdPrepare, type Restore, startRestore } from './run/restore.ts'
+import { slowly } from './run/slowly.ts'
+import { type Stack, startStack } from './run/stack.ts'
+import { faultsOf, named } from './run/trace-shape.ts'
+
+/**
+ * One real restore of a real backup, watched in real backends: in mid-flight, stalled for real, and after its end; then one
+ * that fails. The tests build on one another, in this order.
+ */
+const EXPORT_MS = 2000
+const STALL_S = 60
+const S = 1000
+
+let stack: Stack
+let restore: Restore
+let restoreId: string
+let traceId: string
+let beganS: number
+
+beforeAll(async () => {
+  stack = await startStack()
+})
+afterAll(async () => {
+  restore?.kill('SIGKILL')
+  await stack?.stop()
+})
+const directory = (name: string) => {
+  const path = join(stack.directory, name)
+  mkdirSync(path)
+  return path
+}
+
+describe('a restore', () => {
+  let letGo: () => void
+  let held: number
+
+  test('is found by its service and `restore started` from the first seconds', async () => {
+    beganS = Date.now() / S
+    restore = startRestore({
+      sources: [inject('backup')],
+      directory: directory('restore'),
+      otlpUrl: stack.otlpUrl,
+      exportIntervalMs: EXPORT_MS,
+      flags: ['--use-memory', '64M', '--stall-timeout', `${STALL_S}s`, '--deadline', '2h', '--start-check'],
+    })
+    letGo = slowly(restore, { workMs: 8, pauseMs: 120 })
+    const state = await restore.until('its trace', ({ trace }) => trace !== undefined)
+    restoreId = state.restoreId
+    traceId = state.trace.traceId
+    const found = await eventually('the trace in Jaeger', 10 * S, async () => {
+      const traces = await stack.jaeger.find('restore-agent', 'restore started', { 'restore.id': restoreId })
+      return traces[0]
+    })
+    expect(found.traceId).toBe(traceId)
+    expect(named(found, 'restore')).toEqual([])
+  })
+
+  test('shows finished phases and progress spans while it runs', async () => {
+    await restore.until('prepare', ({ phase, tools }) => phase === 'preparing_backup' && tools.length > 0, 90 * S)
+    letGo()
+    held = await holdPrepare(restore)
+    const trace = await eventually('the extract in Jaeger', 10 * S, async () => {
+      const now = await stack.jaeger.trace(traceId)
+      return now && named(now, 'restoring_basebackup').length > 0 && now
+    })
+    expect(named(trace, 'getting_backup_info')).toHaveLength(1)
+    expect(named(trace, 'restoring_basebackup')).toHaveLength(1)
+    const [extract] = named(trace, 'restoring_basebackup')
+    const progress = named(trace, 'progress').filter(({ parentId }) => parentId === extract!.spanId)
+    expect(progress.length).toBeGreaterThanOrEqual(9)
+    expect(progress.at(-1)!.tags['restore.progress.to']).toBe(100)
+    expect(named(trace, 'preparing_backup')).toEqual([])
+    expect(named(trace, 'restore')).toEqual([])
+  })
+
+  test(
+    'stalls for real: the alert fires within twice its window, and resolves once the tool goes on',
+    async () => {
+      const heldAt = Date.now()
+      const [alert] = await eventually('RestoreStalled', 2 * STALL_S * S, async () => {
+        const firing = await stack.prometheus.firing('RestoreStalled')
+        return firing.length > 0 && firing
+      })
+      console.log(`RestoreStalled fired ${((Date.now() - heldAt) / S).toFixed(0)} s after SIGSTOP`)
+      await eventually('critical', 30 * S, async () =>
+        (await stack.prometheus.firing('RestoreStalled')).some(({ severity }) => severity === 'critical'),
+      )
+      expect(alert).toMatchObject({ restore_id: restoreId, restore_phase: 'preparing_backup' })
+
+      process.kill(-held, 'SIGCONT')
+      letGo = slowly(restore, { workMs: 20, pauseMs: 900 })
+      await eventually('its end', 45 * S, async () => (await stack.prometheus.firing('RestoreStalled')).length === 0)
+      expect(restore.state()!.status).toBe('running')
+      letGo()
+    },
+    4 * 60 * S,
+  )
+
+  test(
+    'ends well, and leaves one clean tree',
+    async () => {
+      const { exitCode, stderr } = await restore.ended
+      expect(exitCode, stderr).toBe(0)
+      const trace = await eventually('the root in Jaeger', 15 * S, async () => {
+        const now = await stack.jaeger.trace(traceId)
+        return now && named(now, 'restore').length > 0 && now
+      })
+      expect(faultsOf(trace)).toEqual([])
+      const phases = ['getting_backup_info', 'restoring_basebackup', 'preparing_backup', 'finalizing']
+      for (const phase of phases) expect(named(trace, phase), phase).toHaveLength(1)
+      const [attempt] = named(trace, 'attempt')
+      expect(named(trace, 'preparing_backup')[0]!.parentId).toBe(attempt!.spanId)
+      expect(attempt!.parentId).toBe(named(trace, 'restore')[0]!.spanId)
+      expect(named(trace, 'mariadb-backup').length).toBeGreaterThan(0)
+      expect(named(trace, 'restore')[0]!.tags).toMatchObject({ 'restore.id': restoreId })
+    },
+    120 * S,
+  )
+
+  test("its words reach Loki's address, with the trace", async () => {
+    const mine = await eventually('restore.completed', 15 * S, async () => {
+      const records = stack.loki.records.filter(({ attributes }) => attributes['restore.id'] === restoreId)
+      return records.some(({ body }) => /succeeded|completed/i.test(body)) && records
+    })
+    expect(new Set(mine.map(record => record.traceId))).toEqual(new Set([traceId]))
+    expect(mine[0]!.resource).toMatchObject({ 'service.name': 'restore-agent' })
+    expect(mine.some(({ severity, body }) => severity === 5 && body.includes('mariadb-backup'))).toBe(true)
+  })
+
+  test('its last state is in Prometheus: succeeded, 100 %, no phase running', async () => {
+    const last = (expr: string) => stack.prometheus.query(`last_over_time(${expr}{restore_id="${restoreId}"}[10m])`)
+    await eventually('succeeded', 15 * S, async () =>
+      (await last('restore_status')).some(({ labels, value }) => labels.restore_state === 'succeeded' && value === 1),
+    )
+    expect((await last('restore_progress_percent')).map(({ value }) => value)).toEqual([100])
+    const phases = (await last('restore_phase_status')).filter(({ value }) => value === 1)
+    expect(phases.map(({ labels }) => labels.restore_phase)).toEqual(['completed'])
+  })
+})
+
+describe('a restore that fails', () => {
+  test(
+    'fires RestoreFailed, with its type counted',
+    async () => {
+      const truncated = join(stack.directory, 'truncated.xb.zst')
+      const whole = readFileSync(inject('backup'))
+      writeFileSync(truncated, whole.subarray(0, Math.floor(whole.length / 2)))
+      const failing = startRestore({
+        sources: [truncated],
+        directory: directory('failing'),
+        otlpUrl: stack.otlpUrl,
+        exportIntervalMs: EXPORT_MS,
+      })
+      const { exitCode, stderr } = await failing.ended
+      const { restoreId: failedId } = failing.state()!
+      expect(exitCode, stderr).not.toBe(0)
+      const alerts = await eventually('RestoreFailed', 40 * S, async () => {
+        const firing = await stack.prometheus.firing('RestoreFailed')
+        return firing.length > 0 && firing
+      })
+      expect(alerts.map(({ restore_id }) => restore_id)).toEqual([failedId])
+      const errors = await stack.prometheus.query(
+        `sum by (error_type) (increase(restore_errors_total{restore_id="${failedId}"}[5m])) > 0`,
+      )
+      expect(errors.map(({ labels }) => labels.error_type)).toEqual(['source_truncated'])
+      await shownPanel('Restore', 'Errors', failedId)
+    },
+    90 * S,
+  )
+})
+
+async function shownPanel(dashboard: string, panel: string, id: string): Promise<void> {
+  const queries = panelQueries.filter(query => query.dashboard === dashboard && query.panel === panel)
+  expect(queries.length).toBeGreaterThan(0)
+  for (const { expr } of queries) {
+    const found = await stack.prometheus.range(filledIn(expr, id), beganS, Date.now() / S, 1)
+    expect(found.flatMap(({ points }) => points).length, `${panel}: ${expr}`).toBeGreaterThan(0)
+  }
+}
+
+describe('every query that ships returns data of the real restore', () => {
+  // Not in a restore that succeeds: asserted where they are. mariadb-backup rolls nothing back: latency.test.ts.
+  const elsewhere = ['Errors', 'Rows to roll back']
+  const panels = [...new Set(panelQueries.map(({ dashboard, panel }) => `${dashboard}: ${panel}`))]
+
+  test.each(panels.filter(name => !elsewhere.some(panel => name === `Restore: ${panel}`)))('%s', async name => {
+    const [dashboard, panel] = name.split(': ') as [string, string]
+    await shownPanel(dashboard, panel, restoreId)
+  })
+
+  test.each([...new Set(variableQueries)])('%s', async query => {
+    const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(query)!
+    const parameters = new URLSearchParams({ 'match[]': filledIn(selector!, restoreId) })
+    const response = await fetch(`${stack.prometheus.url}/api/v1/label/${label}/values?${parameters}`)
+    expect(((await response.json()) as { data: string[] }).data.length).toBeGreaterThan(0)
+  })
+
+  test.each(ruleExpressions.map(({ name, expr }) => [name, expr] as const))('%s', async (_, expr) => {
+    await stack.prometheus.query(expr)
+    const selectors = await selectorsOf(stack.prometheus, expr)
+    expect(selectors.length).toBeGreaterThan(0)
+    for (const selector of selectors)
+      expect(await stack.prometheus.query(`last_over_time(${selector}[30m])`), selector).not.toEqual([])
+  })
+})
+
+test('nothing fires for a restore that has ended', async () => {
+  await sleep(10 * S)
+  const firing = await stack.prometheus.query(`ALERTS{restore_id="${restoreId}",alertstate="firing"}`)
+  expect(firing).toEqual([])
+})

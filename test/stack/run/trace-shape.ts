@@ -1,0 +1,28 @@
+import type { JaegerSpan, JaegerTrace } from './jaeger.ts'
+
+/** Jaeger says so of every span without length, such as `restore started`: it means `not positive`. */
+const OF_NO_LENGTH = /^Negative duration detected.* end timestamp: (.+) \+0000 UTC, adjusted to: \1\d*1 /
+
+/** What is wrong with a finished trace; empty where it is one clean tree. */
+export function faultsOf({ spans }: JaegerTrace): string[] {
+  const byId = Map.groupBy(spans, ({ spanId }) => spanId)
+  const roots = spans.filter(({ parentId }) => parentId === null)
+  return [
+    ...[...byId]
+      .filter(([, same]) => same.length > 1)
+      .map(([id, same]) => `${same[0]!.name} ${id} is there ${same.length} times`),
+    ...spans
+      .filter(({ parentId }) => parentId !== null && !byId.has(parentId))
+      .map(({ name }) => `${name} has no parent`),
+    ...(roots.length === 1 && roots[0]!.name === 'restore' ? [] : [`roots: ${roots.map(({ name }) => name).join()}`]),
+    ...spans.flatMap(({ name, warnings }) =>
+      warnings.filter(warning => !OF_NO_LENGTH.test(warning)).map(warning => `${name}: ${warning}`),
+    ),
+  ]
+}
+
+export const named = ({ spans }: JaegerTrace, name: string): JaegerSpan[] => spans.filter(span => span.name === name)
+
+/** Names from the root down, for messages. */
+export const childrenOf = ({ spans }: JaegerTrace, { spanId }: JaegerSpan): JaegerSpan[] =>
+  spans.filter(({ parentId }) => parentId === spanId)
