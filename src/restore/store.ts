@@ -71,8 +71,8 @@ export interface StoreOptions {
   onObserverError: (error: unknown) => void
 }
 
+/** Spans that begin and end at once, such as progress, are nobody's to find. */
 const isDurable = (before: RestoreState, after: RestoreState): boolean =>
-  after.endedSpans.length > 0 ||
   after.spans !== before.spans ||
   after.made !== before.made ||
   after.begun !== before.begun ||
