@@ -14,8 +14,11 @@ export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Pr
   if (state.restoreSeconds < LEAST_SECONDS) return null
   if (left > state.restoreSeconds && state.guessedSeconds > MOST_GUESSED * left) return null
   const guessed = left > 0 ? Math.min(1, state.guessedSeconds / left) : 0
-  // A quiet tool may be half through what it is quiet about, but time alone ends nothing.
-  const at = (seconds: number) => Math.round(Math.max(state.lastProgressAtMs! + 1000 * seconds, nowMs + 500 * seconds))
+  // Where the tool is looked at, no evidence means that nothing was done. Where only lines tell, a quiet tool may be half
+  // through what it is quiet about; but time alone ends nothing.
+  const least = state.sample === null ? 500 : 1000
+  const at = (seconds: number) =>
+    Math.round(Math.max(state.lastProgressAtMs! + 1000 * seconds, nowMs + least * seconds))
   return {
     atMs: at(left),
     earliestMs: at(left * (0.85 - 0.5 * guessed)),
