@@ -4,10 +4,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-if [ ! -e node_modules/.ready ] || [ package-lock.json -nt node_modules/.ready ]; then
+if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
   echo 'setup: npm ci' >&2
   npm ci --no-audit --no-fund --loglevel=error >&2
-  touch node_modules/.ready
+  cp package-lock.json node_modules/.installed-lock.json
 fi
 
 # program:package
