@@ -13,7 +13,7 @@ import { loadSample } from './sample/data.ts'
 import { fingerprint, installServer, type SampleServer, startServer } from './sample/server.ts'
 
 const DATA_MB = 200
-const REDO_MB = 160
+const REDO_MB = 450
 
 const root = join(import.meta.dirname, '..')
 const demo = join(root, '.demo')
@@ -93,8 +93,8 @@ async function restore(endpoint: string): Promise<void> {
     '--state-dir',
     show(join(demo, 'state')),
   ]
-  say(`   restore-agent ${args.slice(1).join(' ')} --use-memory 128M --start-check\n`)
-  const agent = execa(process.execPath, [...args, '--use-memory', '128M', '--start-check'], {
+  say(`   restore-agent ${args.slice(1).join(' ')} --use-memory 64M --start-check\n`)
+  const agent = execa(process.execPath, [...args, '--use-memory', '64M', '--start-check'], {
     cwd: root,
     stdio: 'inherit',
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_METRIC_EXPORT_INTERVAL: '1000' },

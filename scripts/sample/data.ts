@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { SampleServer } from './server.ts'
 
 const TABLES = 6
+/** Divides the tables. */
+const WRITERS = 2
 /** About what a row takes with its index. */
 const ROW_BYTES = 1150
 
@@ -20,11 +22,11 @@ export async function loadSample({ sql }: SampleServer, megabytes: number): Prom
   }
 }
 
-/** Writes without pause until stopped; stopping waits for the last statement. */
+/** Writes without pause until stopped; stopping waits for the last statement. Each writer has tables of its own: no deadlock. */
 export function writeLoad({ sql }: SampleServer): { stop(): Promise<void> } {
   let stopped = false
-  const write = async () => {
-    for (let round = 0; !stopped; round++) {
+  const write = async (first: number) => {
+    for (let round = first; !stopped; round += WRITERS) {
       const table = `sample.t${(round % TABLES) + 1}`
       await sql(`
         USE sample;
@@ -35,7 +37,7 @@ export function writeLoad({ sql }: SampleServer): { stop(): Promise<void> } {
         DELETE FROM ${table} WHERE id = @from + 450;`)
     }
   }
-  const writers = [write(), write()]
+  const writers = Array.from({ length: WRITERS }, (_, first) => write(first))
   return {
     async stop() {
       stopped = true

@@ -85,7 +85,7 @@ export async function startServer(
 /** What must be equal before and after: rows and checksum of every table of the sample. */
 export async function fingerprint({ sql }: SampleServer): Promise<string[]> {
   const tables = await sql(
-    "SELECT CONCAT('sample.', table_name) FROM information_schema.tables WHERE table_schema = 'sample'",
+    "SELECT CONCAT('sample.', table_name) FROM information_schema.tables WHERE table_schema = 'sample' ORDER BY table_name",
   )
   const rows = await sql(tables.map(table => `SELECT '${table}', COUNT(*) FROM ${table};`).join('\n'))
   const sums = await sql(`CHECKSUM TABLE ${tables.join(', ')};`)
