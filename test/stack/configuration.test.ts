@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, test } from 'vitest'
@@ -14,12 +14,12 @@ const run = async (name: Parameters<typeof binary>[0], args: string[]) =>
 interface Compose {
   services: Record<
     string,
-    { image?: string; ports?: { host_ip: string }[]; volumes?: { type: string; source: string }[] }
+    { image?: string; profiles?: string[]; ports?: { host_ip: string }[]; volumes?: { type: string; source: string }[] }
   >
 }
-const compose = async (...profiles: string[]) => {
-  const env = { COMPOSE_PROFILES: profiles.join() }
-  const { stdout } = await execa(await binary('compose'), ['-format=json', 'docker-compose.yml'], { cwd: ROOT, env })
+/** All services, those in a profile too. */
+const compose = async () => {
+  const { stdout } = await execa(await binary('compose'), ['-format=json', 'docker-compose.yml'], { cwd: ROOT })
   return JSON.parse(stdout) as Compose
 }
 
@@ -58,23 +58,25 @@ describe('each program accepts its configuration', () => {
 
 describe('docker-compose.yml, read by compose itself', () => {
   test('publishes ports on loopback only', async () => {
-    const { services } = await compose('sample')
+    const { services } = await compose()
     const ports = Object.values(services).flatMap(({ ports = [] }) => ports)
     expect(ports.length).toBeGreaterThan(5)
     expect(ports.filter(({ host_ip }) => host_ip !== '127.0.0.1')).toEqual([])
   })
 
   test('mounts files that exist', async () => {
-    const { services } = await compose('sample')
+    const { services } = await compose()
     const mounted = Object.values(services).flatMap(({ volumes = [] }) => volumes.filter(({ type }) => type === 'bind'))
     expect(mounted.length).toBeGreaterThan(5)
-    for (const { source } of mounted) expect(() => readFileSync(source), source).toThrow(/EISDIR|^$/)
+    for (const { source } of mounted) expect(existsSync(source), source).toBe(true)
   })
 
   test('the sample is in its profile only', async () => {
-    const [plain, sample] = await Promise.all([compose(), compose('sample')])
-    expect(Object.keys(plain.services).sort()).toEqual(['grafana', 'jaeger', 'loki', 'otel-collector', 'prometheus'])
-    expect(Object.keys(sample.services)).toEqual(expect.arrayContaining(['sample-backup', 'sample-restore']))
+    const services = Object.entries((await compose()).services)
+    const always = services.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name)
+    expect(always.sort()).toEqual(['grafana', 'jaeger', 'loki', 'otel-collector', 'prometheus'])
+    const sample = services.filter(([, { profiles }]) => profiles?.join() === 'sample').map(([name]) => name)
+    expect(sample.sort()).toEqual(['sample-backup', 'sample-restore'])
   })
 
   // Jaeger 2.13.0 is the Go module v1.76.0, Prometheus 3.x the module v0.3xx.
