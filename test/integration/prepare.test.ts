@@ -55,16 +55,11 @@ describe('a full disk', () => {
   test('while a directory is copied: disk_full', async () => {
     const at = workspace()
     const disk = join(at.dir, 'disk')
-    await mountTmpfs(disk, extractedBytes() + 8 * 1024 * 1024)
-    // Somebody else fills the disk after we looked.
-    const started = at.start([backup.full.extracted], { args: ['--target-dir', join(disk, 'target')] })
-    await execa('sh', [
-      '-c',
-      `while [ ! -e ${disk}/target ]; do sleep 0.02; done; head -c 60M /dev/zero > ${disk}/other`,
-    ])
-    const ended = await started.ended
+    // There are bytes enough, which is all that can be looked at before, but no room for so many files.
+    await mountTmpfs(disk, 400 * 1024 * 1024, 60)
+    const ended = await at.restore([backup.full.extracted], { args: ['--target-dir', join(disk, 'target')] })
     expectFailure(at, ended, 'disk_full', KEPT)
-    expect(readdirSync(disk)).toEqual(['other'])
+    expectClean(at, disk)
   })
 
   test('in prepare: disk_full', async () => {
@@ -92,6 +87,23 @@ describe('a full disk', () => {
     expectFailure(at, ended, 'disk_full', KEPT)
     expectClean(at, disk)
   })
+
+  test('in move-back of a directory in place: disk_full, and the directory has all its files again', async () => {
+    const at = workspace()
+    const [source, disk] = [join(at.dir, 'source'), join(at.dir, 'disk')]
+    await execa('cp', ['-a', backup.full.prepared, source])
+    await mountTmpfs(disk, 400 * 1024 * 1024, 60)
+    const before = await contents(source)
+    const ended = await at.restore([source], { args: ['--in-place', '--datadir', join(disk, 'data')] })
+    expectFailure(at, ended, 'disk_full', KEPT)
+    expectClean(at, disk)
+    expect(await contents(source)).toBe(before)
+  })
+
+  const contents = async (directory: string) => {
+    const { stdout } = await execa('sh', ['-c', 'find . -type f | LC_ALL=C sort | xargs md5sum'], { cwd: directory })
+    return stdout
+  }
 
   function expectClean(at: Workspace, disk: string) {
     expect(readdirSync(disk)).toEqual([])

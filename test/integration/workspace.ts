@@ -10,6 +10,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -172,11 +173,35 @@ export function expectSmallStateDir({ stateDir }: Workspace): void {
   expect(readdirSync(stateDir, { recursive: true }).filter(name => String(name).includes('fifo'))).toEqual([])
 }
 
+/**
+ * A tool for `--tool-path` that is the real one, but first stops itself when its command line has `word` in it, as `kill -STOP`
+ * does: it runs on when the test continues it.
+ */
+export function stoppingTool(at: Pick<Workspace, 'dir'>, word: string): string {
+  const path = join(at.dir, 'mariadb-backup')
+  writeFileSync(path, `#!/bin/sh\ncase "$*" in *${word}*) kill -STOP $$;; esac\nexec mariadb-backup "$@"\n`, {
+    mode: 0o755,
+  })
+  return path
+}
+
+/** Waits until that tool has stopped itself; gives its pid. */
+export async function stoppedTool({ dir }: Pick<Workspace, 'dir'>): Promise<number> {
+  const tool = join(dir, 'mariadb-backup')
+  const find = () =>
+    processesAt(dir).find(({ pid, command }) => command.startsWith(`/bin/sh ${tool}`) && statOf(pid) === 'T')
+  await until(() => find() !== undefined)
+  return find()!.pid
+}
+
+const statOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '')[0]
+
 /** A small file system of its own. Tests of full disks need the right to mount; without it they fail. */
-export async function mountTmpfs(path: string, sizeBytes: number): Promise<void> {
+export async function mountTmpfs(path: string, sizeBytes: number, mostFiles?: number): Promise<void> {
+  const inodes = mostFiles === undefined ? '' : `,nr_inodes=${mostFiles}`
   await execa('mkdir', ['-p', path])
   try {
-    await execa('mount', ['-t', 'tmpfs', '-o', `size=${Math.ceil(sizeBytes / 4096) * 4096}`, 'tmpfs', path])
+    await execa('mount', ['-t', 'tmpfs', '-o', `size=${Math.ceil(sizeBytes / 4096) * 4096}${inodes}`, 'tmpfs', path])
   } catch (cause) {
     throw new Error(`this test fills a disk of its own and needs the right to mount a tmpfs: run it as root`, { cause })
   }

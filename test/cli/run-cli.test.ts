@@ -1,0 +1,60 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { flagsToKeys } from '../../src/cli/restore-command.ts'
+import { runCli } from '../../src/cli/run-cli.ts'
+import { version } from '../../src/cli/version.ts'
+
+const said = { stdout: '', stderr: '' }
+beforeEach(() => {
+  said.stdout = ''
+  said.stderr = ''
+  for (const name of ['stdout', 'stderr'] as const)
+    vi.spyOn(process[name], 'write').mockImplementation(text => {
+      said[name] += text
+      return true
+    })
+})
+afterEach(() => void vi.restoreAllMocks())
+
+test.each([['--help'], ['restore', '--help'], ['inspect', '--help'], ['check', '--help']])(
+  '%s %s: 0',
+  async (...argv) => {
+    expect(await runCli(argv.filter(Boolean))).toBe(0)
+    expect(said.stdout).toMatch(/Usage: restore-agent/)
+    expect(said.stderr).toBe('')
+  },
+)
+
+test('--version prints the version of the package', async () => {
+  expect(await runCli(['--version'])).toBe(0)
+  expect(said.stdout.trim()).toBe(version)
+})
+
+test.each([
+  [['restor'], /unknown command 'restor'/],
+  [['restore', 'x', '--data-dir', 'y'], /unknown option '--data-dir'.*--datadir/s],
+  [['restore', 'x'], /--datadir: missing/],
+  [['restore', '--datadir', '/d'], /SOURCE: missing/],
+  [['restore', 'x', '--datadir', '/d', '--in-place', '--target-dir', '/t'], /--in-place: /],
+  [['restore', '-', 'x', '--datadir', '/d'], /standard input/],
+  [['restore', 'x', '--datadir', '/d', '--stall-threshold', 'nap=3m'], /--stall-threshold/],
+  [['inspect'], /missing required argument 'SOURCE'/],
+])('%j: usage', async (argv, message) => {
+  expect(await runCli(argv)).toBe(2)
+  expect(said.stdout).toBe('')
+  expect(said.stderr).toMatch(/^error usage: /)
+  expect(said.stderr).toMatch(message)
+  expect(said.stderr).toMatch(/^hint: /m)
+})
+
+test('with --json the error is an object on stdout', async () => {
+  expect(await runCli(['restore', 'x', '--json'])).toBe(2)
+  expect(said.stderr).toBe('')
+  expect(JSON.parse(said.stdout)).toMatchObject({ type: 'error', error: { code: 'usage', exit_code: 2 } })
+})
+
+test('flags become the keys of restore.yaml; what nobody said is left out', () => {
+  expect(
+    flagsToKeys({ targetDir: '/t', stallThreshold: ['verify=3m'], color: true, config: 'x.yaml', startCheck: true }),
+  ).toEqual({ target_dir: '/t', stall_thresholds: ['verify=3m'], start_check: true })
+  expect(flagsToKeys({ color: false })).toEqual({ color: false })
+})

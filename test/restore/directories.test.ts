@@ -1,0 +1,214 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { dropHalfCopies, nothingMade, removeDebris } from '../../src/restore/debris.ts'
+import {
+  checkDatadir,
+  checkSpace,
+  checkTargetDir,
+  checkWritable,
+  existingAncestor,
+  freeBytes,
+  onSameFileSystem,
+  processIn,
+} from '../../src/restore/prechecks.ts'
+import { keepMetadata, moveRemnants } from '../../src/restore/remnants.ts'
+import { makeDirectory } from '../../src/restore/steps/bring.ts'
+import { verifyDatadir } from '../../src/restore/steps/verify.ts'
+import { survey } from '../../src/restore/survey.ts'
+import { scratch } from './samples.ts'
+
+/** What is looked at, kept, moved and removed in real directories. */
+function fill(folder: string, files: Readonly<Record<string, string>>): string {
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), content)
+  }
+  return folder
+}
+
+const all = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort()
+
+const refusal = (code: string) => expect.objectContaining({ code })
+
+describe('the datadir', () => {
+  test('may be absent or empty', () => {
+    const folder = scratch()
+    expect(checkDatadir(join(folder, 'none'))).toBe(false)
+    expect(checkDatadir(folder)).toBe(true)
+  })
+
+  test('may not hold anything, or be no directory', () => {
+    const folder = fill(scratch(), { x: '' })
+    expect(() => checkDatadir(folder)).toThrow(refusal('datadir_not_empty'))
+    expect(() => checkDatadir(join(folder, 'x'))).toThrow(refusal('datadir_not_empty'))
+  })
+
+  test('may not be where a process works, even when it is empty', async () => {
+    const folder = scratch()
+    const sleeper = spawn('sleep', ['60'], { cwd: folder })
+    try {
+      await once(sleeper, 'spawn')
+      expect(processIn(folder)).toEqual({ pid: sleeper.pid, name: 'sleep' })
+      expect(() => checkDatadir(folder)).toThrow(refusal('server_running'))
+    } finally {
+      sleeper.kill('SIGKILL')
+      await once(sleeper, 'exit')
+    }
+    expect(processIn(folder)).toBeNull()
+  })
+})
+
+describe('places', () => {
+  test('a target dir is new, and neither in the datadir nor around it', () => {
+    const folder = scratch()
+    expect(() => checkTargetDir(folder, '/data')).toThrow(refusal('target_not_new'))
+    expect(() => checkTargetDir(join(folder, 'data/t'), join(folder, 'data'))).toThrow(refusal('usage'))
+    expect(() => checkTargetDir(join(folder, 'a'), join(folder, 'a/data'))).toThrow(refusal('usage'))
+    expect(() => checkTargetDir(join(folder, 'a'), join(folder, 'a'))).toThrow(refusal('usage'))
+    checkTargetDir(join(folder, 'data-new'), join(folder, 'data'))
+  })
+
+  test('a directory that is made in between is not made again', () => {
+    const folder = scratch()
+    makeDirectory(join(folder, 'a/b'))
+    expect(() => makeDirectory(join(folder, 'a/b'))).toThrow(refusal('target_not_new'))
+    expect(() => makeDirectory('/proc/none')).toThrow(refusal('not_permitted'))
+  })
+
+  test('what does not exist counts as the folder it will be made in', () => {
+    const folder = scratch()
+    expect(existingAncestor(join(folder, 'a/b/c'))).toBe(folder)
+    expect(onSameFileSystem(join(folder, 'a/b'), folder)).toBe(true)
+    expect(onSameFileSystem('/proc/x', folder)).toBe(false)
+    expect(freeBytes(join(folder, 'a'))).toBeGreaterThan(0)
+    checkWritable(join(folder, 'a/b'), 'the datadir')
+  })
+
+  test('needs on one file system add up; an unknown one is told', () => {
+    const folder = scratch()
+    const half = freeBytes(folder) * 0.6
+    const need = (what: string, bytes: number | null) => ({ path: join(folder, what), what, bytes })
+    expect(checkSpace([need('the target dir', half)])).toEqual([])
+    expect(() => checkSpace([need('the target dir', half), need('the datadir', half)])).toThrow(
+      expect.objectContaining({
+        code: 'disk_space',
+        message: expect.stringContaining('the target dir and the datadir'),
+      }),
+    )
+    expect(checkSpace([need('the target dir', null)])).toEqual([expect.stringMatching(/unknown; .* are free/)])
+  })
+})
+
+describe('debris', () => {
+  test('is what was made, and nothing else', async () => {
+    const folder = fill(scratch(), { 'target/x': '1', 'other/y': '2', 'data/z': '3' })
+    const filling = { datadir: join(folder, 'data'), existed: false }
+    await removeDebris({ directories: [join(folder, 'target')], filling, giveBackTo: null })
+    expect(readdirSync(folder)).toEqual(['other'])
+    await removeDebris({ directories: [join(folder, 'target')], filling, giveBackTo: null })
+    await removeDebris(nothingMade())
+    expect(all(folder)).toEqual(['other/y'])
+  })
+
+  test('in a datadir that was there: it stays, empty', async () => {
+    const folder = fill(scratch(), { 'data/sub/z': '3' })
+    await removeDebris({ directories: [], filling: { datadir: join(folder, 'data'), existed: true }, giveBackTo: null })
+    expect(readdirSync(join(folder, 'data'))).toEqual([])
+  })
+
+  test('of a directory consumed in place: files go back, the whole one of two wins', async () => {
+    const folder = fill(scratch(), {
+      'source/app/t2.ibd': 'whole',
+      'data/ibdata1': 'moved',
+      'data/app/t1.ibd': 'moved',
+      'data/app/t2.ibd': 'ha',
+    })
+    const [source, datadir] = [join(folder, 'source'), join(folder, 'data')]
+    await removeDebris({ directories: [], filling: { datadir, existed: false }, giveBackTo: source })
+    expect(existsSync(datadir)).toBe(false)
+    expect(all(source)).toEqual(['app/t1.ibd', 'app/t2.ibd', 'ibdata1'])
+    expect(readFileSync(join(source, 'app/t2.ibd'), 'utf8')).toBe('whole')
+  })
+
+  test('half copies go before a move-back goes on', async () => {
+    const folder = fill(scratch(), { 'target/a': 'whole', 'data/a': 'wh', 'data/b': 'moved' })
+    await dropHalfCopies(join(folder, 'data'), join(folder, 'target'))
+    expect(all(folder)).toEqual(['data/b', 'target/a'])
+  })
+})
+
+describe('remnants', () => {
+  test('the metadata of each element are kept', () => {
+    const run = scratch()
+    const backup = fill(scratch(), {
+      xtrabackup_info: 'i',
+      xtrabackup_binlog_info: 'b',
+      'backup-my.cnf': 'c',
+      ibdata1: 'd',
+    })
+    keepMetadata(backup, run, 2)
+    expect(all(run)).toEqual(['backup/2/backup-my.cnf', 'backup/2/xtrabackup_binlog_info', 'backup/2/xtrabackup_info'])
+    expect(all(backup)).toContain('xtrabackup_info')
+  })
+
+  test('what a server must not find is moved out, the rest stays', () => {
+    const run = scratch()
+    const datadir = fill(scratch(), {
+      'auto.cnf': 'u',
+      'backup-my.cnf': 'c',
+      xtrabackup_checkpoints: 'x',
+      mariadb_backup_info: 'm',
+      'binlog.index': './binlog.000007\n',
+      'relay.index': './relay.000001\n',
+      'relay.000001': 'r',
+      ibdata1: 'd',
+    })
+    const moved = moveRemnants(datadir, run)
+    expect(moved.sort()).toEqual([
+      'auto.cnf',
+      'backup-my.cnf',
+      'binlog.index',
+      'mariadb_backup_info',
+      'xtrabackup_checkpoints',
+    ])
+    expect(all(datadir)).toEqual(['ibdata1', 'relay.000001', 'relay.index'])
+    expect(all(join(run, 'remnants'))).toEqual(moved.sort())
+  })
+})
+
+describe('a survey', () => {
+  test('weighs redo, data and deltas, and finds what must not be left', async () => {
+    const folder = fill(scratch(), {
+      ib_logfile0: '12345',
+      ibdata1: '1234567',
+      'app/t1.ibd.delta': '123',
+      'app/t1.ibd.meta': '1',
+      'app/t2.ibd.zst': '12',
+      'app/t3.ibd.xbcrypt': '12',
+    })
+    symlinkSync('/etc/passwd', join(folder, 'link'))
+    expect(await survey(folder)).toEqual({
+      redoBytes: 5,
+      dataFileBytes: 15,
+      files: 6,
+      deltaFiles: { 'app/t1.ibd.delta': 3 },
+      leftovers: expect.arrayContaining(['app/t1.ibd.delta', 'app/t2.ibd.zst', 'app/t3.ibd.xbcrypt']),
+    })
+  })
+
+  test('knows a datadir that is whole from one that is not', async () => {
+    await verifyDatadir(fill(scratch(), { ibdata1: 'x' }))
+    await expect(verifyDatadir(scratch())).rejects.toMatchObject({ code: 'verify_failed' })
+    await expect(verifyDatadir(fill(scratch(), { ibdata1: 'x', 'a.ibd.delta': '' }))).rejects.toMatchObject({
+      code: 'verify_failed',
+      message: expect.stringContaining('a.ibd.delta'),
+    })
+  })
+})

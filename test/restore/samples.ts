@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { BackupDescription } from '../../src/backup/backup.ts'
+import { complete, type RestoreOptions } from '../../src/config/options.ts'
+import { initialState } from '../../src/restore/initial-state.ts'
+import { makePlan, type PlanParts } from '../../src/restore/make-plan.ts'
+import type { Plan, PlanElement } from '../../src/restore/plan.ts'
+import type { RestoreState, RunningTool } from '../../src/restore/state.ts'
+import { type FamilyName, toolFamily } from '../../src/tool/tool.ts'
+
+export const T0 = Date.UTC(2026, 0, 1)
+
+/** A folder that goes with the test. */
+export function scratch(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ra-unit-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export const sampleOptions = (changes: Partial<RestoreOptions> = {}): RestoreOptions => ({
+  ...complete({ source: ['/backups/full.xb'], datadir: '/data/mysql' }, { cwd: '/', env: {}, isRoot: true, nowMs: T0 }),
+  ...changes,
+})
+
+export const sampleDescription = (changes: Partial<BackupDescription> = {}): BackupDescription => ({
+  name: 'full.xb',
+  family: 'mariadb-backup',
+  toolVersion: '10.11.6-MariaDB',
+  serverVersion: '10.11.6-MariaDB',
+  serverUuid: null,
+  backupUuid: null,
+  startTime: null,
+  endTime: null,
+  kind: 'full',
+  prepared: false,
+  fromLsn: 0,
+  toLsn: 1_000_000,
+  lastLsn: 1_500_000,
+  redoMemoryBytes: null,
+  redoFrames: null,
+  binlog: null,
+  layers: [],
+  innerCompression: null,
+  innerEncryption: false,
+  storedBytes: 10_000_000,
+  dataBytes: 10_000_000,
+  files: 100,
+  complete: true,
+  problem: null,
+  ...changes,
+})
+
+type ElementChanges = Partial<Omit<PlanElement, 'description' | 'directory'>> & {
+  description?: Partial<BackupDescription>
+}
+
+/** The parts of a plan; `elements` say how each differs from a bare full stream. */
+export function sampleParts(
+  changes: Partial<Omit<PlanParts, 'elements' | 'options' | 'family' | 'tool'>> & {
+    options?: Partial<RestoreOptions>
+    elements?: readonly ElementChanges[]
+    tool?: FamilyName
+    toolVersion?: string
+  } = {},
+): PlanParts {
+  const { options, elements = [{}], tool: name = 'mariadb-backup', toolVersion, ...rest } = changes
+  const family = toolFamily(name)
+  return {
+    options: sampleOptions(options),
+    restoreId: 'ID',
+    filters: format => ({ file: format, args: ['-dc'] }),
+    innerKey: null,
+    parallel: 1,
+    family,
+    tool: {
+      family: name,
+      path: `/usr/bin/${name}`,
+      extractor: `/usr/bin/${family.extractors[0]}`,
+      version: toolVersion ?? (name === 'xtrabackup' ? '8.0.35-33' : '10.11.6-MariaDB'),
+    },
+    memory: { bytes: 1 << 30, reason: 'as asked' },
+    owner: null,
+    moveBack: null,
+    ...rest,
+    elements: elements.map((element, index) => ({
+      name: index === 0 ? 'full.xb' : `inc${index}.xb`,
+      source: index === 0 ? '/backups/full.xb' : `/backups/inc${index}.xb`,
+      directorySource: false,
+      extracted: null,
+      ...element,
+      description: sampleDescription({ kind: index === 0 ? 'full' : 'incremental', ...element.description }),
+    })),
+  }
+}
+
+export const samplePlan = (elements = 1): Plan =>
+  makePlan(sampleParts({ elements: Array.from({ length: elements }, () => ({})) }))
+
+export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState => ({
+  ...initialState(
+    {
+      restoreId: 'r1',
+      agentPid: 4711,
+      bootId: 'boot',
+      options: sampleOptions(),
+      trace: {
+        traceId: '0af7651916cd43dd8448eb211c80319c',
+        flags: 1,
+        traceState: null,
+        parentSpanId: null,
+        idPrefix: 'abcdef01',
+        nextId: 1,
+      },
+      link: null,
+      attributes: { 'restore.backup': 'full.xb' },
+      stallThresholds: {},
+    },
+    T0,
+  ),
+  ...changes,
+})
+
+export const sampleTool = (changes: Partial<RunningTool> = {}): RunningTool => ({
+  id: '1-prepare-1-mariadb-backup',
+  name: 'mariadb-backup',
+  label: '1-prepare',
+  pid: 4712,
+  pgid: 4712,
+  startTicks: 1,
+  stderrPath: '/state/r1/x.stderr',
+  statusPath: '/state/r1/x.status',
+  spanId: 'f000000000000001',
+  readOffset: 0,
+  exit: null,
+  fedByAgent: false,
+  ...changes,
+})
