@@ -1,5 +1,5 @@
 import { judgeExit, type ToolPhase } from '../tool/judge-exit.ts'
-import type { ToolRun } from './run-tools.ts'
+import type { ToolRun } from './tool-run.ts'
 
 /** Judges a run of a single tool. */
 export const judgeOne =

@@ -4,15 +4,13 @@ import type { Writable } from 'node:stream'
 import { RestoreError, toRestoreError } from '../errors.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { startPipeline } from '../process/pipeline.ts'
-import type { Exit } from '../process/tool-exit.ts'
 import { scrubArguments } from '../secrets.ts'
-import type { Command } from '../tool/command.ts'
-import type { Grammar, ToolEvent } from '../tool/events.ts'
-import type { Failure, Judgement } from '../tool/judge-exit.ts'
+import type { Judgement } from '../tool/judge-exit.ts'
 import { waitForExit } from './adopt-tool.ts'
 import type { RestoreContext } from './context.ts'
 import { sampleTools } from './sample-tools.ts'
 import type { RunningTool } from './state.ts'
+import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 import { watchTool } from './watch-tool.ts'
 
 /**
@@ -25,35 +23,6 @@ import { watchTool } from './watch-tool.ts'
  * Where an earlier agent started these very tools, they are adopted instead: their files are read again from the start, what
  * the state holds already is only heard again by the grammar, and their exits come from their status files.
  */
-export interface ToolRun {
-  /** Names the run and its files: `1-extract`. Unique within a restore. */
-  label: string
-  /** Element it works for, from 1. */
-  position: number
-  stages: readonly { command: Command; grammar: Grammar }[]
-  /** What the ends of all stages mean together; `stage` is the index of the one to blame. */
-  judge: (results: readonly RunResult[]) => (Judgement & { stage: number }) | null
-  /** A descriptor for the first stage, asked for when it starts; or its bytes are pumped by `feed`. */
-  stdin: (() => number) | 'pipe' | 'ignore'
-  cwd?: string
-  feed?: (stdin: Writable) => Promise<void>
-  /** Bytes of the source read so far. */
-  sourcePosition?: (first: RunningTool) => number | null
-  /** What the run's tools said that later checks need; an adopted tool's whole history too. */
-  onEvents?: (events: readonly ToolEvent[]) => void
-}
-
-export interface RunResult {
-  program: string
-  exit: Exit
-  /** The first `failure` events, oldest first. */
-  failures: readonly Failure[]
-  saidCompletedOk: boolean
-  lastWords: readonly string[]
-}
-
-export type WatchedTool = RunningTool & { exited: Promise<Exit> }
-
 export async function runTools(context: RestoreContext, run: ToolRun): Promise<void> {
   const { store, signal, now } = context
   signal.throwIfAborted()

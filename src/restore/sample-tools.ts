@@ -1,7 +1,7 @@
 import { createSampler } from '../process/proc-sample.ts'
 import type { ToolSample } from '../progress/progress.ts'
 import type { RestoreContext } from './context.ts'
-import type { ToolRun, WatchedTool } from './run-tools.ts'
+import type { ToolRun, WatchedTool } from './tool-run.ts'
 
 const SAMPLE_MS = 1000
 

@@ -219,6 +219,8 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
     }
 )
 
+export type EventOf<T extends RestoreEvent['type']> = Extract<RestoreEvent, { type: T }>
+
 /** Reads states; may never throw, wait or slow. */
 export interface Observer {
   observe(state: RestoreState, event: RestoreEvent): void

@@ -6,7 +6,7 @@ import type { Exit } from '../process/tool-exit.ts'
 import type { ToolEvent } from '../tool/events.ts'
 import type { Failure } from '../tool/judge-exit.ts'
 import type { RestoreContext } from './context.ts'
-import type { RunResult, ToolRun, WatchedTool } from './run-tools.ts'
+import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 
 /** Lines handed to observers out of one read; the rest is counted as dropped. */
 const LINES_PER_READ = 100

@@ -11,7 +11,8 @@ import { type EndedStage, judgePipeline } from '../../tool/judge-pipeline.ts'
 import type { RestoreContext } from '../context.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { PlanStep } from '../plan.ts'
-import { runTools, type ToolRun } from '../run-tools.ts'
+import { runTools } from '../run-tools.ts'
+import type { ToolRun } from '../tool-run.ts'
 import { meterTree } from '../tree-meter.ts'
 
 /** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */

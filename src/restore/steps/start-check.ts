@@ -6,7 +6,8 @@ import { findProgram } from '../../process/find-program.ts'
 import type { Command } from '../../tool/command.ts'
 import type { RestoreContext } from '../context.ts'
 import type { Plan } from '../plan.ts'
-import { runTools, type ToolRun } from '../run-tools.ts'
+import { runTools } from '../run-tools.ts'
+import type { ToolRun } from '../tool-run.ts'
 
 /**
  * Starts a server on the restored datadir that nobody else can reach (no network, no replication, no events, no grants
