@@ -62,6 +62,10 @@ export function createEventStream(body: () => string, limits: EventStreamLimits 
       if (readers.size >= limits.mostReaders)
         throw new HttpError('too_many_streams', `${limits.mostReaders} readers have a stream already`)
       response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
+      if (response.req.method === 'HEAD') {
+        response.end()
+        return
+      }
       response.once('close', () => readers.delete(response))
       // A reset by the reader; the close that follows takes it out.
       response.on('error', () => {})

@@ -22,6 +22,8 @@ const LIMITS = {
   keepAliveTimeout: 5_000,
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 16 * 1024,
+  // Node's own refusal has no body; ours has one (access.ts).
+  requireHostHeader: false,
 }
 const MOST_CONNECTIONS = 256
 
@@ -32,6 +34,8 @@ export async function openListener(wanted: Address, handle: Handle): Promise<Lis
   server.maxConnections = MOST_CONNECTIONS
   server.maxHeadersCount = 100
   server.on('clientError', refuseGarbage)
+  // An expectation that Node does not know, and would answer without a body, is none of ours either.
+  server.on('checkExpectation', (request, response) => handle(request, response, address))
   await new Promise<void>((resolve, reject) => {
     server.once('listening', resolve)
     server.once('error', (error: NodeJS.ErrnoException) =>
@@ -50,9 +54,10 @@ export async function openListener(wanted: Address, handle: Handle): Promise<Lis
     address,
     async close(graceMs = 500) {
       const closed = new Promise(resolve => server.close(resolve))
-      server.closeIdleConnections()
+      const idleTimer = setInterval(() => server.closeIdleConnections(), 10)
       const timer = setTimeout(() => server.closeAllConnections(), graceMs)
       await closed
+      clearInterval(idleTimer)
       clearTimeout(timer)
     },
   }

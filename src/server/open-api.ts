@@ -12,10 +12,8 @@ export function openApi(version: string): object {
     const renamed = (value: unknown) =>
       JSON.parse(JSON.stringify(value).replaceAll('"#/$defs/', '"#/components/schemas/'))
     for (const [id, definition] of Object.entries($defs)) schemas[id] = renamed(withoutId(definition))
-    const id = schema.meta()?.id
-    if (id === undefined) return renamed(own)
-    schemas[id] = renamed(withoutId(own))
-    return { $ref: `#/components/schemas/${id}` }
+    // What has an id of its own stands in $defs, and this only refers to it.
+    return renamed(own)
   }
 
   const paths: Record<string, Record<string, unknown>> = {}

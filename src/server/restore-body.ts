@@ -93,7 +93,7 @@ export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
   const prepareProgress = progress.step === 'move_back' ? 100 : progress.scan_percent
   return {
     basebackup_compressed_bytes_downloaded: downloadedBytes(restore),
-    basebackup_compressed_bytes_total: total(elements?.map(({ stored_bytes }) => stored_bytes) ?? [null]),
+    basebackup_compressed_bytes_total: total(storedBytes(restore)),
     basebackup_prepare_progress: phase === 'preparing_backup' ? prepareProgress : null,
     binlogs_being_restored: 0,
     binlogs_pending: 0,
@@ -111,14 +111,26 @@ export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
   }
 }
 
+/** Of every element, as stored. What only a look at the source told is known of the element now worked on. */
+function storedBytes({ elements, chain_position, source_total_bytes }: RestoreBody): (number | null)[] {
+  if (elements === null) return [null]
+  return elements.map(({ stored_bytes }, index) =>
+    index + 1 === chain_position ? (stored_bytes ?? source_total_bytes) : stored_bytes,
+  )
+}
+
 /** Over the chain: the elements before this one whole, and of this one what was read. */
-function downloadedBytes({ elements, chain_position, phase, source_read_bytes, source_total_bytes }: RestoreBody) {
+function downloadedBytes(restore: RestoreBody): number | null {
+  const { elements, chain_position, phase, source_read_bytes } = restore
   if (elements === null || chain_position === null) return 0
-  const before = elements.slice(0, chain_position - 1).map(({ stored_bytes }) => stored_bytes)
-  const whole = source_total_bytes ?? elements[chain_position - 1]?.stored_bytes ?? null
+  const sizes = storedBytes(restore)
+  const whole = sizes[chain_position - 1] ?? null
   // Once the phase has passed, all of the element has been read, whatever the last look at it said.
   const passed = phase === 'preparing_backup' || phase === 'finalizing' || phase === 'completed'
-  return total([...before, passed ? (whole ?? source_read_bytes) : (source_read_bytes ?? 0)])
+  const read = passed
+    ? (whole ?? source_read_bytes)
+    : Math.min(source_read_bytes ?? 0, whole ?? Number.MAX_SAFE_INTEGER)
+  return total([...sizes.slice(0, chain_position - 1), read])
 }
 
 const total = (sizes: readonly (number | null)[]): number | null =>

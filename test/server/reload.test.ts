@@ -1,0 +1,136 @@
+import { once } from 'node:events'
+import { existsSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { expect, onTestFinished, test } from 'vitest'
+import { PHASES, RESTORE_STATUSES, TERMINAL_PHASES } from '../../src/phases.ts'
+import { isSafeToReload } from '../../src/server/safe-to-reload.ts'
+import { startAgent, until, YAML } from './served.ts'
+
+const configOf = async (agent: Awaited<ReturnType<typeof startAgent>>) =>
+  (await agent.call('GET', '/status')).body.config
+const TOKEN = { headers: { Authorization: 'Bearer correct-horse-battery-staple' } }
+
+test('safe is every phase but those that would have to begin again', () => {
+  expect(isSafeToReload(null)).toBe(true)
+  const unsafe = PHASES.filter(phase => !isSafeToReload({ status: 'running', phase }))
+  expect(unsafe).toEqual(['restoring_basebackup', 'preparing_backup'])
+  fc.assert(
+    fc.property(fc.constantFrom(...RESTORE_STATUSES), fc.constantFrom(...PHASES), (status, phase) => {
+      if (status !== 'running' || TERMINAL_PHASES.includes(phase)) expect(isSafeToReload({ status, phase })).toBe(true)
+    }),
+  )
+})
+
+test('backups, token, history and hooks apply at once, in mid-restore too', async () => {
+  const agent = await startAgent()
+  const session = await agent.start()
+  session.goTo('preparing_backup')
+  const before = await configOf(agent)
+  await agent.reload(`${YAML}  - {name: new, source: n.xb}\ntoken_file: token\nhistory: 1\n`)
+  expect((await agent.call('GET', '/status')).status).toBe(401)
+  const { body } = await agent.call('GET', '/status', TOKEN)
+  expect(body.backups.at(-1)).toEqual({ name: 'new', elements: 1 })
+  expect(body.config).toMatchObject({ error: null, pending: [] })
+  expect(body.config.loaded_at > before.loaded_at).toBe(true)
+  // The restore goes on with what it began with.
+  expect(body.restore).toMatchObject({ restore_id: 'restore-1', phase: 'preparing_backup' })
+})
+
+test.each([
+  ['no YAML', 'backups: [', 'serve.yaml:1:'],
+  ['a wrong key', 'backup: []\n', 'serve.yaml:1:1 backup: unknown key (did you mean backups?)'],
+  ['no token', `${YAML}token_file: nowhere\n`, 'token_file'],
+  ['a short token', `${YAML}token_file: serve.yaml\n`, 'token_file'],
+])('a file with %s changes nothing and says so', async (_, yaml, message) => {
+  const agent = await startAgent()
+  const before = (await agent.call('GET', '/status')).body
+  await agent.reload(yaml)
+  const after = (await agent.call('GET', '/status')).body
+  expect(after.config.error).toContain(message)
+  expect({ ...after.config, error: null }).toEqual(before.config)
+  expect(after.backups).toEqual(before.backups)
+  expect(agent.log.at(-1)).toContain('error reload: refused, the configuration before stays')
+  await agent.reload(YAML)
+  expect((await configOf(agent)).error).toBe(null)
+})
+
+test('a file that is gone changes nothing', async () => {
+  const agent = await startAgent()
+  rmSync(join(agent.folder, 'serve.yaml'))
+  await agent.served.reload()
+  expect((await configOf(agent)).error).toBe('serve.yaml: no such file')
+})
+
+test('another address waits for a safe phase, and is taken then', async () => {
+  const agent = await startAgent()
+  const session = await agent.start()
+  session.goTo('restoring_basebackup')
+  const old = agent.url()
+  await agent.reload(YAML.replace('127.0.0.1:0', '127.0.0.2:0').replace('name: full', 'name: changed'))
+  const { config, backups } = (await agent.call('GET', '/status')).body
+  expect(config.pending).toEqual(['listen'])
+  expect(backups[1].name).toBe('changed')
+  expect(agent.url()).toBe(old)
+  session.goTo('preparing_backup')
+  expect((await configOf(agent)).pending).toEqual(['listen'])
+  session.goTo('finalizing')
+  await until(() => agent.url() !== old)
+  expect(agent.served.address.host).toBe('127.0.0.2')
+  expect((await configOf(agent)).pending).toEqual([])
+  await expect(fetch(`${old}/healthz`)).rejects.toThrow()
+})
+
+test('an address that cannot be had leaves the old one', async () => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  onTestFinished(() => void taken.close())
+  const { port } = taken.address() as { port: number }
+  const agent = await startAgent()
+  const old = agent.url()
+  await agent.reload(YAML.replace('127.0.0.1:0', `127.0.0.1:${port}`))
+  expect(await configOf(agent)).toMatchObject({
+    error: `listen: cannot listen on 127.0.0.1:${port}: EADDRINUSE`,
+    pending: [],
+  })
+  expect(agent.url()).toBe(old)
+})
+
+test('the same port on another address: the old one comes back where the new one fails', async () => {
+  const agent = await startAgent()
+  const { port } = agent.served.address
+  await agent.reload(YAML.replace('127.0.0.1:0', `192.0.2.1:${port}`).concat('token_file: token\n'))
+  expect((await agent.call('GET', '/status', TOKEN)).body.config.error).toContain(`cannot listen on 192.0.2.1:${port}`)
+  expect(agent.served.address).toEqual({ host: '127.0.0.1', port })
+  await agent.reload(`${YAML.replace('127.0.0.1:0', `0.0.0.0:${port}`)}token_file: token\n`)
+  expect(agent.served.address).toEqual({ host: '0.0.0.0', port })
+})
+
+test('while the address is open to others, its token is needed, also when the new file has none', async () => {
+  const agent = await startAgent(`${YAML.replace('127.0.0.1:0', '0.0.0.0:0')}token_file: token\n`)
+  await (async () => {
+    const { status } = await agent.call('POST', '/restore', { json: { backup: 'chain' }, ...TOKEN })
+    expect(status).toBe(202)
+  })()
+  agent.fake.sessions[0]!.goTo('preparing_backup')
+  await agent.reload(YAML)
+  expect((await agent.call('GET', '/status')).status).toBe(401)
+  expect((await agent.call('GET', '/status', TOKEN)).body.config.pending).toEqual(['listen'])
+  agent.fake.sessions[0]!.end()
+  await until(() => agent.served.address.host === '127.0.0.1')
+  expect((await agent.call('GET', '/status')).status).toBe(200)
+})
+
+test('another state dir waits until no restore runs at all', async () => {
+  const agent = await startAgent()
+  const session = await agent.start()
+  await agent.reload(YAML.replace('state_dir: state', 'state_dir: moved'))
+  session.goTo('finalizing')
+  expect((await configOf(agent)).pending).toEqual(['state_dir'])
+  session.end()
+  await until(async () => (await configOf(agent)).pending.length === 0)
+  expect(existsSync(join(agent.folder, 'moved'))).toBe(true)
+  const next = await agent.start()
+  expect(next.options.stateDir).toBe(join(agent.folder, 'moved'))
+})

@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { loadServeConfig } from '../../src/config/serve-config.ts'
+import { RestoreError } from '../../src/errors.ts'
+import { addressText } from '../../src/server/listener.ts'
+import { type Served, type ServeOptions, serve } from '../../src/server/serve.ts'
+import { type FakeSessions, fakeSessions } from './fake-sessions.ts'
+
+export interface TestAgent {
+  served: Served
+  fake: FakeSessions
+  folder: string
+  /** Lines of the agent's log, as `level event: message`. */
+  log: string[]
+  url(): string
+  /** A request; its answer's status, headers and JSON. */
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>
+  /** POST /restore; the session it began. */
+  start(backup?: string): Promise<FakeSessions['sessions'][number]>
+  /** Writes serve.yaml anew and reloads. */
+  reload(yaml: string): Promise<void>
+}
+
+export interface CallOptions {
+  json?: unknown
+  body?: string
+  headers?: Record<string, string>
+}
+
+export interface Answer {
+  status: number
+  headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: a test knows what it asked for
+  body: any
+}
+
+export const YAML = `
+listen: 127.0.0.1:0
+state_dir: state
+defaults: {datadir: data}
+backups:
+  - {name: chain, source: [full.xb, inc1.xb, inc2.xb]}
+  - {name: full, source: full.xb}
+  - {name: elsewhere, source: other.xb, datadir: other}
+`
+
+/** An agent with fake sessions on a free port, from a real serve.yaml in a folder of its own; it ends with the test. */
+export async function startAgent(
+  yaml = YAML,
+  changes: Partial<ServeOptions> & { fake?: FakeSessions } = {},
+): Promise<TestAgent> {
+  const folder = mkdtempSync(join(tmpdir(), 'ra-serve-'))
+  const fake = changes.fake ?? fakeSessions()
+  const log: string[] = []
+  const place = { cwd: folder, env: {}, isRoot: false }
+  writeFileSync(join(folder, 'token'), 'correct-horse-battery-staple\n', { mode: 0o600 })
+  writeFileSync(join(folder, 'serve.yaml'), yaml)
+  const load = () => loadServeConfig('serve.yaml', place)
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const served = await serve({
+    config: await load(),
+    load,
+    place,
+    version: '1.2.3',
+    sessions: fake,
+    observers: [],
+    beginTrace: () => ({
+      trace: {
+        traceId: 'ab'.repeat(16),
+        flags: 1,
+        traceState: null,
+        parentSpanId: null,
+        idPrefix: 'abcdef01',
+        nextId: 1,
+      },
+      link: null,
+    }),
+    childEnv: spanId => ({ PATH: process.env.PATH!, TRACEPARENT: `00-${'ab'.repeat(16)}-${spanId}-01` }),
+    log: (level, event, message) => log.push(`${level} ${event}: ${message}`),
+    ...changes,
+  })
+  onTestFinished(async () => {
+    served.stop(new RestoreError('terminated', 'the test ends'), 'detach')
+    await served.ended
+  })
+  const url = () => `http://${addressText(served.address)}`
+  const call: TestAgent['call'] = async (method, path, { json, body, headers = {} } = {}) => {
+    const response = await fetch(url() + path, {
+      method,
+      ...(json !== undefined && { body: JSON.stringify(json) }),
+      ...(body !== undefined && { body }),
+      headers: { ...(json !== undefined && { 'Content-Type': 'application/json' }), ...headers },
+    })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) }
+  }
+  return {
+    served,
+    fake,
+    folder,
+    log,
+    url,
+    call,
+    async start(backup = 'chain') {
+      const { status, body } = await call('POST', '/restore', { json: { backup } })
+      if (status !== 202) throw new Error(`POST /restore: ${status} ${JSON.stringify(body)}`)
+      return fake.sessions.at(-1)!
+    },
+    async reload(text) {
+      writeFileSync(join(folder, 'serve.yaml'), text)
+      await served.reload()
+    },
+  }
+}
+
+/** Waits until it is so, 5 s at most. */
+export async function until(so: () => boolean | Promise<boolean>, what = so.toString()): Promise<void> {
+  for (const deadline = Date.now() + 5_000; !(await so()); await new Promise(resolve => setTimeout(resolve, 10)))
+    if (Date.now() > deadline) throw new Error(`not within 5 s: ${what}`)
+}
