@@ -34,24 +34,28 @@ export function runHook(
   let said = ''
   let outOfTime = false
   let killTimer: NodeJS.Timeout | undefined
+  let settle: (complaint: HookComplaint) => void = () => {}
   const hear = (text: string) => {
     said = (said + text).slice(-MOST_WORDS)
   }
-  child
-    .stdout!.setEncoding('utf8')
-    .on('data', hear)
-    .on('error', () => {})
-  child
-    .stderr!.setEncoding('utf8')
-    .on('data', hear)
-    .on('error', () => {})
+  // There are no streams where the process could not even have descriptors.
+  for (const stream of [child.stdout, child.stderr])
+    stream
+      ?.setEncoding('utf8')
+      .on('data', hear)
+      .on('error', () => {})
   // A hook need not read what it is told.
-  child.stdin!.on('error', () => {}).end(input)
+  child.stdin?.on('error', () => {}).end(input)
 
   const end = () => {
-    if (killTimer !== undefined || child.pid === undefined) return
-    signalGroup(child.pid, 'SIGTERM')
-    killTimer = setTimeout(() => signalGroup(child.pid!, 'SIGKILL'), graceMs)
+    const { pid } = child
+    if (killTimer !== undefined || pid === undefined) return
+    signalGroup(pid, 'SIGTERM')
+    killTimer = setTimeout(() => {
+      signalGroup(pid, 'SIGKILL')
+      // One that runs as another user by now, or sleeps in the kernel, is not waited for.
+      killTimer = setTimeout(() => settle(`could not be ended (pid ${pid})${lastWords(said)}`), graceMs)
+    }, graceMs)
   }
   const timer = setTimeout(() => {
     outOfTime = true
@@ -59,20 +63,21 @@ export function runHook(
   }, timeoutMs)
 
   const ended = new Promise<HookComplaint>(resolve => {
-    const settle = (complaint: HookComplaint) => {
+    settle = complaint => {
       clearTimeout(timer)
       clearTimeout(killTimer)
       // A grandchild may hold on to them for ever.
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream!.destroy()
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy()
       resolve(complaint)
     }
     child.once('error', error => settle(`cannot be started: ${error.message}`))
     // Not `close`, for the same grandchild; what is still in the pipes is read in this turn of the loop.
     child.once('exit', (code, signal) =>
       setImmediate(() => {
-        if (outOfTime) signalGroup(child.pid!, 'SIGKILL')
-        if (outOfTime) settle(`took longer than ${timeoutMs / 1000} s and was ended${lastWords(said)}`)
-        else if (signal !== null) settle(`was ended by ${signal}${lastWords(said)}`)
+        if (outOfTime) {
+          signalGroup(child.pid!, 'SIGKILL')
+          settle(`took longer than ${timeoutMs / 1000} s and was ended${lastWords(said)}`)
+        } else if (signal !== null) settle(`was ended by ${signal}${lastWords(said)}`)
         else settle(code === 0 ? null : `exit code ${code}${lastWords(said)}`)
       }),
     )
@@ -82,10 +87,11 @@ export function runHook(
 
 const lastWords = (said: string) => (said.trim() === '' ? '' : `: ${said.trim().split('\n').at(-1)}`)
 
+/** Says nothing where the group is gone, or is no longer ours to signal: whoever waits for its end has a limit. */
 function signalGroup(pgid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pgid, signal)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  } catch {
+    // ESRCH or EPERM
   }
 }

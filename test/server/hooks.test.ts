@@ -137,6 +137,18 @@ test('a hook whose child lives on has ended all the same', async () => {
   expect(performance.now() - startedAtMs).toBeLessThan(2_000)
 })
 
+test('a hook that cannot be signalled is not waited for', async () => {
+  const kill = process.kill
+  onTestFinished(() => {
+    process.kill = kill
+  })
+  process.kill = () => {
+    throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' })
+  }
+  const { ended } = runHook({ command: ['sleep', '2'], timeoutMs: 50 }, '{}', env, 100)
+  expect(await ended).toMatch(/^could not be ended \(pid \d+\)$/)
+})
+
 test('which events a state is worth', () => {
   const seen = { restoreId: 'restore-1', status: 'running', place: '1/1/preparing_backup', stalled: false } as const
   const at = (changes: Parameters<typeof sampleState>[0], stalled = false) => {
