@@ -40,19 +40,22 @@ async function restore(options: RestoreOptions): Promise<number> {
     noColor: !options.color,
     env: process.env,
   })
-  const warn = (text: string) => process.stderr.write(`warning: ${text}\n`)
-  const telemetry = await startTelemetry({ env: process.env, version, warn })
+  // While the view lives, a stray line would tear it: then a warning is a notice of the restore's.
+  let warn = (text: string): void => void process.stderr.write(`warning: ${text}\n`)
+  const telemetry = await startTelemetry({ env: process.env, version, warn: text => warn(text) })
   const view = createView({ ...choice, stdout: process.stdout, stderr: process.stderr })
   try {
     const session = await startSession(options, {
       observers: [telemetry, view],
       beginTrace: () => beginTrace(telemetry),
       childEnv: telemetry.childEnv,
-      warn,
+      warn: text => warn(text),
     })
+    warn = text => session.store.dispatch({ type: 'notice', atMs: Date.now(), text })
     const stopListening = endOnSignals(session.abort, session.kill)
     const state = await session.done
     stopListening()
+    warn = text => void process.stderr.write(`warning: ${text}\n`)
     view.close({ runDir: session.runDir, binlog: state.plan?.elements.at(-1)?.description.binlog ?? null })
     if (state.error) reportError(state.error, process, { json: options.json, color: choice.color })
     return state.error ? exitCodeOf(state.error.code) : 0

@@ -18,17 +18,22 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   } catch (thrown) {
     if (thrown instanceof CommanderError) return commanderExit(thrown, argv)
     const error = toRestoreError(thrown)
-    reportError(error.record, process, { json: argv.includes('--json'), color: false })
+    reportError(error.record, process, reportOptions(argv))
     if (error.code === 'internal' && error.cause instanceof Error) process.stderr.write(`${error.cause.stack}\n`)
     return exitCodeOf(error.code)
   }
 }
 
+const reportOptions = (argv: readonly string[]) => ({
+  json: argv.includes('--json'),
+  color: process.stderr.isTTY === true && !process.env.NO_COLOR && !argv.includes('--no-color'),
+})
+
 /** Commander has printed help or version, or knows what is wrong with the words of the call. */
 function commanderExit(thrown: CommanderError, argv: readonly string[]): number {
   if (thrown.exitCode === 0) return 0
   const error = new RestoreError('usage', thrown.message.replace(/^error: /, ''))
-  reportError(error.record, process, { json: argv.includes('--json'), color: false })
+  reportError(error.record, process, reportOptions(argv))
   return exitCodeOf('usage')
 }
 

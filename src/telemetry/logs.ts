@@ -1,6 +1,6 @@
 import { type Attributes, type Logger, SeverityNumber } from '@opentelemetry/api'
 import type { ErrorRecord } from '../errors.ts'
-import type { EndedSpan, RestoreEvent, RestoreState } from '../restore/state.ts'
+import type { EndedSpan, EventOf, RestoreEvent, RestoreState } from '../restore/state.ts'
 import { scrubText } from '../secrets.ts'
 import { scrubAttributes } from './spans.ts'
 import { contextOf } from './trace-context.ts'
@@ -101,10 +101,23 @@ export function makeRestoreLog(emit: Emit): (state: RestoreState, event: Restore
     tellErrors(state, event)
     for (const span of state.endedSpans) tellEndedSpan(emit, state, span)
     if (event.type === 'phase_started') tellPhaseStarted(emit, state, event)
+    if (event.type === 'resumed') tellTakeover(emit, state, event)
     tellProgress(state, event)
     tellStall(state, event)
     if (event.type === 'ended') tellEnd(emit, state, event)
   }
+}
+
+function tellTakeover(emit: Emit, state: RestoreState, event: EventOf<'resumed'>): void {
+  const { agentPid, adopted, atMs } = event
+  emit(state, {
+    eventName: 'restore.resumed',
+    severity: SeverityNumber.WARN,
+    body: `agent ${agentPid} goes on with the restore${adopted ? ', its tools were never stopped' : ' in a new attempt'}`,
+    atMs,
+    spanId: innermostOf(state),
+    attributes: { 'restore.adopted': adopted },
+  })
 }
 
 function tellEndedSpan(emit: Emit, state: RestoreState, span: EndedSpan): void {

@@ -101,6 +101,9 @@ test('tool lines: DEBUG, complaints and failures at their level, in the context 
   const { telemetry, receiver } = await startWithReceiver()
   telemetry.observe(preparing({ tools: [TOOL] }), {
     type: 'tool_lines',
+    position: 1,
+    id: 'tool',
+    readOffset: 0,
     atMs: T0,
     tool: 'mariadb-backup',
     lines: ['InnoDB: fine', '2026 [Warning] odd', '2026 [ERROR] bad', 'done'],
@@ -135,6 +138,9 @@ test('a flood: 100 lines a second, its errors among them, and the rest counted',
   for (let n = 0; n < 4; n++)
     telemetry.observe(state, {
       type: 'tool_lines',
+      position: 1,
+      id: 'tool',
+      readOffset: 0,
       atMs: T0 + n * 100,
       tool: 't1',
       lines,
@@ -164,6 +170,9 @@ test('a long line is cut, and a secret in a line does not leave', async () => {
   const lines = ['x'.repeat(70_000), 'recognized server arguments: --password=hunter2 --datadir=/d']
   telemetry.observe(preparing({ tools: [TOOL] }), {
     type: 'tool_lines',
+    position: 1,
+    id: 'tool',
+    readOffset: 0,
     atMs: T0,
     tool: 't1',
     lines,
@@ -175,4 +184,23 @@ test('a long line is cut, and a secret in a line does not leave', async () => {
   const bodies = receiver.logs().map(({ body }) => body.stringValue)
   expect(bodies[0]).toHaveLength(4096)
   expect(bodies[1]).toBe('recognized server arguments: --password=*** --datadir=/d')
+})
+
+test('another agent that goes on says so', async () => {
+  const { telemetry, receiver } = await startWithReceiver()
+  telemetry.observe(preparing(), {
+    type: 'resumed',
+    atMs: T0 + 5000,
+    agentPid: 4711,
+    bootId: 'boot',
+    idPrefix: 'abcdef02',
+    link: null,
+    adopted: true,
+    lastSeenAtMs: T0 + 4000,
+  })
+  await telemetry.shutdown()
+
+  const [record] = receiver.logs().filter(({ eventName }) => eventName === 'restore.resumed')
+  expect(record?.body.stringValue).toBe('agent 4711 goes on with the restore, its tools were never stopped')
+  expect(record).toMatchObject({ traceId: TRACE_ID, spanId: PHASE.id })
 })

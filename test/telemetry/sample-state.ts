@@ -1,5 +1,6 @@
 import type { Plan } from '../../src/restore/plan.ts'
 import type { EndedSpan, OpenSpan, RestoreState } from '../../src/restore/state.ts'
+import { blankState } from '../blank-state.ts'
 
 /** States and spans by hand, so that these tests depend on the shapes only and not on the reducer. */
 export const T0 = Date.UTC(2026, 0, 1)
@@ -28,35 +29,11 @@ export const samplePlan = (changes: Partial<Plan> = {}): Plan =>
   }) as unknown as Plan
 
 export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState => ({
-  schema: 1,
-  restoreId: 'restore-1',
-  agentPid: process.pid,
-  startedAtMs: T0,
-  updatedAtMs: T0,
-  status: 'running',
-  phase: 'getting_backup_info',
-  phaseStartedAtMs: T0,
-  step: null,
-  plan: null,
-  attempt: 1,
-  position: 0,
-  chainLength: 0,
+  ...blankState('restore-1', TRACE_ID, PREFIX, T0),
   progress: sampleProgress(),
   estimator: null as never,
-  source: { readBytes: null, totalBytes: null },
-  redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
-  rollbackRows: null,
-  work: { pages: 0, rows: 0, files: 0 },
-  progressMark: { atMs: T0, percent: null },
-  counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 1 },
-  trace: { traceId: TRACE_ID, flags: 1, traceState: null, parentSpanId: null, idPrefix: PREFIX, nextId: 10 },
   spans: [openSpan(1, 'restore', null), openSpan(3, 'attempt', 1)],
-  endedSpans: [],
-  tools: [],
   lastAttemptSpanId: spanId(3),
-  resumeLink: null,
-  error: null,
-  notices: [],
   ...changes,
 })
 

@@ -1,6 +1,7 @@
 import type { Progress } from '../../../src/progress/progress.ts'
 import type { Plan, PlanStep } from '../../../src/restore/plan.ts'
 import type { RestoreState } from '../../../src/restore/state.ts'
+import { blankState } from '../../blank-state.ts'
 
 export const T0 = Date.UTC(2026, 10, 23, 2, 0, 0)
 
@@ -10,41 +11,9 @@ type Changes = Partial<Omit<RestoreState, 'progress'>> & { progress?: Partial<Pr
 export function sampleState({ progress, ...changes }: Changes = {}): RestoreState {
   const atMs = changes.updatedAtMs ?? T0
   return {
-    schema: 1,
-    restoreId: '0192-r1',
-    agentPid: 1,
-    startedAtMs: T0,
+    ...blankState('0192-r1', '4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa', T0),
     updatedAtMs: atMs,
-    status: 'running',
-    phase: 'getting_backup_info',
-    phaseStartedAtMs: T0,
-    step: null,
-    plan: null,
-    attempt: 1,
-    position: 0,
-    chainLength: 0,
     estimator: {} as RestoreState['estimator'],
-    source: { readBytes: null, totalBytes: null },
-    redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
-    rollbackRows: null,
-    work: { pages: 0, rows: 0, files: 0 },
-    progressMark: { atMs: T0, percent: null },
-    counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 1 },
-    trace: {
-      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
-      flags: 1,
-      traceState: null,
-      parentSpanId: null,
-      idPrefix: '00f067aa',
-      nextId: 1,
-    },
-    spans: [],
-    endedSpans: [],
-    tools: [],
-    lastAttemptSpanId: null,
-    resumeLink: null,
-    error: null,
-    notices: [],
     ...changes,
     progress: {
       phasePercent: null,

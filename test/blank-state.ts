@@ -1,0 +1,22 @@
+import { complete } from '../src/config/options.ts'
+import { initialState } from '../src/restore/initial-state.ts'
+import type { RestoreState } from '../src/restore/state.ts'
+
+/** A state in its first attempt with nothing known and no span open, for tests that make the rest by hand. */
+export const blankState = (restoreId: string, traceId: string, idPrefix: string, atMs: number): RestoreState => {
+  const surroundings = { cwd: '/', env: {}, isRoot: true, nowMs: atMs }
+  const first = initialState(
+    {
+      restoreId,
+      agentPid: process.pid,
+      bootId: 'boot',
+      options: complete({ source: ['/backups/full.xb'], datadir: '/var/lib/mysql' }, surroundings),
+      trace: { traceId, flags: 1, traceState: null, parentSpanId: null, idPrefix, nextId: 10 },
+      link: null,
+      attributes: {},
+      stallThresholds: {},
+    },
+    atMs,
+  )
+  return { ...first, attempt: 1, counters: { ...first.counters, attempts: 1 }, spans: [], endedSpans: [] }
+}

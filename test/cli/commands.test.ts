@@ -1,0 +1,164 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { runCli } from '../../src/cli/run-cli.ts'
+import { PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
+
+/** The commands within this process, on a small backup of xtrabackup's and the stand-ins for its programs. */
+const said = { stdout: '', stderr: '' }
+let dir: string
+let backup: string
+
+beforeEach(() => {
+  said.stdout = ''
+  said.stderr = ''
+  for (const name of ['stdout', 'stderr'] as const)
+    vi.spyOn(process[name], 'write').mockImplementation(text => {
+      said[name] += text
+      return true
+    })
+  dir = mkdtempSync(join(tmpdir(), 'ra-cli-'))
+  backup = writeXtrabackup(join(dir, 'backup.xbstream'))
+  for (const [name, value] of Object.entries(replayEnv())) vi.stubEnv(name, value)
+})
+
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const restore = (...args: string[]) =>
+  runCli([
+    ...['restore', backup, '--datadir', join(dir, 'data'), '--state-dir', join(dir, 'state')],
+    ...['--tool-path', XTRABACKUP, '--retries', '0', ...args],
+  ])
+const state = () => JSON.parse(readFileSync(join(dir, 'state/state.json'), 'utf8'))
+
+describe('restore', () => {
+  test('restores, and tells where everything is', async () => {
+    expect(await restore()).toBe(0)
+    expect(said.stderr).toContain(`restored ${join(dir, 'data')}`)
+    expect(said.stderr.match(/^restored /gm)).toHaveLength(1)
+    expect(said.stderr).toContain('binlog.000042 position 1337')
+    expect(readdirSync(join(dir, 'data'))).toContain('ibdata1')
+    expect(state()).toMatchObject({ status: 'succeeded', attempt: 1, spans: [], tools: [] })
+  })
+
+  test('with --json tells all of it as objects on stdout', async () => {
+    expect(await restore('--json')).toBe(0)
+    expect(said.stderr).toBe('')
+    for (const line of said.stdout.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ schema: 1 })
+  })
+
+  test('quiet says nothing, until it fails', async () => {
+    expect(await restore('--quiet')).toBe(0)
+    expect(said).toEqual({ stdout: '', stderr: '' })
+    expect(await restore('--quiet')).toBe(10)
+    expect(said.stderr).toMatch(/^error datadir_not_empty: /)
+  })
+
+  test('tries again what may pass, and gives up after as often as is asked for', async () => {
+    vi.stubEnv('REPLAY_FAIL', 'disk-full')
+    expect(await restore('--retries', '2')).toBe(40)
+    expect(state()).toMatchObject({ attempt: 1, error: { code: 'disk_full' } })
+    expect(readdirSync(dir).sort()).toEqual(['backup.xbstream', 'state'])
+  })
+
+  test('falls back to an older backup where one is configured', async () => {
+    const older = writeXtrabackup(join(dir, 'older.xbstream'))
+    writeFileSync(backup, readFileSync(backup).subarray(0, 600_000))
+    writeFileSync(join(dir, 'restore.yaml'), `older_backups:\n  - ${older}\n`)
+    expect(await restore('--config', join(dir, 'restore.yaml'))).toBe(0)
+    expect(state()).toMatchObject({ status: 'succeeded', backupIndex: 1, attempt: 2 })
+  })
+
+  test('ends with the error that the state has', async () => {
+    vi.stubEnv('REPLAY_FAIL', 'no-metadata')
+    expect(await restore()).toBe(29)
+    expect(said.stderr).toMatch(/^error backup_incomplete: .*\n(?: {2}.*\n)+hint: /m)
+    expect(state()).toMatchObject({ phase: 'failed_basebackup', status: 'failed', made: { directories: [] } })
+  })
+
+  test('as a dry run prints the plan and writes nothing', async () => {
+    expect(await restore('--dry-run', '--start-check', '--owner', '1:2')).toBe(13)
+    expect(said.stderr).toMatch(/error tool_missing: --start-check needs mysqld/)
+    said.stderr = ''
+    expect(await restore('--dry-run', '--owner', '1:2')).toBe(0)
+    expect(said.stdout).toMatch(/xtrabackup 8\.0\.35-31/)
+    expect(said.stdout).toMatch(/ 1\. .*xbstream -x -C .*\n 2\. .*xtrabackup --prepare .*\n 3\. .*--move-back/)
+    expect(said.stdout).toContain(`give ${join(dir, 'data')} to 1:2`)
+    expect(readdirSync(dir)).toEqual(['backup.xbstream'])
+  })
+
+  test('as a dry run with --json prints the plan as an object', async () => {
+    expect(await restore('--dry-run', '--json')).toBe(0)
+    expect(JSON.parse(said.stdout)).toMatchObject({ schema: 1, type: 'plan', plan: { tool: { family: 'xtrabackup' } } })
+  })
+})
+
+describe('inspect', () => {
+  test('says what a backup is', async () => {
+    expect(await runCli(['inspect', backup])).toBe(0)
+    expect(said.stdout).toMatch(/made by +xtrabackup 8\.0\.35-31/)
+    expect(said.stdout).toMatch(/type +full/)
+    expect(said.stdout).toMatch(/binlog +binlog\.\d+ position \d+/)
+    expect(said.stdout).toMatch(/complete +yes/)
+  })
+
+  test('with --json as an object', async () => {
+    expect(await runCli(['inspect', backup, '--json', '--full'])).toBe(0)
+    const checkpoints = readFileSync(join(TRANSCRIPTS, PLAIN, 'xtrabackup_checkpoints'), 'utf8')
+    expect(JSON.parse(said.stdout)).toMatchObject({
+      type: 'backup',
+      tool: 'xtrabackup',
+      kind: 'full',
+      last_lsn: Number(/last_lsn = (\d+)/.exec(checkpoints)![1]),
+      complete: true,
+      problem: null,
+    })
+  })
+
+  test('of a damaged one gives what is known, and the exit code of what is wrong', async () => {
+    writeFileSync(backup, readFileSync(backup).subarray(0, 600_000))
+    expect(await runCli(['inspect', backup])).toBe(24)
+    expect(said.stdout).toMatch(/made by +xtrabackup/)
+    expect(said.stderr).toMatch(/^error source_truncated: /)
+  })
+
+  test('of nothing: source_missing', async () => {
+    expect(await runCli(['inspect', join(dir, 'none')])).toBe(20)
+  })
+})
+
+describe('check', () => {
+  const check = (...args: string[]) =>
+    runCli(['check', '--state-dir', join(dir, 'state'), '--tool-path', XTRABACKUP, ...args])
+
+  test('says that this machine can restore', async () => {
+    expect(await check('--datadir', join(dir, 'data'))).toBe(0)
+    expect(said.stdout).toMatch(/^ok +xtrabackup +8\.0\.35-31/m)
+    expect(said.stdout).toMatch(/^ok +zstd/m)
+    expect(said.stdout).toMatch(/^ok +memory/m)
+    expect(said.stdout).toMatch(/^ok +datadir .*absent/m)
+    expect(existsSync(join(dir, 'data'))).toBe(false)
+  })
+
+  test('with --json as an object, and gives the exit code of what is missing', async () => {
+    writeFileSync(join(dir, 'data'), '')
+    expect(await check('--datadir', join(dir, 'data'), '--json')).toBe(10)
+    const { findings } = JSON.parse(said.stdout)
+    expect(findings.find((finding: { what: string }) => finding.what === 'datadir')).toMatchObject({
+      found: null,
+      required: true,
+      error: { code: 'datadir_not_empty' },
+    })
+  })
+
+  test('names the telemetry endpoint that does not answer, without failing for it', async () => {
+    vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', 'http://127.0.0.1:9')
+    expect(await check()).toBe(0)
+    expect(said.stdout).toMatch(/^no +OTLP traces +http:\/\/127\.0\.0\.1:9/m)
+  })
+})
