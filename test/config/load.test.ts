@@ -61,6 +61,12 @@ stall_action: fail
 stall_thresholds:
   redo_scan: 10m
   default: 90s
+older_backups:
+  - older.xb
+  - [oldest.xb, /b/oldest-inc.xb]
+retries: 5
+retry_delay: 1m
+prefetch: off
 `
 
 describe('a whole file', () => {
@@ -89,6 +95,10 @@ describe('a whole file', () => {
       stallTimeoutMs: 5_400_000,
       stallAction: 'fail',
       stallThresholds: { redo_scan: 600_000, default: 90_000 },
+      olderBackups: [[join(dir, 'older.xb')], [join(dir, 'oldest.xb'), '/b/oldest-inc.xb']],
+      retries: 5,
+      retryDelayMs: 60_000,
+      prefetch: false,
     })
     // No key of the schema was forgotten above.
     expect(Object.keys(parseConfig(FULL, 'f')).sort()).toEqual([...RESTORE_KEYS].sort())
@@ -131,6 +141,10 @@ describe('a whole file', () => {
       stallTimeoutMs: null,
       stallAction: 'warn',
       stallThresholds: {},
+      olderBackups: [],
+      retries: 3,
+      retryDelayMs: 5000,
+      prefetch: true,
     })
   })
 
