@@ -3,6 +3,7 @@ import { toRestoreError } from '../errors.ts'
 import type { Phase } from '../phases.ts'
 import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
+import { currentOptions } from './current-options.ts'
 import { bring, isBrought, prepareElement } from './elements.ts'
 import { finalize } from './finalize.ts'
 import type { PlanParts } from './make-plan.ts'
@@ -73,11 +74,12 @@ async function phase<T>(context: RestoreContext, name: Phase, position: number, 
   }
 }
 
-async function lookAndPlan(
-  { store, options, runDir, now }: RestoreContext,
-  opened: Map<number, Source>,
-): Promise<PlanParts> {
-  const { plan, parts, sources, notices } = await preparePlan(options, store.state.restoreId, runDir)
+async function lookAndPlan({ store, runDir, now }: RestoreContext, opened: Map<number, Source>): Promise<PlanParts> {
+  const { plan, parts, sources, notices } = await preparePlan(
+    currentOptions(store.state),
+    store.state.restoreId,
+    runDir,
+  )
   for (const [index, source] of sources.entries()) opened.set(index + 1, source)
   mkdirSync(runDir, { recursive: true, mode: 0o700 })
   store.dispatch({ type: 'planned', atMs: now(), plan })

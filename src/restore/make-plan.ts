@@ -23,7 +23,7 @@ export interface PlanParts {
 export function makePlan(parts: PlanParts): Plan {
   const { options, restoreId } = parts
   const first = parts.elements[0]!
-  const inPlace = options.inPlace && first.source !== '-'
+  const inPlace = options.inPlace && first.directorySource
   const targetDir = inPlace ? first.source : (options.targetDir ?? `${options.datadir}.restore-${restoreId}`)
   const elements = parts.elements.map((element, index) => ({
     ...element,

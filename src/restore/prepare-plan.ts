@@ -41,6 +41,10 @@ export async function preparePlan(
     throw new RestoreError('key_missing', `there is no key file ${decryptKeyFile}`)
   const sources = options.sources.map(openSource)
   try {
+    if (options.inPlace && sources[0]!.kind !== 'directory')
+      throw new RestoreError('usage', `--in-place consumes a directory, and ${sources[0]!.name} is a stream`, {
+        hint: 'leave --in-place out',
+      })
     const descriptions = await Promise.all(sources.map(source => describe(source, options, scratchDir)))
     checkChain(descriptions)
     const made = descriptions.find(({ family }) => family !== null)?.family ?? null

@@ -74,6 +74,13 @@ describe('restore', () => {
     expect(state()).toMatchObject({ status: 'succeeded', backupIndex: 1, attempt: 2 })
   })
 
+  test('of a stream in place: usage, and the stream is untouched', async () => {
+    const before = readFileSync(backup)
+    expect(await restore('--in-place')).toBe(2)
+    expect(said.stderr).toMatch(/error usage: --in-place consumes a directory/)
+    expect(readFileSync(backup)).toEqual(before)
+  })
+
   test('ends with the error that the state has', async () => {
     vi.stubEnv('REPLAY_FAIL', 'no-metadata')
     expect(await restore()).toBe(29)

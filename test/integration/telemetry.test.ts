@@ -186,13 +186,18 @@ describe('trace context', () => {
 })
 
 describe('a backend that misbehaves changes neither the result nor, by much, the time', () => {
-  const MOST_MS = 3200
+  /** What the end waits for a backend at most, and what timers are late. */
+  const LONGEST_END_MS = 3200
+  /** Loading the SDK comes on top; it is part of start-up, which is bounded elsewhere. */
+  const MOST_MS = LONGEST_END_MS + 1000
+
   const restore = async (env: Record<string, string>) => {
     const at = workspace()
-    const ended = await at.restore([backup.full.zst], { env })
+    const ended = await at.restore([backup.full.prepared], { env })
     expect(ended).toMatchObject({ code: 0, signal: null })
-    expect(at.state()).toMatchObject({ status: 'succeeded' })
-    return ended.elapsedMs
+    const state = at.state()!
+    expect(state).toMatchObject({ status: 'succeeded' })
+    return { elapsedMs: ended.elapsedMs, endMs: Date.now() - state.updatedAtMs }
   }
 
   test.each<['no listener' | Misbehaviour]>([
@@ -206,11 +211,15 @@ describe('a backend that misbehaves changes neither the result nor, by much, the
     const backend = await receiver()
     if (how !== 'no listener') backend.misbehave(how)
     const url = how === 'no listener' ? await refusingUrl() : backend.url
-    // In pairs, because the machine may be busier now than it was before; one pair that was not disturbed tells.
-    const differencesMs: number[] = []
-    while (differencesMs.length < 3 && !differencesMs.some(difference => difference < MOST_MS))
-      differencesMs.push(-(await restore({})) + (await restore(to(url))))
-    expect(Math.min(...differencesMs)).toBeLessThan(MOST_MS)
+    // In pairs, because the machine may be busier now than it was before; one that was not disturbed tells.
+    const pairs: { moreMs: number; moreEndMs: number }[] = []
+    const isFine = ({ moreMs, moreEndMs }: (typeof pairs)[number]) => moreMs < MOST_MS && moreEndMs < LONGEST_END_MS
+    while (pairs.length < 3 && !pairs.some(isFine)) {
+      const without = await restore({})
+      const having = await restore(to(url))
+      pairs.push({ moreMs: having.elapsedMs - without.elapsedMs, moreEndMs: having.endMs - without.endMs })
+    }
+    expect(pairs.filter(isFine), JSON.stringify(pairs)).toHaveLength(1)
   })
 
   test('a failure keeps its exit code too', async () => {

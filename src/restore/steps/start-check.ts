@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
@@ -122,7 +123,9 @@ function firstProgram(names: readonly string[]): string {
   const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` }
   for (const name of names) {
     try {
-      return findProgram(name, env)
+      const path = findProgram(name, env)
+      // Debian's `mysqld` is a link to mariadbd, which must not touch the files of a MySQL.
+      if (names.includes('mariadbd') || basename(realpathSync(path)) !== 'mariadbd') return path
     } catch {
       // the next name
     }
