@@ -25,7 +25,12 @@ export interface Stack {
   stop(): Promise<void>
 }
 
-export async function startStack(): Promise<Stack> {
+export interface StackOptions {
+  /** Working directory of Prometheus: a build without its pages inside looks for them there. */
+  prometheusDirectory?: string | undefined
+}
+
+export async function startStack({ prometheusDirectory }: StackOptions = {}): Promise<Stack> {
   const directory = mkdtempSync(join(tmpdir(), 'restore-agent-stack-'))
   const volumes = join(directory, 'volumes')
   mkdirSync(volumes)
@@ -38,7 +43,7 @@ export async function startStack(): Promise<Stack> {
   const prometheus = makeService({
     file: await binary('prometheus'),
     args: [...composeArguments('prometheus', volumes), `--web.listen-address=${on('prometheus')}`],
-    cwd: directory,
+    cwd: prometheusDirectory ?? directory,
     log: join(directory, 'prometheus.log'),
     readyUrl: `${url('prometheus')}/-/ready`,
   })

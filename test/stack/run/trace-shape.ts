@@ -3,6 +3,8 @@ import type { JaegerSpan, JaegerTrace } from './jaeger.ts'
 /** Jaeger says so of every span without length, such as `restore started`: it means `not positive`. */
 const OF_NO_LENGTH = /^Negative duration detected.* end timestamp: (.+) \+0000 UTC, adjusted to: \1\d*1 /
 
+const ROOT_CHILDREN = ['restore started', 'attempt']
+
 /** What is wrong with a finished trace; empty where it is one clean tree. */
 export function faultsOf({ spans }: JaegerTrace): string[] {
   const byId = Map.groupBy(spans, ({ spanId }) => spanId)
@@ -14,6 +16,9 @@ export function faultsOf({ spans }: JaegerTrace): string[] {
     ...spans
       .filter(({ parentId }) => parentId !== null && !byId.has(parentId))
       .map(({ name }) => `${name} has no parent`),
+    ...roots
+      .flatMap(root => childrenOf({ spans }, root).filter(({ name }) => !ROOT_CHILDREN.includes(name)))
+      .map(({ name }) => `${name} hangs under the root`),
     ...(roots.length === 1 && roots[0]!.name === 'restore' ? [] : [`roots: ${roots.map(({ name }) => name).join()}`]),
     ...spans.flatMap(({ name, warnings }) =>
       warnings.filter(warning => !OF_NO_LENGTH.test(warning)).map(warning => `${name}: ${warning}`),
@@ -23,6 +28,5 @@ export function faultsOf({ spans }: JaegerTrace): string[] {
 
 export const named = ({ spans }: JaegerTrace, name: string): JaegerSpan[] => spans.filter(span => span.name === name)
 
-/** Names from the root down, for messages. */
-export const childrenOf = ({ spans }: JaegerTrace, { spanId }: JaegerSpan): JaegerSpan[] =>
+const childrenOf = ({ spans }: Pick<JaegerTrace, 'spans'>, { spanId }: JaegerSpan): JaegerSpan[] =>
   spans.filter(({ parentId }) => parentId === spanId)

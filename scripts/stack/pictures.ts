@@ -1,0 +1,89 @@
+/**
+ * Makes the pictures of docs/observability.md from a real restore in the real stack: node scripts/stack/pictures.ts
+ * It needs chromium. For Prometheus' own pages it needs PROMETHEUS_UI, a directory named `prometheus` with the built pages in
+ * web/ui/static (Prometheus' Go module holds their source, and its README how to build them); without it only the traces
+ * are drawn.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
+import { makeBackup } from '../../test/stack/run/make-backup.ts'
+import { holdPrepare, startRestore } from '../../test/stack/run/restore.ts'
+import { slowly } from '../../test/stack/run/slowly.ts'
+import { startStack } from '../../test/stack/run/stack.ts'
+import { tracePage } from './trace-page.ts'
+
+const S = 1000
+const target = join(import.meta.dirname, '../../docs/observability')
+const ui = process.env.PROMETHEUS_UI
+const stack = await startStack({ prometheusDirectory: ui })
+const beganMs = Date.now()
+
+async function shoot(name: string, url: string, size: string): Promise<void> {
+  const file = join(target, `${name}.png`)
+  const shown = [
+    '--headless',
+    '--no-sandbox',
+    '--hide-scrollbars',
+    `--window-size=${size}`,
+    '--virtual-time-budget=15000',
+  ]
+  await execa('chromium', [
+    ...shown,
+    `--user-data-dir=${join(stack.directory, 'chromium')}`,
+    `--screenshot=${file}`,
+    url,
+  ])
+}
+
+async function shootTrace(name: string, title: string, traceId: string): Promise<void> {
+  const trace = await stack.jaeger.trace(traceId)
+  const page = join(stack.directory, `${name}.html`)
+  writeFileSync(page, tracePage(trace!, title))
+  await shoot(name, `file://${page}`, `1300,${110 + 24 * trace!.spans.length}`)
+}
+
+async function shootGraph(name: string, ...exprs: string[]): Promise<void> {
+  if (!ui) return
+  const range = `${Math.ceil((Date.now() - beganMs) / S) + 10}s`
+  const parameters = exprs.map(
+    (expr, i) => `g${i}.expr=${encodeURIComponent(expr)}&g${i}.tab=graph&g${i}.range_input=${range}`,
+  )
+  await shoot(name, `${stack.prometheus.url}/query?${parameters.join('&')}`, `1300,${110 + 790 * exprs.length}`)
+}
+
+try {
+  const backup = await makeBackup(stack.directory)
+  const directory = join(stack.directory, 'restore')
+  mkdirSync(directory)
+  const restore = startRestore({
+    sources: [backup],
+    directory,
+    otlpUrl: stack.otlpUrl,
+    exportIntervalMs: 2000,
+    flags: ['--use-memory', '64M', '--start-check', '--stall-timeout', '60s'],
+  })
+  let letGo = slowly(restore, { workMs: 6, pauseMs: 250 })
+  await restore.until('prepare', ({ phase, tools }) => phase === 'preparing_backup' && tools.length > 0, 120 * S)
+  letGo()
+  const held = await holdPrepare(restore)
+  const { traceId } = restore.state()!.trace
+  await sleep(100 * S)
+  await shootTrace('trace-running', 'A restore in mid-flight: extract is over, prepare runs', traceId)
+  if (ui) await shoot('prometheus-alerts', `${stack.prometheus.url}/alerts?state=firing`, '1300,290')
+  process.kill(-held, 'SIGCONT')
+  letGo = slowly(restore, { workMs: 20, pauseMs: 900 })
+  await sleep(30 * S)
+  letGo()
+  await restore.ended
+  await sleep(5 * S)
+  await shootTrace('trace-ended', 'The same restore after its end', traceId)
+  await shootGraph(
+    'prometheus-progress',
+    'max by (restore_phase) (restore_phase_progress_percent and restore_phase_status == 1)',
+    'max by (restore_phase) (time() - restore_last_progress_time_seconds and restore_phase_status == 1)',
+  )
+} finally {
+  await stack.stop()
+}
