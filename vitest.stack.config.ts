@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/stack/run/global-setup.ts'],
     include: ['test/stack/**/*.test.ts'],
+    reporters: ['default', './test/stack/run/count-reporter.ts'],
     pool: 'forks',
     maxWorkers: 3,
     testTimeout: 60_000,
