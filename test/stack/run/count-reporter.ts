@@ -12,6 +12,8 @@ export default class CountReporter implements Reporter {
       passed += states.length - others
       failed += others === 0 && !module.ok() ? 1 : others
     }
+    // The set-up failed before any file.
+    if (passed + failed === 0) failed = 1
     process.once('exit', () => process.stdout.write(`${passed} passed, ${failed} failed\n`))
   }
 }
