@@ -17,6 +17,7 @@ import { tracePage } from './trace-page.ts'
 const S = 1000
 const target = join(import.meta.dirname, '../../docs/observability')
 const ui = process.env.PROMETHEUS_UI
+mkdirSync(target, { recursive: true })
 const stack = await startStack({ prometheusDirectory: ui })
 const beganMs = Date.now()
 
