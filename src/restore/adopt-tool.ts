@@ -7,7 +7,8 @@ const LOOK_MS = 100
 
 /**
  * Whether every tool of the state can be carried on with: it runs without us in its byte path, or it has ended and said
- * how. One that did neither was killed, and nobody knows what it left.
+ * how. One that did neither was killed, and nobody knows what it left. One that we fed saw its input end when we died:
+ * how it took that says nothing.
  */
 export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string): boolean {
   return (
@@ -15,8 +16,8 @@ export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string): bo
     tools.every(
       tool =>
         tool.exit !== null ||
-        readExit(tool.statusPath) !== null ||
-        (!tool.fedByAgent && bootId === bootIdNow && isAlive(tool.pid, tool.startTicks)),
+        (!tool.fedByAgent &&
+          (readExit(tool.statusPath) !== null || (bootId === bootIdNow && isAlive(tool.pid, tool.startTicks)))),
     )
   )
 }

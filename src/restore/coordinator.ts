@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../errors.ts'
 import type { Phase, RestoreStatus } from '../phases.ts'
+import { endGroups } from '../process/kill-groups.ts'
 import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
 import type { RestoreContext } from './context.ts'
@@ -40,6 +41,8 @@ async function tryOnce(context: RestoreContext): Promise<void> {
     store.dispatch({ type: 'ended', atMs: now(), status: 'succeeded', phase: 'completed', error: null })
   } catch (thrown) {
     const error = toRestoreError(thrown)
+    // Adopted ones that this attempt did not come to.
+    await endGroups(store.state.tools, { lock: context.toolLock.file() })
     store.dispatch({ type: 'attempt_ended', atMs: now(), error: error.record })
     await goOnAfter(context, error, sources.size > 0 || store.state.plan !== null)
   } finally {

@@ -30,11 +30,17 @@ export async function removeDebris({ directories, filling, giveBackTo }: Made): 
 }
 
 /**
- * A file that lies in both places was being copied when the tool was killed: the original is the whole one. Afterwards the
- * tool can go on where it was.
+ * Makes a move-back that was cut short one that the tool can go on with. A file that lies in both places was being copied: the
+ * original is the whole one. The tool moves InnoDB's own files at the top without asking whether they are still there, so
+ * those go back.
  */
-export async function dropHalfCopies(datadir: string, targetDir: string): Promise<void> {
-  for await (const path of filesUnder(datadir)) if (existsSync(join(targetDir, relative(datadir, path)))) rmSync(path)
+export async function undoHalfMove(datadir: string, targetDir: string): Promise<void> {
+  for await (const path of filesUnder(datadir)) {
+    const name = relative(datadir, path)
+    const home = join(targetDir, name)
+    if (existsSync(home)) rmSync(path)
+    else if (!name.includes('/')) moveFile(path, home)
+  }
 }
 
 async function giveBack(datadir: string, source: string): Promise<void> {

@@ -13,7 +13,7 @@ import { checkVersion } from './prepare-plan.ts'
 import { refineParts } from './refine-parts.ts'
 import { keepMetadata } from './remnants.ts'
 import { copy, decompress, extract, makeDirectory } from './steps/bring.ts'
-import { moveBack, settle } from './steps/move-back.ts'
+import { moveBack } from './steps/move-back.ts'
 import { prepare } from './steps/prepare.ts'
 
 /** What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
@@ -41,17 +41,20 @@ export async function bring(
     store.dispatch({ type: 'run_begun', atMs: now(), label })
     if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
-  const opened = source ?? openSource(name)
+  // One that is adopted has its input; standard input cannot be opened again.
+  const adopted = name === '-' && store.state.tools.some(tool => tool.label === `${position}-extract`)
+  const opened = adopted ? null : (source ?? openSource(name))
   try {
     const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
-    if (undone('copy')) for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
-    if (undone('extract') && opened.kind !== 'directory')
+    if (undone('copy') && opened !== null)
+      for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
+    if (undone('extract') && opened?.kind !== 'directory')
       for (const step of stepsOf(context, position, 'extract')) await extract(context, step, opened)
     if (undone('decompress'))
       for (const step of stepsOf(context, position, 'decompress'))
         await decompress(context, step, parts.family.grammar())
   } finally {
-    await opened.close()
+    await opened?.close()
   }
   const refined = await learn(context, parts, position, directory)
   store.dispatch({ type: 'run_finished', atMs: now(), label })
@@ -113,10 +116,7 @@ export async function prepareElement(context: RestoreContext, parts: PlanParts, 
     for (const step of stepsOf(context, position, 'prepare'))
       await prepare(context, step, element, plan.targetDir, parts.family)
   if (position > 1) rmSync(element.directory, { recursive: true, force: true })
-  for (const step of stepsOf(context, position, 'move_back')) {
-    await moveBack(context, step, plan, parts.family)
-    settle(context, plan)
-  }
+  for (const step of stepsOf(context, position, 'move_back')) await moveBack(context, step, plan, parts.family)
 }
 
 /** Memory is chosen when prepare begins: what was available hours ago says nothing. */

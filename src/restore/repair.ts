@@ -1,7 +1,9 @@
-import { rmSync } from 'node:fs'
+import { rmdirSync, rmSync } from 'node:fs'
 import { RestoreError } from '../errors.ts'
 import type { RestoreContext } from './context.ts'
-import { dropHalfCopies } from './debris.ts'
+import { undoHalfMove } from './debris.ts'
+import { describeDirectory } from './describe-directory.ts'
+import type { Plan } from './plan.ts'
 
 /**
  * What an attempt that was cut short left behind, made good before the next one goes on:
@@ -9,8 +11,9 @@ import { dropHalfCopies } from './debris.ts'
  *   bringing an element      its directory goes, it is brought again
  *   a prepare                never trusted: the element is brought again. A killed incremental prepare has eaten its deltas
  *                            (run again it says `completed OK!` without them); on MariaDB the base takes the same incremental a
- *                            second time, Percona gives no such promise, so there the chain begins again.
- *   a move-back              files that lie in both places are half copies; then it goes on where it was
+ *                            second time, as long as its metadata still name the element before; Percona gives no such promise,
+ *                            so there the chain begins again.
+ *   a move-back              made such that the tool can go on where it was
  *
  * An element prepared in place has no source to be brought from again: MariaDB prepares a full backup again from the
  * same checkpoint, for xtrabackup it is lost.
@@ -23,13 +26,13 @@ export async function repair(context: RestoreContext): Promise<void> {
   for (const index of plan.elements.keys()) {
     const position = index + 1
     const prepareCut = cut.includes(`${position}-prepare`)
-    const wholeChain = prepareCut && plan.tool.family === 'xtrabackup'
+    const wholeChain = prepareCut && (plan.tool.family === 'xtrabackup' || (await hasMovedOn(plan, index)))
     const inPlace = plan.inPlace && (position === 1 || wholeChain)
     const bringCut = begun.includes(`${position}-bring`) && !finished.includes(`${position}-bring`)
     if (prepareCut && inPlace) {
       if (wholeChain)
-        throw new RestoreError('not_prepared', `${plan.targetDir} was being prepared in place when xtrabackup died`, {
-          hint: 'an interrupted prepare of xtrabackup cannot be trusted: extract the backup again',
+        throw new RestoreError('not_prepared', `${plan.targetDir} was being prepared in place when the tool died`, {
+          hint: 'an interrupted prepare cannot be trusted: extract the backup again',
         })
       store.dispatch({ type: 'runs_undone', atMs: now(), labels: [`${position}-prepare`] })
     } else if (prepareCut || bringCut) {
@@ -40,7 +43,25 @@ export async function repair(context: RestoreContext): Promise<void> {
       store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
     }
   }
-  if (cut.includes('move-back') && made.filling) await dropHalfCopies(made.filling.datadir, plan.targetDir)
+  if (made.filling && !begun.includes('move-back')) {
+    // Noted, perhaps made, nothing moved: whoever fills it meanwhile fills his own.
+    if (!made.filling.existed) removeIfEmpty(made.filling.datadir)
+    store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
+  } else if (cut.includes('move-back') && made.filling) await undoHalfMove(made.filling.datadir, plan.targetDir)
+}
+
+/** Killed at its very end, an incremental's prepare has already written that the base holds it. */
+async function hasMovedOn({ elements, targetDir }: Plan, index: number): Promise<boolean> {
+  const before = elements[index - 1]
+  return before !== undefined && (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory)
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
 }
 
 const RUNS = ['bring', 'extract', 'copy', 'decompress', 'prepare'] as const

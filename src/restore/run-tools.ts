@@ -18,7 +18,8 @@ import { watchTool } from './watch-tool.ts'
  *
  * Their lines come from files, every 100 ms; their CPU and I/O from /proc, once a second. Nothing here is in the tools'
  * way. When all have ended and their files are read to the end, the whole pipeline is judged: exit codes alone say too
- * little. An aborted restore ends the groups and rejects with the reason of the abort.
+ * little. An aborted restore ends the groups and rejects with the reason of the abort; so does a run that failed, since a tool
+ * whose wrapper was killed goes on unseen.
  *
  * Where an earlier agent started these very tools, they are adopted instead: their files are read again from the start, what
  * the state holds already is only heard again by the grammar, and their exits come from their status files.
@@ -34,6 +35,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   const endAll = () => endGroups(tools, { lock: context.toolLock.file() })
   const abort = () => void endAll().catch(() => {}) // awaited below, where it can be told
   signal.addEventListener('abort', abort, { once: true })
+  let passed = false
   try {
     const fed = stdin && run.feed ? run.feed(stdin).then(() => null, toRestoreError) : null
     const results = await Promise.all(ended)
@@ -43,10 +45,11 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     // A tool that died first makes the pump fail too: its own words come first.
     if (verdict !== null) throw verdictError(verdict, results)
     if (feedError !== null) throw feedError
+    passed = true
   } finally {
     stopSampling()
     signal.removeEventListener('abort', abort)
-    if (signal.aborted) await endAll()
+    if (!passed) await endAll()
   }
   store.dispatch({ type: 'run_finished', atMs: now(), label: run.label })
 }

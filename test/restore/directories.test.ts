@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { dropHalfCopies, nothingMade, removeDebris } from '../../src/restore/debris.ts'
+import { nothingMade, removeDebris, undoHalfMove } from '../../src/restore/debris.ts'
 import {
   checkDatadir,
   checkSpace,
@@ -137,10 +137,18 @@ describe('debris', () => {
     expect(readFileSync(join(source, 'app/t2.ibd'), 'utf8')).toBe('whole')
   })
 
-  test('half copies go before a move-back goes on', async () => {
-    const folder = fill(scratch(), { 'target/a': 'whole', 'data/a': 'wh', 'data/b': 'moved' })
-    await dropHalfCopies(join(folder, 'data'), join(folder, 'target'))
-    expect(all(folder)).toEqual(['data/b', 'target/a'])
+  test('before a move-back goes on, half copies go and what the tool moves unasked goes back', async () => {
+    const folder = fill(scratch(), {
+      'target/app/a': 'whole',
+      'target/ibdata1': 'whole',
+      'data/app/a': 'wh',
+      'data/app/b': 'moved',
+      'data/ibdata1': 'wh',
+      'data/ib_logfile0': 'moved',
+    })
+    await undoHalfMove(join(folder, 'data'), join(folder, 'target'))
+    expect(all(folder)).toEqual(['data/app/b', 'target/app/a', 'target/ib_logfile0', 'target/ibdata1'])
+    expect(readFileSync(join(folder, 'target/ibdata1'), 'utf8')).toBe('whole')
   })
 })
 

@@ -31,7 +31,12 @@ export function makeDirectory(path: string): void {
   }
 }
 
-export async function extract(context: RestoreContext, step: StepOf<'extract'>, source: StreamSource): Promise<void> {
+/** Without a source its tools are adopted, and read theirs themselves. */
+export async function extract(
+  context: RestoreContext,
+  step: StepOf<'extract'>,
+  source: StreamSource | null,
+): Promise<void> {
   const last = step.stages.length - 1
   await runTools(context, {
     label: `${step.element}-extract`,
@@ -41,8 +46,15 @@ export async function extract(context: RestoreContext, step: StepOf<'extract'>, 
       grammar: index === last ? extractGrammar() : filterGrammar(),
     })),
     judge: results => judgePipeline(results.map((result, index) => ({ ...result, role: roleOf(index, step) }))),
-    ...(source.file ? fileInput(source.file) : pipeInput(source)),
+    ...(source === null ? fileInput(ADOPTED) : source.file ? fileInput(source.file) : pipeInput(source)),
   })
+}
+
+const ADOPTED: Pick<FileAccess, 'startOffset' | 'fd'> = {
+  startOffset: 0,
+  fd() {
+    throw new RestoreError('internal', 'the input of an adopted tool was asked for')
+  },
 }
 
 const DECRYPTORS = new Set(['gpg', 'openssl'])
@@ -56,7 +68,7 @@ function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'
  * The tool reads the file itself. How far it is stands with its descriptor, which its wrapper holds as well and which
  * also a later agent can look at.
  */
-const fileInput = (file: FileAccess): Pick<ToolRun, 'stdin' | 'sourcePosition'> => ({
+const fileInput = (file: Pick<FileAccess, 'startOffset' | 'fd'>): Pick<ToolRun, 'stdin' | 'sourcePosition'> => ({
   stdin: () => file.fd(),
   sourcePosition: ({ pid }) => {
     const position = filePosition(0, pid)

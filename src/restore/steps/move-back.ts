@@ -47,9 +47,13 @@ export async function moveBack(
   })
 }
 
-/** The datadir is the user's from now on; of the target dir only metadata is left, kept in the run dir already. */
+/**
+ * The datadir is the user's from now on; of the target dir only metadata is left, kept in the run dir already. One that was
+ * cut short is done again.
+ */
 export function settle({ store, now }: RestoreContext, plan: Plan): void {
   const { made } = store.state
+  if (made.filling === null && made.directories.length === 0) return
   const kept = { directories: plan.inPlace ? [] : made.directories, filling: null, giveBackTo: null }
   store.dispatch({ type: 'made', atMs: now(), made: kept })
   for (const directory of kept.directories) rmSync(directory, { recursive: true, force: true })

@@ -15,6 +15,7 @@ import type { ToolRun } from '../tool-run.ts'
  * to ask for, no binlog), checks its system tables, and stops it. InnoDB's own recovery and the rollback of what was
  * open when the backup ended happen here instead of at the first real start.
  */
+export const START_CHECK = 'start-check'
 const SOCKET = 'restore-agent.sock'
 /** A server that rolls back a long transaction first answers late; it is only given up when it ends. */
 const ASK_EVERY_MS = 250
@@ -59,9 +60,11 @@ export async function startCheck(
   datadir: string,
 ) {
   const client = firstProgram(CLIENTS[family])
+  const adopted = context.store.state.tools.some(({ label }) => label === START_CHECK)
   const ended = { value: false }
+  let checked = false
   const server = runTools(context, {
-    label: 'start-check',
+    label: START_CHECK,
     position: context.store.state.position,
     stages: [{ command, grammar: () => [] }],
     judge: judgeServer,
@@ -74,8 +77,11 @@ export async function startCheck(
   try {
     const sql = (statement: string) => ask(client, datadir, statement)
     while (!ended.value && !(await answers(sql))) await sleep(ASK_EVERY_MS)
-    if (!ended.value) await checkSystemTables(sql)
-    if (!ended.value) await sql('SHUTDOWN')
+    if (!ended.value) {
+      await checkSystemTables(sql)
+      checked = true
+      if (!ended.value) await sql('SHUTDOWN')
+    }
   } catch (error) {
     if (!ended.value) await ask(client, datadir, 'SHUTDOWN').catch(() => {})
     await server // a server that died is the cause of a question without answer
@@ -84,12 +90,19 @@ export async function startCheck(
       : new RestoreError('start_check_failed', `the restored server does not answer: ${(error as Error).message}`)
   }
   await server
+  if (checked) return
+  // It ended in order while no agent watched: whether anybody had asked it is not known.
+  if (adopted) return startCheck(context, command, family, datadir)
+  throw new RestoreError('start_check_failed', 'the restored server was shut down before it could be asked')
 }
 
-const judgeServer: ToolRun['judge'] = ([server]) =>
-  server!.exit.code === 0
-    ? null
-    : { code: 'start_check_failed', message: 'the restored server ended by itself', stage: 0 }
+const judgeServer: ToolRun['judge'] = ([server]) => {
+  const { code, signal } = server!.exit
+  if (code === 0) return null
+  if (signal === 'SIGKILL')
+    return { code: 'tool_killed', message: `${server!.program} was killed by ${signal}`, stage: 0 }
+  return { code: 'start_check_failed', message: 'the restored server ended by itself', stage: 0 }
+}
 
 const answers = (sql: (statement: string) => Promise<string[]>) =>
   sql('SELECT 1').then(
