@@ -25,8 +25,8 @@ const say = (text: string) => process.stdout.write(`${text}\n`)
 
 const cleanups: (() => unknown)[] = []
 const interrupt = new AbortController()
-process.once('SIGINT', () => interrupt.abort())
-process.once('SIGTERM', () => interrupt.abort())
+// Not once: npm passes Ctrl-C on beside the terminal, and the second must not kill us in mid-cleanup.
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort())
 
 const interrupted = new Promise<never>((_, reject) => {
   interrupt.signal.addEventListener('abort', () => reject(new Error('interrupted')))
@@ -56,12 +56,15 @@ async function run(): Promise<void> {
   await loadSample(before, DATA_MB)
 
   say('2. A backup of it while it is written to: mariadb-backup --backup --stream=xbstream | zstd')
-  await takeBackup(before, {
+  const backup = takeBackup(before, {
     datadir: source,
     file: backupFile,
     runDir: join(demo, 'backup-run'),
     redoMegabytes: REDO_MB,
+    signal: interrupt.signal,
   })
+  cleanups.push(() => backup.catch(() => {}))
+  await backup
   const expected = await fingerprint(before)
   await before.stop()
   say(`   ${show(backupFile)}, ${formatBytes(statSync(backupFile).size)}`)

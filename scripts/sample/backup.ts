@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import { endGroups } from '../../src/process/kill-groups.ts'
 import { startPipeline } from '../../src/process/pipeline.ts'
 import { redoWritten, writeLoad } from './data.ts'
 import type { SampleServer } from './server.ts'
@@ -10,7 +11,7 @@ import type { SampleServer } from './server.ts'
  */
 export async function takeBackup(
   server: SampleServer,
-  { datadir, file, runDir, redoMegabytes, options = [] }: BackupRequest,
+  { datadir, file, runDir, redoMegabytes, options = [], signal }: BackupRequest,
 ): Promise<void> {
   const output = openSync(file, 'w')
   const { tools } = await startPipeline({
@@ -39,14 +40,17 @@ export async function takeBackup(
   })
   closeSync(output)
   const [backup, zstd] = tools
-  const hold = (signal: 'SIGSTOP' | 'SIGCONT') => process.kill(-zstd!.pgid, signal)
+  const hold = (name: 'SIGSTOP' | 'SIGCONT') => process.kill(-zstd!.pgid, name)
   const load = writeLoad(server)
+  let writersStopped = false
   try {
     hold('SIGSTOP')
-    await Promise.race([redoWritten(server, redoMegabytes), backup!.exited])
-  } finally {
+    await Promise.race([redoWritten(server, redoMegabytes), backup!.exited, load.ended, aborted(signal)])
     await load.stop()
+    writersStopped = true
+  } finally {
     hold('SIGCONT')
+    if (!writersStopped || signal?.aborted) await endGroups(tools)
   }
   const exits = await Promise.all(tools.map(tool => tool.exited))
   if (exits.some(({ code }) => code !== 0))
@@ -54,6 +58,9 @@ export async function takeBackup(
       `the sample backup failed:\n${readFileSync(backup!.stderrPath, 'utf8').split('\n').slice(-10).join('\n')}`,
     )
 }
+
+const aborted = (signal: AbortSignal | undefined) =>
+  new Promise<void>(resolve => signal?.addEventListener('abort', () => resolve(), { once: true }))
 
 export interface BackupRequest {
   datadir: string
@@ -64,4 +71,6 @@ export interface BackupRequest {
   redoMegabytes: number
   /** More of mariadb-backup's. */
   options?: readonly string[]
+  /** Aborted: the tools are ended, and the promise rejects. */
+  signal?: AbortSignal
 }

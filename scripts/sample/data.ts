@@ -23,7 +23,7 @@ export async function loadSample({ sql }: SampleServer, megabytes: number): Prom
 }
 
 /** Writes without pause until stopped; stopping waits for the last statement. Each writer has tables of its own: no deadlock. */
-export function writeLoad({ sql }: SampleServer): { stop(): Promise<void> } {
+export function writeLoad({ sql }: SampleServer): WriteLoad {
   let stopped = false
   const write = async (first: number) => {
     for (let round = first; !stopped; round += WRITERS) {
@@ -37,13 +37,21 @@ export function writeLoad({ sql }: SampleServer): { stop(): Promise<void> } {
         DELETE FROM ${table} WHERE id = @from + 450;`)
     }
   }
-  const writers = Array.from({ length: WRITERS }, (_, first) => write(first))
+  const ended = Promise.all(Array.from({ length: WRITERS }, (_, first) => write(first)))
+  ended.catch(() => {}) // told to whoever awaits it; until then it must not count as unhandled
   return {
+    ended,
     async stop() {
       stopped = true
-      await Promise.all(writers)
+      await ended
     },
   }
+}
+
+export interface WriteLoad {
+  /** Rejects when a statement fails; resolves once stopped. */
+  ended: Promise<unknown>
+  stop(): Promise<void>
 }
 
 /** Waits until the server has written this much more redo. */
