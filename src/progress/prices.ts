@@ -26,7 +26,7 @@ export const INSTANCE_SECONDS = 0.5
 /** What a restore copies across file systems reads and writes each byte. */
 export const COPY_BYTES_PER_SECOND = DISK_BYTES_PER_SECOND / 2
 export const RENAME_SECONDS = 0.0005
-export const START_CHECK_SECONDS = 5
+export const START_CHECK_SECONDS = 2
 /** Reading a source and writing its files. */
 export const EXTRACT_BYTES_PER_SECOND = 150e6
 
