@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
-import { PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
+import { filesOf, PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
 
 /** The commands within this process, on a small backup of xtrabackup's and the stand-ins for its programs. */
 const said = { stdout: '', stderr: '' }
@@ -64,6 +64,34 @@ describe('restore', () => {
     expect(await restore('--retries', '2')).toBe(40)
     expect(state()).toMatchObject({ attempt: 1, error: { code: 'disk_full' } })
     expect(readdirSync(dir).sort()).toEqual(['backup.xbstream', 'state'])
+  })
+
+  test('tries again after a tool was killed, with a pause between', async () => {
+    const done = restore('--retries', '1', '--retry-delay', '10ms')
+    const killed = new Set<number>()
+    const timer = setInterval(() => {
+      const tool = existsSync(join(dir, 'state/state.json')) ? state().tools[0] : undefined
+      if (tool?.label !== '1-prepare' || tool.exit !== null || killed.size > 0) return
+      killed.add(tool.pgid)
+      process.kill(-tool.pgid, 'SIGKILL')
+    }, 5)
+    const exitCode = await done.finally(() => clearInterval(timer))
+    expect(killed.size).toBe(1)
+    expect(exitCode, said.stderr).toBe(0)
+    expect(state()).toMatchObject({ status: 'succeeded', attempt: 2, failures: 1 })
+  })
+
+  test('copies a directory, and leaves it as it was', async () => {
+    const folder = join(dir, 'folder')
+    for (const [path, content] of Object.entries(filesOf(PLAIN))) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true })
+      writeFileSync(join(folder, path), content)
+    }
+    const before = readdirSync(folder, { recursive: true })
+    backup = folder
+    expect(await restore()).toBe(0)
+    expect(readdirSync(folder, { recursive: true })).toEqual(before)
+    expect(readdirSync(join(dir, 'data'))).toContain('ibdata1')
   })
 
   test('falls back to an older backup where one is configured', async () => {

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { endOnSignals } from '../../src/cli/signals.ts'
+import type { RestoreError } from '../../src/errors.ts'
+
+function listen() {
+  const heard: string[] = []
+  const stop = endOnSignals(
+    (reason: RestoreError) => void heard.push(`${reason.code}: ${reason.message}`),
+    () => void heard.push('kill'),
+  )
+  return { heard, stop }
+}
+
+test.each([
+  ['SIGINT', 'cancelled: cancelled by Ctrl-C'],
+  ['SIGTERM', 'terminated: ended by SIGTERM'],
+  ['SIGHUP', 'terminated: ended by SIGHUP'],
+] as const)('%s ends in order, a second signal of any kind kills', (signal, reason) => {
+  const before = process.listenerCount(signal)
+  const { heard, stop } = listen()
+  process.emit(signal, signal)
+  process.emit('SIGTERM', 'SIGTERM')
+  process.emit('SIGINT', 'SIGINT')
+  expect(heard).toEqual([reason, 'kill', 'kill'])
+  stop()
+  expect(process.listenerCount(signal)).toBe(before)
+})
