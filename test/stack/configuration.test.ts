@@ -109,6 +109,20 @@ test('every metric in dashboards and alerts is one that the agent has', () => {
   expect([...new Set(used)].filter(name => !known.includes(name))).toEqual([])
 })
 
+test('every metric that the agent has is documented', () => {
+  const known = [...text('src/telemetry/metrics.ts').matchAll(/'(restore\.[a-z_.]+)'/g)].map(match => match[1]!)
+  const attributes = [
+    'restore.id',
+    'restore.phase',
+    'restore.state',
+    'restore.step',
+    'restore.backup',
+    'restore.io.direction',
+  ]
+  const cells = new Set(text('docs/telemetry.md').match(/restore\.[a-z_.]+[a-z]/g))
+  expect(known.filter(name => !attributes.includes(name) && !cells.has(name))).toEqual([])
+})
+
 test('every alert has its runbook', () => {
   const { groups } = parse(text('deploy/prometheus/alerts.yml')) as { groups: { rules: { alert?: string }[] }[] }
   for (const { alert } of groups.flatMap(({ rules }) => rules)) {
