@@ -1,4 +1,6 @@
 import { ERRORS, type ErrorCode } from '../errors.ts'
+import { toolFamily } from '../tool/tool.ts'
+import type { Plan } from './plan.ts'
 import type { RestoreState } from './state.ts'
 
 /** What follows a failed attempt. Null: nothing, it was the last. */
@@ -12,8 +14,6 @@ export type NextTry =
 /** Network and storage hiccups, and a tool that was killed from outside. Everything else would only fail again. */
 const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable', 'tool_killed'])
 
-const MEMORY_FLOOR_BYTES = 128 * 1024 * 1024
-
 /**
  * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was killed gets
  * half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted, never a
@@ -26,11 +26,15 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   if (looked && MAY_PASS.has(code) && !options.sources.includes('-')) {
     if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
     const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
-    const halved = Math.max(MEMORY_FLOOR_BYTES, Math.floor((plan?.memory?.bytes ?? 0) / 2))
-    return { kind: 'again', memoryCapBytes: code === 'tool_killed' && wasPreparing ? halved : memoryCapBytes }
+    const cap = code === 'tool_killed' && wasPreparing && plan ? halfTheMemory(plan) : memoryCapBytes
+    return { kind: 'again', memoryCapBytes: cap }
   }
   return ERRORS[code].backup ? older : null
 }
+
+/** But not less than the tool is known to finish with: the next attempt would be refused for it. */
+const halfTheMemory = ({ memory, tool }: Plan): number =>
+  Math.max(toolFamily(tool.family).memoryFloorBytes, Math.floor((memory?.bytes ?? 0) / 2))
 
 /** 1, 2, 4 … times the delay, at most 16 times, each 50 to 100 % of it: agents that failed together do not come back together. */
 export function backoffMs(failures: number, delayMs: number, random: () => number = Math.random): number {

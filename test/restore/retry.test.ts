@@ -18,7 +18,12 @@ describe('what follows a failed attempt', () => {
     const state = sampleState({ plan: samplePlan(), begun: ['1-extract', '1-prepare'], finished: ['1-extract'] })
     expect(nextTry(state, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 2 ** 29 })
     const small = { ...state, plan: { ...state.plan!, memory: { bytes: 1000, reason: '' } } }
-    expect(nextTry(small, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 2 ** 27 })
+    expect(nextTry(small, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 32 * 2 ** 20 })
+    const xtrabackup = {
+      ...small,
+      plan: { ...small.plan, tool: { ...small.plan.tool, family: 'xtrabackup' as const } },
+    }
+    expect(nextTry(xtrabackup, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 256 * 2 ** 20 })
     expect(nextTry({ ...state, begun: ['1-extract'] }, 'tool_killed', true)).toMatchObject({ memoryCapBytes: null })
   })
 
