@@ -96,7 +96,9 @@ export function followProgress(before: RestoreState, after: RestoreState, atMs: 
   const progress = viewProgress(after.estimator, atMs)
   let state: RestoreState = { ...after, progress }
   if (state.status !== 'running') return state
-  if (progress.step !== null && progress.step !== state.step && stepsOf(state.phase).includes(progress.step))
+  // Between two phases the estimator still names the last step of the one that has ended.
+  const isOpen = phaseSpanOf(state, state.position)?.name === state.phase
+  if (isOpen && progress.step !== null && progress.step !== state.step && stepsOf(state.phase).includes(progress.step))
     state = startStep(state, progress.step, atMs)
   return progressSpanIsDue(state, atMs) ? addProgressSpan(state, atMs) : state
 }
