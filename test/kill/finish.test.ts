@@ -1,0 +1,39 @@
+import { existsSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { expect } from 'vitest'
+import { times } from './journal.ts'
+import type { Place } from './place.ts'
+import { agentAlone, full, killEverythingIn, started } from './victims.ts'
+
+const MEMORY = '/dev/shm'
+const elsewhere = (at: Place) => join(MEMORY, `${basename(at.dir)}-target`)
+
+killEverythingIn([
+  {
+    name: 'move-back',
+    at: started('move-back', 5),
+    request: full,
+    truth: 'full',
+    expect: (_, journal) => expect(times(journal, 'run_begun', '1-prepare')).toBe(1),
+  },
+  {
+    name: 'move-back across file systems',
+    at: started('move-back', 60),
+    request: at => ({ ...full(), flags: { target_dir: elsewhere(at) } }),
+    truth: 'full',
+    expect(kills, journal, at) {
+      expect(statSync(MEMORY).dev).not.toBe(statSync(tmpdir()).dev)
+      expect(existsSync(elsewhere(at))).toBe(false)
+      expect(times(journal, 'run_begun', '1-prepare')).toBe(1)
+      expect(times(journal, 'run_begun', 'move-back')).toBe(agentAlone(kills) ? 1 : 2)
+    },
+  },
+  {
+    name: 'start check',
+    at: started('start-check', 150),
+    request: () => ({ ...full(), flags: { start_check: true } }),
+    truth: 'full',
+    expect: (kills, journal) => expect(times(journal, 'run_begun', 'start-check')).toBe(agentAlone(kills) ? 1 : 2),
+  },
+])
