@@ -115,7 +115,7 @@ describe('a tool that does not hear SIGINT', () => {
     const agent = await startStopped(at, word)
     const startedAtMs = performance.now()
     process.kill(agent.pid, 'SIGINT')
-    await sleep(500)
+    await sleep(1000) // sooner, it would count as the same
     expect(processesAt(at.dir).length).toBeGreaterThan(1)
     process.kill(agent.pid, 'SIGINT')
     const ended = await agent.ended
