@@ -6,8 +6,10 @@ export interface Pipeline {
   shutdown(): Promise<void>
 }
 
-/** Longest time that the end of a restore may wait for a backend. */
-/** With the start of the SDK, a restore ends at most 3.2 s later than without telemetry. */
+/**
+ * Longest time that the end of a restore may wait for a backend: with the start of the SDK, at most 3.2 s more than without
+ * telemetry.
+ */
 const SHUTDOWN_MS = 2700
 
 /**
