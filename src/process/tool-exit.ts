@@ -15,10 +15,14 @@ export function exitOfShellStatus(status: number): Exit {
   return signal === undefined ? { code: status, signal: null } : { code: null, signal }
 }
 
-/** What the wrapper wrote when its tool had ended; null as long as there is no such file. */
+/**
+ * What the wrapper wrote when its tool had ended; null as long as there is no such file. After a power cut the file may be
+ * there without its content: that is no exit 0.
+ */
 export function readExit(statusPath: string): Exit | null {
   try {
-    return exitOfShellStatus(Number(readFileSync(statusPath, 'latin1')))
+    const status = /^(\d+)\n$/.exec(readFileSync(statusPath, 'latin1'))?.[1]
+    return status === undefined ? null : exitOfShellStatus(Number(status))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error

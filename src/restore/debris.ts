@@ -1,30 +1,47 @@
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { moveFile } from './move-files.ts'
 import { filesUnder } from './survey.ts'
 
 /**
  * What a failed restore takes away again: only what it made itself. A datadir is emptied only where this restore found it
- * absent or empty and began to fill it.
+ * absent or empty, began to fill it, and it is that very directory still: days may lie between an agent that was killed and the
+ * next, in which people help themselves.
  */
 export interface Made {
   /** Directories that did not exist before: target dir, incrementals' dirs. */
   readonly directories: readonly string[]
   /** Set from the moment move-back begins until it has ended well. */
-  readonly filling: { readonly datadir: string; readonly existed: boolean } | null
+  readonly filling: Filling | null
   /** Files of `filling` go back here instead of away: `--in-place` consumed a directory that was not ours. */
   readonly giveBackTo: string | null
 }
+
+export interface Filling {
+  readonly datadir: string
+  readonly existed: boolean
+  /** Of the directory that is filled; null until it is made. */
+  readonly identity: string | null
+}
+
+/** Tells a directory from one made later under the same name, which may get the same inode number; null where there is none. */
+export function identityOf(directory: string): string | null {
+  const stat = statSync(directory, { bigint: true, throwIfNoEntry: false })
+  return stat?.isDirectory() ? `${stat.ino}:${stat.birthtimeNs}` : null
+}
+
+export const isStillOurs = ({ datadir, identity }: Filling): boolean =>
+  identity !== null && identity === identityOf(datadir)
 
 export const nothingMade = (): Made => ({ directories: [], filling: null, giveBackTo: null })
 
 /** Can be done again after it was cut short. */
 export async function removeDebris({ directories, filling, giveBackTo }: Made): Promise<void> {
-  if (filling) {
+  if (filling && isStillOurs(filling)) {
     const { datadir, existed } = filling
     if (giveBackTo !== null) await giveBack(datadir, giveBackTo)
     emptyDirectory(datadir)
-    if (!existed && existsSync(datadir)) rmdirSync(datadir)
+    if (!existed) rmdirSync(datadir)
   }
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 }

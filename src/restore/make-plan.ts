@@ -92,7 +92,11 @@ function bringSteps(plan: Draft, index: number): PlanStep[] {
     const stages = [...filterStages, family.extract({ ...unpack, extractor: tool.extractor })]
     steps.push({ ...base, kind: 'extract', into: directory, stages })
   } else if (!(plan.inPlace && index === 0)) {
-    const command = { file: 'cp', args: ['--archive', '--reflink=auto', '--', `${source}/.`, directory] }
+    // A link would be followed by the tools: prepare would write to, and move-back take away, what the source points at.
+    const command = {
+      file: 'cp',
+      args: ['--archive', '--dereference', '--reflink=auto', '--', `${source}/.`, directory],
+    }
     steps.push({ ...base, kind: 'copy', into: directory, command })
   }
   // A directory may hold packed files too; there the tool itself must do what the extractor would have done.

@@ -2,13 +2,15 @@ import {
   accessSync,
   constants,
   existsSync,
+  lstatSync,
   readdirSync,
   readlinkSync,
   realpathSync,
   statfsSync,
   statSync,
 } from 'node:fs'
-import { basename, dirname, join, resolve, sep } from 'node:path'
+import { lstat, opendir } from 'node:fs/promises'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { formatBytes } from '../format.ts'
 
@@ -18,7 +20,13 @@ import { formatBytes } from '../format.ts'
 
 /** The datadir is absent or empty, and no process works in it. Returns whether it exists. */
 export function checkDatadir(datadir: string): boolean {
-  if (!existsSync(datadir)) return false
+  if (!existsSync(datadir)) {
+    if (lstatSync(datadir, { throwIfNoEntry: false }))
+      throw new RestoreError('datadir_not_empty', `${datadir} is a link to a directory that does not exist`, {
+        hint: 'make that directory, or name another datadir',
+      })
+    return false
+  }
   if (!statSync(datadir).isDirectory())
     throw new RestoreError('datadir_not_empty', `${datadir} is not a directory`, { hint: 'name a directory' })
   const user = processIn(datadir)
@@ -28,14 +36,17 @@ export function checkDatadir(datadir: string): boolean {
   return true
 }
 
-/** A process whose working directory or an open file lies in `directory`; other users' processes are seen as root only. */
-export function processIn(directory: string): { pid: number; name: string } | null {
+/**
+ * A process that has an open file, or unless `cwd` is false its working directory, in `directory`; other users' processes
+ * are seen as root only.
+ */
+export function processIn(directory: string, { cwd = true } = {}): { pid: number; name: string } | null {
   const root = realpathSync(directory)
   const inside = (path: string) => path === root || path.startsWith(root + sep)
   for (const entry of readdirSync('/proc')) {
     const pid = Number(entry)
     if (!Number.isInteger(pid) || pid === process.pid) continue
-    const links = [`/proc/${pid}/cwd`, ...list(`/proc/${pid}/fd`)]
+    const links = [...(cwd ? [`/proc/${pid}/cwd`] : []), ...list(`/proc/${pid}/fd`)]
     if (links.some(link => inside(target(link)))) return { pid, name: basename(target(`/proc/${pid}/exe`)) }
   }
   return null
@@ -60,15 +71,50 @@ const target = (link: string): string => {
 /** The target dir is new, so that everything in it is ours to remove. */
 export function checkTargetDir(targetDir: string, datadir: string): void {
   if (existsSync(targetDir)) throw new RestoreError('target_not_new', `target dir ${targetDir} exists already`)
-  for (const [inner, outer] of [
-    [targetDir, datadir],
-    [datadir, targetDir],
+  if (liesIn(targetDir, datadir) || liesIn(datadir, targetDir))
+    throw new RestoreError('usage', `target dir ${targetDir} and datadir ${datadir} lie within each other`, {
+      hint: 'name a --target-dir beside the datadir',
+    })
+}
+
+/** The path is the other one or below it, wherever links lead. */
+function liesIn(inner: string, outer: string): boolean {
+  const [path, root] = [realPathOf(inner), realPathOf(outer)]
+  return path === root || path.startsWith(root + sep)
+}
+
+/** Also of what does not exist yet. */
+function realPathOf(path: string): string {
+  const ancestor = existingAncestor(path)
+  return join(realpathSync(ancestor), relative(ancestor, resolve(path)))
+}
+
+/** A directory source holds neither of the places that will be filled: it would be copied, or moved, into itself. */
+export function checkOutside(source: string, targetDir: string, datadir: string): void {
+  for (const [path, what] of [
+    [targetDir, 'target dir'],
+    [datadir, 'datadir'],
   ] as const)
-    if (resolve(inner) === resolve(outer) || resolve(inner).startsWith(resolve(outer) + sep))
-      throw new RestoreError('usage', `target dir ${targetDir} and datadir ${datadir} lie within each other`, {
-        hint: 'name a --target-dir beside the datadir',
+    if (path !== source && liesIn(path, source))
+      throw new RestoreError('usage', `the ${what} ${path} lies in the source ${source}`, {
+        hint: 'name places outside the backup',
       })
 }
+
+/** What `--in-place` consumes is that directory's alone: neither a link out of it nor a file that another backup shares. */
+export async function checkUnshared(directory: string): Promise<void> {
+  for await (const entry of await opendir(directory, { recursive: true })) {
+    const path = join(entry.parentPath, entry.name)
+    const shared = entry.isSymbolicLink() ? 'is a symbolic link' : entry.isFile() && (await isHardLinked(path))
+    if (shared)
+      throw new RestoreError('usage', `--in-place would change other files too: ${path} ${shared}`, {
+        hint: 'leave --in-place out: the backup is copied then',
+      })
+  }
+}
+
+const isHardLinked = async (path: string): Promise<string | false> =>
+  (await lstat(path)).nlink > 1 && 'has another name elsewhere (a hard link)'
 
 /** The nearest ancestor that exists (or the path itself). */
 export function existingAncestor(path: string): string {

@@ -14,7 +14,15 @@ import { filterCommands } from './filter-commands.ts'
 import { findTool } from './find-tool.ts'
 import { makePlan, type PlanParts } from './make-plan.ts'
 import type { Plan } from './plan.ts'
-import { checkDatadir, checkSpace, checkTargetDir, checkWritable, onSameFileSystem } from './prechecks.ts'
+import {
+  checkDatadir,
+  checkOutside,
+  checkSpace,
+  checkTargetDir,
+  checkUnshared,
+  checkWritable,
+  onSameFileSystem,
+} from './prechecks.ts'
 import { plannedOwner } from './steps/ownership.ts'
 
 export interface PreparedPlan {
@@ -71,6 +79,7 @@ export async function preparePlan(
     }
     const plan = makePlan(parts)
     notices.push(...checkPlaces(plan))
+    if (plan.inPlace) await checkUnshared(plan.targetDir)
     return { plan, parts, sources, notices }
   } catch (error) {
     await closeAll(sources)
@@ -119,6 +128,8 @@ export function checkVersion(
 /** Rights and room in every place that will be written. */
 function checkPlaces(plan: Plan): string[] {
   checkWritable(plan.datadir, 'the datadir')
+  for (const { directorySource, source } of plan.elements)
+    if (directorySource) checkOutside(source, plan.targetDir, plan.datadir)
   const sameFileSystem = onSameFileSystem(plan.targetDir, plan.datadir)
   const needs = []
   if (!plan.inPlace) {

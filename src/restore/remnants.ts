@@ -15,16 +15,22 @@ const REMNANT = /^(xtrabackup|mariadb_backup)_|^backup-my\.cnf$|^auto\.cnf$/
 export function keepMetadata(directory: string, runDir: string, position: number): void {
   const folder = join(runDir, 'backup', String(position))
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const name of readdirSync(directory).filter(name => METADATA.test(name)))
+  for (const name of filesIn(directory).filter(name => METADATA.test(name)))
     copyFileSync(join(directory, name), join(folder, name))
 }
 
 /** Moves what the server must not find out of the datadir into `<run dir>/remnants`; returns the names. */
 export function moveRemnants(datadir: string, runDir: string): string[] {
-  const remnants = readdirSync(datadir).filter(name => REMNANT.test(name) || isForeignBinlogIndex(datadir, name))
+  const remnants = filesIn(datadir).filter(name => REMNANT.test(name) || isForeignBinlogIndex(datadir, name))
   for (const name of remnants) moveFile(join(datadir, name), join(runDir, 'remnants', name))
   return remnants
 }
+
+/** Files at the top of a directory. A folder there is a database, whatever its name: `xtrabackup_history` is somebody's. */
+const filesIn = (directory: string): string[] =>
+  readdirSync(directory, { withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => entry.name)
 
 /** An index of binlogs or relay logs that lists files which are not here: the source's, of no use to this server. */
 function isForeignBinlogIndex(datadir: string, name: string): boolean {

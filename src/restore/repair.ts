@@ -1,9 +1,10 @@
-import { rmdirSync, rmSync } from 'node:fs'
+import { existsSync, rmdirSync, rmSync } from 'node:fs'
 import { RestoreError } from '../errors.ts'
 import type { RestoreContext } from './context.ts'
-import { undoHalfMove } from './debris.ts'
+import { isStillOurs, undoHalfMove } from './debris.ts'
 import { describeDirectory } from './describe-directory.ts'
 import type { Plan } from './plan.ts'
+import { processIn } from './prechecks.ts'
 
 /**
  * What an attempt that was cut short left behind, made good before the next one goes on:
@@ -47,7 +48,30 @@ export async function repair(context: RestoreContext): Promise<void> {
     // Noted, perhaps made, nothing moved: whoever fills it meanwhile fills his own.
     if (!made.filling.existed) removeIfEmpty(made.filling.datadir)
     store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
-  } else if (cut.includes('move-back') && made.filling) await undoHalfMove(made.filling.datadir, plan.targetDir)
+  } else if (cut.includes('move-back') && made.filling) {
+    const { datadir } = made.filling
+    const changed = isStillOurs(made.filling) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
+    if (changed) {
+      // Neither taken on nor emptied: it holds what somebody else put there.
+      store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
+      throw changed
+    }
+    await undoHalfMove(datadir, plan.targetDir)
+  }
+}
+
+const HANDS_OFF = { hint: 'it was left as it is; empty it yourself, or name another one, and restore again' }
+
+const madeAnew = (datadir: string): RestoreError =>
+  new RestoreError(
+    'datadir_not_empty',
+    `somebody else has changed ${datadir} since the move-back into it was cut short`,
+    HANDS_OFF,
+  )
+
+function serverIn(datadir: string): RestoreError | null {
+  const user = processIn(datadir, { cwd: false })
+  return user && new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`, HANDS_OFF)
 }
 
 /** Killed at its very end, an incremental's prepare has already written that the base holds it. */

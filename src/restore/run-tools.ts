@@ -35,6 +35,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   const endAll = () => endGroups(tools, { lock: context.toolLock.file() })
   const abort = () => void endAll().catch(() => {}) // awaited below, where it can be told
   signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort() // while they were started: a prefetch can fail between two of our awaits
   let passed = false
   try {
     const fed = stdin && run.feed ? run.feed(stdin).then(() => null, toRestoreError) : null

@@ -114,7 +114,10 @@ const stateSchema = z.object({
   made: z
     .object({
       directories: z.array(text).default([]),
-      filling: z.object({ datadir: text, existed: z.boolean() }).nullable().default(null),
+      filling: z
+        .object({ datadir: text, existed: z.boolean(), identity: text.nullable().default(null) })
+        .nullable()
+        .default(null),
       giveBackTo: text.nullable().default(null),
     })
     .prefault({}),

@@ -1,13 +1,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { nothingMade, removeDebris, undoHalfMove } from '../../src/restore/debris.ts'
+import { identityOf, nothingMade, removeDebris, undoHalfMove } from '../../src/restore/debris.ts'
 import {
   checkDatadir,
+  checkOutside,
   checkSpace,
   checkTargetDir,
+  checkUnshared,
   checkWritable,
   existingAncestor,
   freeBytes,
@@ -16,6 +29,7 @@ import {
 } from '../../src/restore/prechecks.ts'
 import { keepMetadata, moveRemnants } from '../../src/restore/remnants.ts'
 import { makeDirectory } from '../../src/restore/steps/bring.ts'
+import { setOwner } from '../../src/restore/steps/ownership.ts'
 import { verifyDatadir } from '../../src/restore/steps/verify.ts'
 import { survey } from '../../src/restore/survey.ts'
 import { scratch } from './samples.ts'
@@ -50,6 +64,12 @@ describe('the datadir', () => {
     expect(() => checkDatadir(join(folder, 'x'))).toThrow(refusal('datadir_not_empty'))
   })
 
+  test('may not be a link that leads nowhere: it could not be made', () => {
+    const folder = scratch()
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'data'))
+    expect(() => checkDatadir(join(folder, 'data'))).toThrow(refusal('datadir_not_empty'))
+  })
+
   test('may not be where a process works, even when it is empty', async () => {
     const folder = scratch()
     const sleeper = spawn('sleep', ['60'], { cwd: folder })
@@ -57,6 +77,7 @@ describe('the datadir', () => {
       await once(sleeper, 'spawn')
       expect(processIn(folder)).toEqual({ pid: sleeper.pid, name: 'sleep' })
       expect(() => checkDatadir(folder)).toThrow(refusal('server_running'))
+      expect(processIn(folder, { cwd: false })).toBeNull()
     } finally {
       sleeper.kill('SIGKILL')
       await once(sleeper, 'exit')
@@ -73,6 +94,35 @@ describe('places', () => {
     expect(() => checkTargetDir(join(folder, 'a'), join(folder, 'a/data'))).toThrow(refusal('usage'))
     expect(() => checkTargetDir(join(folder, 'a'), join(folder, 'a'))).toThrow(refusal('usage'))
     checkTargetDir(join(folder, 'data-new'), join(folder, 'data'))
+  })
+
+  test('what a link leads into is seen', () => {
+    const folder = fill(scratch(), { 'real/data/x': '' })
+    symlinkSync(join(folder, 'real'), join(folder, 'link'))
+    expect(() => checkTargetDir(join(folder, 'link/data/t'), join(folder, 'real/data'))).toThrow(refusal('usage'))
+    checkTargetDir(join(folder, 'link/t'), join(folder, 'real/data'))
+  })
+
+  test('neither place lies in a directory source, which may be the target dir itself', () => {
+    const folder = fill(scratch(), { 'source/x': '' })
+    const at = (name: string) => join(folder, name)
+    expect(() => checkOutside(at('source'), at('source/t'), at('data'))).toThrow(refusal('usage'))
+    expect(() => checkOutside(at('source'), at('source'), at('source/data'))).toThrow(refusal('usage'))
+    checkOutside(at('source'), at('source'), at('source-data'))
+  })
+
+  test('a directory to consume shares nothing with another', async () => {
+    const folder = fill(scratch(), { 'source/app/t.ibd': '', 'plain/x': '' })
+    await checkUnshared(folder)
+    linkSync(join(folder, 'source/app/t.ibd'), join(folder, 'snapshot'))
+    await expect(checkUnshared(join(folder, 'source'))).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringContaining('app/t.ibd has another name'),
+    })
+    symlinkSync('x', join(folder, 'plain/link'))
+    await expect(checkUnshared(join(folder, 'plain'))).rejects.toMatchObject({
+      message: expect.stringContaining('plain/link is a symbolic link'),
+    })
   })
 
   test('a directory that is made in between is not made again', () => {
@@ -106,10 +156,23 @@ describe('places', () => {
   })
 })
 
+const fillingOf = (datadir: string, existed: boolean) => ({ datadir, existed, identity: identityOf(datadir) })
+
 describe('debris', () => {
+  test('is not a datadir that somebody made anew under the name', async () => {
+    const folder = fill(scratch(), { 'data/z': 'moved' })
+    const filling = fillingOf(join(folder, 'data'), false)
+    rmSync(join(folder, 'data'), { recursive: true })
+    fill(folder, { 'data/mine': '' })
+    await removeDebris({ directories: [], filling, giveBackTo: join(folder, 'source') })
+    expect(all(folder)).toEqual(['data/mine'])
+    await removeDebris({ directories: [], filling: { ...filling, identity: null }, giveBackTo: null })
+    expect(all(folder)).toEqual(['data/mine'])
+  })
+
   test('is what was made, and nothing else', async () => {
     const folder = fill(scratch(), { 'target/x': '1', 'other/y': '2', 'data/z': '3' })
-    const filling = { datadir: join(folder, 'data'), existed: false }
+    const filling = fillingOf(join(folder, 'data'), false)
     await removeDebris({ directories: [join(folder, 'target')], filling, giveBackTo: null })
     expect(readdirSync(folder)).toEqual(['other'])
     await removeDebris({ directories: [join(folder, 'target')], filling, giveBackTo: null })
@@ -119,7 +182,7 @@ describe('debris', () => {
 
   test('in a datadir that was there: it stays, empty', async () => {
     const folder = fill(scratch(), { 'data/sub/z': '3' })
-    await removeDebris({ directories: [], filling: { datadir: join(folder, 'data'), existed: true }, giveBackTo: null })
+    await removeDebris({ directories: [], filling: fillingOf(join(folder, 'data'), true), giveBackTo: null })
     expect(readdirSync(join(folder, 'data'))).toEqual([])
   })
 
@@ -131,7 +194,7 @@ describe('debris', () => {
       'data/app/t2.ibd': 'ha',
     })
     const [source, datadir] = [join(folder, 'source'), join(folder, 'data')]
-    await removeDebris({ directories: [], filling: { datadir, existed: false }, giveBackTo: source })
+    await removeDebris({ directories: [], filling: fillingOf(datadir, false), giveBackTo: source })
     expect(existsSync(datadir)).toBe(false)
     expect(all(source)).toEqual(['app/t1.ibd', 'app/t2.ibd', 'ibdata1'])
     expect(readFileSync(join(source, 'app/t2.ibd'), 'utf8')).toBe('whole')
@@ -153,6 +216,15 @@ describe('debris', () => {
 })
 
 describe('remnants', () => {
+  test('are files only: a database may have any name', () => {
+    const run = scratch()
+    const databases = { 'xtrabackup_info/t1.ibd': '1', 'mariadb_backup_history/t1.ibd': '2', 'auto.cnf/t1.ibd': '3' }
+    const datadir = fill(scratch(), databases)
+    keepMetadata(datadir, run, 1)
+    expect(moveRemnants(datadir, run)).toEqual([])
+    expect(all(datadir)).toEqual(Object.keys(databases).sort())
+  })
+
   test('the metadata of each element are kept', () => {
     const run = scratch()
     const backup = fill(scratch(), {
@@ -189,6 +261,18 @@ describe('remnants', () => {
     expect(all(datadir)).toEqual(['ibdata1', 'relay.000001', 'relay.index'])
     expect(all(join(run, 'remnants'))).toEqual(moved.sort())
   })
+})
+
+test('the owner gets the directory that a linked datadir leads to, and links in it as links', async () => {
+  const folder = fill(scratch(), { 'real/app/t.ibd': '', outside: '' })
+  const at = (name: string) => join(folder, name)
+  symlinkSync(at('real'), at('data'))
+  symlinkSync(at('outside'), at('real/link'))
+  const [uid, gid] = process.getuid?.() === 0 ? [4711, 4712] : [process.getuid!(), process.getgid!()]
+  await setOwner(at('data'), { name: 'x:y', uid, gid })
+  for (const path of ['real', 'real/app', 'real/app/t.ibd', 'real/link'])
+    expect(lstatSync(at(path)), path).toMatchObject({ uid, gid })
+  expect(statSync(at('outside')).uid).toBe(process.getuid!())
 })
 
 describe('a survey', () => {

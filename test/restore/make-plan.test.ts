@@ -25,7 +25,9 @@ test('layers are taken off from the outermost', () => {
 
 test('a directory is copied; in place it is its own target dir and nothing is brought', () => {
   const directory = { directorySource: true, source: '/backups/full' }
-  expect(told({ elements: [directory] })[0]).toBe(`cp --archive --reflink=auto -- /backups/full/. ${TARGET}`)
+  expect(told({ elements: [directory] })[0]).toBe(
+    `cp --archive --dereference --reflink=auto -- /backups/full/. ${TARGET}`,
+  )
   const plan = makePlan(sampleParts({ elements: [directory], options: { inPlace: true } }))
   expect(plan).toMatchObject({ targetDir: '/backups/full', inPlace: true })
   expect(plan.steps.map(step => step.kind)).toEqual(['prepare', 'move_back', 'verify'])

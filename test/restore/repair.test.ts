@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { RestoreContext } from '../../src/restore/context.ts'
-import { nothingMade } from '../../src/restore/debris.ts'
+import { identityOf, nothingMade } from '../../src/restore/debris.ts'
 import { makePlan } from '../../src/restore/make-plan.ts'
 import { moveFile } from '../../src/restore/move-files.ts'
 import { repair } from '../../src/restore/repair.ts'
@@ -109,14 +111,20 @@ test('a directory that this restore did not make is not removed', async () => {
   expect(existsSync(plan.targetDir)).toBe(true)
 })
 
-const filling = (dir: string) => ({
-  made: { directories: [], filling: { datadir: join(dir, 'data'), existed: false }, giveBackTo: null },
+const filling = (dir: string) => fillingAs(dir, null)
+const fillingAs = (dir: string, identity: string | null) => ({
+  made: { directories: [], filling: { datadir: join(dir, 'data'), existed: false, identity }, giveBackTo: null },
 })
 
-test('a move-back that was cut loses its half copies', async () => {
-  const { dir, plan, repaired } = underWay(['move-back'], [], { state: filling })
+/** The directory that a move-back was filling when it was cut. */
+function halfFilled(dir: string) {
   mkdirSync(join(dir, 'data'))
   writeFileSync(join(dir, 'data/ibdata1'), 'half')
+  return fillingAs(dir, identityOf(join(dir, 'data')))
+}
+
+test('a move-back that was cut loses its half copies', async () => {
+  const { dir, plan, repaired } = underWay(['move-back'], [], { state: halfFilled })
   await repaired()
   expect(existsSync(join(dir, 'data/ibdata1'))).toBe(false)
   expect(readFileSync(join(plan.targetDir, 'ibdata1'), 'utf8')).toBe('x')
@@ -133,6 +141,34 @@ test('a datadir that was only noted is given up, and stays where somebody fills 
   writeFileSync(join(theirs.dir, 'data/mine'), '')
   await theirs.repaired()
   expect(readdirSync(join(theirs.dir, 'data'))).toEqual(['mine'])
+})
+
+test('a datadir that somebody changed after the move-back was cut is neither taken on nor emptied', async () => {
+  const begun = [['move-back'], [], { state: halfFilled }] as const
+  const refuses = async ({ dir, store, repaired }: ReturnType<typeof underWay>, code: string) => {
+    writeFileSync(join(dir, 'data/mine'), '')
+    await expect(repaired()).rejects.toMatchObject({ code })
+    expect(store.state.made.filling).toBeNull() // so that nothing of it is removed as debris
+    expect(readdirSync(join(dir, 'data'))).toContain('mine')
+  }
+  const anew = underWay(...begun)
+  rmSync(join(anew.dir, 'data'), { recursive: true })
+  mkdirSync(join(anew.dir, 'data'))
+  await refuses(anew, 'datadir_not_empty')
+  const tidied = underWay(...begun)
+  rmSync(tidied.plan.targetDir, { recursive: true })
+  await refuses(tidied, 'datadir_not_empty')
+  const served = underWay(...begun)
+  const file = openSync(join(served.dir, 'data/ibdata1'), 'r')
+  const server = spawn('sleep', ['60'], { stdio: ['ignore', 'ignore', file] })
+  closeSync(file)
+  try {
+    await once(server, 'spawn')
+    await refuses(served, 'server_running')
+  } finally {
+    server.kill('SIGKILL')
+    await once(server, 'exit')
+  }
 })
 
 test('a file is moved across file systems too', () => {

@@ -1,6 +1,8 @@
 import { rmSync } from 'node:fs'
+import { RestoreError } from '../../errors.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
+import { identityOf } from '../debris.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { Plan, PlanStep } from '../plan.ts'
 import { checkDatadir } from '../prechecks.ts'
@@ -27,7 +29,13 @@ export async function moveBack(
   if (made.filling === null) {
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir)
-    store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: { datadir: plan.datadir, existed } } })
+    const fill = (identity: string | null) =>
+      store.dispatch({
+        type: 'made',
+        atMs: now(),
+        made: { ...made, filling: { datadir: plan.datadir, existed, identity } },
+      })
+    fill(existed ? identityOf(plan.datadir) : null)
     try {
       if (!existed) makeDirectory(plan.datadir)
     } catch (error) {
@@ -35,6 +43,7 @@ export async function moveBack(
       store.dispatch({ type: 'made', atMs: now(), made })
       throw error
     }
+    if (!existed) fill(identityOf(plan.datadir))
   }
   const { file, args } = step.command
   const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
@@ -44,6 +53,11 @@ export async function moveBack(
     stages: [{ command, grammar: family.grammar() }],
     judge: judgeOne('move_back'),
     stdin: 'ignore',
+  }).catch(error => {
+    // The tool looks before it moves anything. What it found came after we had looked, and is somebody else's.
+    if (!goesOn && error instanceof RestoreError && error.code === 'datadir_not_empty')
+      store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, filling: null } })
+    throw error
   })
 }
 

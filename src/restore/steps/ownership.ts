@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { lchown, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../../config/options.ts'
@@ -31,10 +31,10 @@ function idOf(file: string, name: string, what: string): number {
   })
 }
 
-/** Gives the datadir and all in it to the owner; symbolic links themselves, never what they point at. */
+/** Gives the datadir, also one that is reached by a link, and all in it to the owner; links in it themselves, never what they point at. */
 export async function setOwner(datadir: string, owner: NonNullable<Plan['owner']>): Promise<void> {
   try {
-    await chownTree(datadir, owner.uid, owner.gid)
+    await chownTree(realpathSync(datadir), owner.uid, owner.gid)
   } catch (cause) {
     throw new RestoreError('ownership_failed', `cannot give ${datadir} to ${owner.name}: ${(cause as Error).message}`, {
       cause,
