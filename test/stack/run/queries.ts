@@ -47,6 +47,27 @@ export const filledIn = (expr: string, restoreId: string): string =>
     .replaceAll('$__rate_interval', '40s')
     .replaceAll('$__range', '30m')
 
+/**
+ * What only some restores have: errors, rows to roll back (mariadb-backup leaves them to the server), and MyHoard's number
+ * (mariadb-backup prints what it is made of every 15 s only). Each is asserted where it must be there.
+ */
+export const NOT_IN_EVERY_RESTORE = /restore_(errors_total|prepare_rollback_rows|prepare_scan_progress_percent)/
+
+/** Those of the queries that give nothing for a restore since `fromS`. */
+export async function withoutData(
+  prometheus: Prometheus,
+  queries: readonly PanelQuery[],
+  restoreId: string,
+  fromS: number,
+): Promise<string[]> {
+  const empty: string[] = []
+  for (const { panel, expr } of queries) {
+    const found = await prometheus.range(filledIn(expr, restoreId), fromS, Date.now() / 1000, 1)
+    if (!found.some(({ points }) => points.length > 0)) empty.push(`${panel}: ${expr}`)
+  }
+  return empty
+}
+
 export interface AlertExpression {
   name: string
   expr: string
