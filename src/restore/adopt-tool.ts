@@ -15,7 +15,8 @@ export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string): bo
     tools.length > 0 &&
     tools.every(
       tool =>
-        tool.exit !== null ||
+        tools.filter(({ label }) => label === tool.label).length >= tool.runSize &&
+        (tool.exit !== null ||
         (!tool.fedByAgent &&
           (readExit(tool.statusPath) !== null || (bootId === bootIdNow && isAlive(tool.pid, tool.startTicks)))),
     )

@@ -27,10 +27,17 @@ export async function runRestore(context: RestoreContext): Promise<RestoreState>
   return store.state
 }
 
+/** So many agents that died with their tools: something on this machine kills them, and will again. */
+const MOST_INTERRUPTIONS = 8
+
 async function tryOnce(context: RestoreContext): Promise<void> {
   const { store, now } = context
   const sources = new Map<number, Source>()
   try {
+    if (store.state.interruptions > MOST_INTERRUPTIONS)
+      throw new RestoreError('interrupted', `${store.state.interruptions} agents died in this restore`, {
+        hint: 'find out what kills them (memory?), then restore again',
+      })
     // With tools adopted from an earlier agent, its attempt goes on.
     if (store.state.tools.length === 0) {
       store.dispatch({ type: 'attempt_started', atMs: now() })

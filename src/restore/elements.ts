@@ -1,5 +1,7 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { checkChain } from '../backup/chain.ts'
 import { RestoreError } from '../errors.ts'
 import { type AvailableMemory, availableMemory } from '../process/memory.ts'
 import { openSource } from '../source/open-source.ts'
@@ -88,6 +90,8 @@ async function learn(
   const { store, now, runDir } = context
   const refined = await refineParts(parts, position, directory)
   const { description } = refined.elements[position - 1]!
+  // A packed stream has told its LSNs only now.
+  checkChain(refined.elements.map(element => element.description))
   checkMetadataNames(parts, directory)
   for (const text of checkVersion(parts.family, parts.tool.version, description))
     if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
@@ -115,15 +119,18 @@ export async function prepareElement(context: RestoreContext, parts: PlanParts, 
   if (!store.state.finished.includes(`${position}-prepare`))
     for (const step of stepsOf(context, position, 'prepare'))
       await prepare(context, step, element, plan.targetDir, parts.family)
-  if (position > 1) rmSync(element.directory, { recursive: true, force: true })
+  if (position > 1) await rm(element.directory, { recursive: true, force: true })
   for (const step of stepsOf(context, position, 'move_back')) await moveBack(context, step, plan, parts.family)
 }
 
 /** Memory is chosen when prepare begins: what was available hours ago says nothing. */
 function planMemory({ store, now }: RestoreContext, parts: PlanParts, position: number): void {
   const { description, extracted } = parts.elements[position - 1]!
-  const available = capped(availableMemory(), store.state.memoryCapBytes)
-  const memory = chooseMemory(parts.options.memory, available, parts.family.memoryFloorBytes, description, extracted)
+  const { memoryCapBytes: cap } = store.state
+  const available = capped(availableMemory(), cap)
+  const { memory: wanted } = parts.options
+  const asked = wanted === 'auto' || cap === null ? wanted : Math.min(wanted, cap)
+  const memory = chooseMemory(asked, available, parts.family.memoryFloorBytes, description, extracted)
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...parts, memory }) })
 }
 

@@ -5,12 +5,13 @@ import { bring, isBrought } from './elements.ts'
 import type { PlanParts } from './make-plan.ts'
 import type { Plan } from './plan.ts'
 import { freeBytes } from './prechecks.ts'
+import { mayPass } from './retry.ts'
 
 /** An element that is fetched while the one before it is prepared. The phase in front stays the prepare's. */
 export interface Prefetch {
   /** The parts with what the element told; rejects when it cannot be brought. */
   parts: Promise<PlanParts>
-  /** For the work in front: aborted with the restore's own, and as soon as the element fetched ahead fails, since then the chain cannot be restored. */
+  /** For the work in front: aborted with the restore's own, and as soon as the element fetched ahead fails for good, since then the chain cannot be restored. */
   signal: AbortSignal
   /** Ends it, where it still goes on. Never rejects. */
   stop(): Promise<void>
@@ -48,7 +49,8 @@ export function prefetch(
     thrown => {
       const error = toRestoreError(thrown)
       if (!inFront()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: error.record })
-      failed.abort(error)
+      // What may pass is tried again in its turn, and costs the prepare in front nothing.
+      if (!mayPass(error.code)) failed.abort(error)
       throw error
     },
   )

@@ -14,6 +14,8 @@ export type NextTry =
 /** Network and storage hiccups, and a tool that was killed from outside. Everything else would only fail again. */
 const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable', 'tool_killed'])
 
+export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
+
 /**
  * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was killed gets
  * half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted, never a
@@ -23,7 +25,7 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   const { failures, options, backupIndex, plan, memoryCapBytes } = state
   const olderIsThere = backupIndex < options.olderBackups.length
   const older: NextTry = olderIsThere ? { kind: 'older', backupIndex: backupIndex + 1 } : null
-  if (looked && MAY_PASS.has(code) && !options.sources.includes('-')) {
+  if (looked && mayPass(code) && !options.sources.includes('-')) {
     if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
     const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
     const cap = code === 'tool_killed' && wasPreparing && plan ? halfTheMemory(plan) : memoryCapBytes

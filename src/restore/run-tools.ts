@@ -91,6 +91,7 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
       spanId: spanIds[index]!,
       readOffset: 0,
       exit: null,
+      runSize: run.stages.length,
       fedByAgent: run.stdin === 'pipe',
     }
     const { args } = run.stages[index]!.command

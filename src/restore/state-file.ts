@@ -41,6 +41,7 @@ const tool = z.object({
   spanId: text,
   readOffset: count.default(0),
   exit: z.object({ code: z.number().nullable(), signal: text.nullable() }).nullable().default(null),
+  runSize: count.default(1),
   fedByAgent: z.boolean().default(false),
 })
 

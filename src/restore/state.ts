@@ -145,6 +145,8 @@ export interface RunningTool {
   readOffset: number
   /** Set once it has ended and its run has not been judged yet. */
   exit: Exit | null
+  /** How many tools its run has: with fewer in the state, the agent died while it noted them. */
+  runSize: number
   /** The agent pumps bytes into it, so it cannot outlive the agent. */
   fedByAgent: boolean
 }

@@ -1,4 +1,3 @@
-import { RestoreError } from '../errors.ts'
 import { endGroups, type Group } from '../process/kill-groups.ts'
 import { lockHolders } from '../process/lock.ts'
 import { initialProgress, viewProgress } from '../progress/estimator.ts'
@@ -21,9 +20,6 @@ export interface Successor {
   link: SpanLink | null
 }
 
-/** So many agents in a row that died with their tools: something on this machine kills them, and will again. */
-const MOST_INTERRUPTIONS = 8
-
 export async function takeOver(
   found: RestoreState,
   toolLock: ToolLock,
@@ -31,10 +27,6 @@ export async function takeOver(
 ): Promise<{ state: RestoreState; event: RestoreEvent }> {
   const adopted = canAdopt(found, successor.bootId)
   await endStrangers(adopted ? found.tools.map(({ pgid }) => pgid) : [], toolLock)
-  if (!adopted && found.interruptions >= MOST_INTERRUPTIONS)
-    throw new RestoreError('interrupted', `${MOST_INTERRUPTIONS + 1} agents in a row died in this restore`, {
-      hint: 'find out what kills them (memory?); then restore with another --state-dir',
-    })
   const event: RestoreEvent = {
     type: 'resumed',
     atMs: Date.now(),

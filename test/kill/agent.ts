@@ -30,6 +30,10 @@ export type Victim = 'tools' | 'wrappers' | 'groups' | 'stop' | 'agent' | 'power
 export interface Crash {
   at: Moment
   kills: readonly Victim[]
+  /** Only tools of this run die. */
+  of?: string
+  /** At every such moment, not only the first. */
+  always?: boolean
 }
 
 export interface AgentRequest {
@@ -69,7 +73,7 @@ let struck = false
 function strike(): void {
   struck = true
   for (const victim of crash!.kills) {
-    const tools = latest?.tools.filter(({ exit }) => exit === null) ?? []
+    const tools = latest?.tools.filter(({ exit, label }) => exit === null && label === (crash!.of ?? label)) ?? []
     if (victim === 'groups') for (const { pgid } of tools) send(-pgid, 'SIGKILL')
     if (victim === 'wrappers') for (const { pid } of tools) send(pid, 'SIGKILL')
     if (victim === 'tools') for (const pid of tools.flatMap(programsOf)) send(pid, 'SIGKILL')
@@ -129,10 +133,10 @@ function observe(state: RestoreState, event: RestoreEvent): void {
     spans: state.endedSpans.map(span => ({ ...span, traceId: state.trace.traceId })),
   }
   fs.appendFileSync(journal, `${JSON.stringify(line)}\n`)
-  if (struck || crash === null || !('event' in crash.at) || crash.at.event !== event.type) return
+  if ((struck && !crash?.always) || crash === null || !('event' in crash.at) || crash.at.event !== event.type) return
   if (crash.at.detail !== undefined && crash.at.detail !== line.detail) return
   seen += 1
-  if (seen !== (crash.at.nth ?? 1)) return
+  if (seen !== (crash.at.nth ?? 1) && !crash.always) return
   if (crash.at.afterMs === undefined) strike()
   else setTimeout(strike, crash.at.afterMs)
 }

@@ -13,7 +13,7 @@ killEverythingIn([
   {
     name: 'extract from a pipe',
     at: started('1-extract', 60),
-    request: () => ({ sources: ['-'], stdinFile: inject('chain').elements[0]!.bare }),
+    request: () => ({ sources: ['-'], stdin: { pipe: inject('chain').elements[0]!.bare } }),
     truth: 'full',
     expect: (_, journal) => expect(times(journal, 'run_begun', '1-extract')).toBe(2),
     // A pipe cannot be read twice by one agent.

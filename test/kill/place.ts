@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createReadStream, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -31,8 +40,8 @@ export interface Place {
 export interface Request {
   sources: readonly string[]
   flags?: RestoreFlags
-  /** A file whose bytes are pumped into standard input. */
-  stdinFile?: string
+  /** Standard input: a file's bytes pumped into a pipe, or the file itself. */
+  stdin?: { pipe: string } | { file: string }
 }
 
 export interface Ended {
@@ -57,7 +66,7 @@ export function place(base = tmpdir()): Place {
     while (processesAt(dir).length > 0) await sleep(20)
     rmSync(dir, { recursive: true, force: true })
   })
-  const start: Place['start'] = ({ sources, flags, stdinFile }, crash = null) =>
+  const start: Place['start'] = ({ sources, flags, stdin }, crash = null) =>
     startAgent(
       {
         crash,
@@ -71,7 +80,7 @@ export function place(base = tmpdir()): Place {
           ...flags,
         },
       },
-      stdinFile,
+      stdin,
     )
   const read = (): RestoreState => JSON.parse(readFileSync(join(stateDir, 'state.json'), 'utf8'))
   return {
@@ -101,14 +110,16 @@ export function place(base = tmpdir()): Place {
   }
 }
 
-function startAgent(request: AgentRequest, stdinFile: string | undefined): RunningAgent {
+function startAgent(request: AgentRequest, stdin: Request['stdin']): RunningAgent {
   const startedAtMs = performance.now()
+  const fd = stdin && 'file' in stdin ? openSync(stdin.file, 'r') : null
   const child = spawn(process.execPath, [join(import.meta.dirname, 'agent.ts')], {
-    stdio: [stdinFile === undefined ? 'ignore' : 'pipe', 'ignore', 'pipe'],
+    stdio: [fd ?? (stdin ? 'pipe' : 'ignore'), 'ignore', 'pipe'],
     env: { PATH: process.env.PATH, KILL_TEST: JSON.stringify(request) },
   })
+  if (fd !== null) closeSync(fd)
   // An agent that dies leaves a broken pipe: that is what is tested.
-  if (stdinFile !== undefined) pipeline(createReadStream(stdinFile), child.stdin!).catch(() => {})
+  if (stdin && 'pipe' in stdin) pipeline(createReadStream(stdin.pipe), child.stdin!).catch(() => {})
   let stderr = ''
   child.stderr!.setEncoding('utf8').on('data', text => {
     stderr += text

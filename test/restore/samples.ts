@@ -134,6 +134,7 @@ export const sampleTool = (changes: Partial<RunningTool> = {}): RunningTool => (
   spanId: 'f000000000000001',
   readOffset: 0,
   exit: null,
+  runSize: 1,
   fedByAgent: false,
   ...changes,
 })

@@ -1,0 +1,102 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, inject, test } from 'vitest'
+import type { Crash } from './agent.ts'
+import { times } from './journal.ts'
+import { expectNothingLeft, expectRestored, type Place, place } from './place.ts'
+import { chain, full, started } from './victims.ts'
+
+const agentAt = (at: Crash['at']): Crash => ({ at, kills: ['agent'] })
+const MID_PREPARE = agentAt(started('1-prepare', 150))
+
+test('killed again and again, in every phase', async () => {
+  const at = place()
+  const ended = await at.survive({ ...full(), flags: { start_check: true } }, [
+    agentAt(started('1-extract', 50, 2)),
+    agentAt({ event: 'run_finished', detail: '1-bring' }),
+    MID_PREPARE,
+    agentAt({ event: 'tool_lines', detail: '1-prepare-1-mariadb-backup' }),
+    { at: started('move-back', 3), kills: ['groups', 'agent'] },
+    agentAt(started('start-check', 100)),
+  ])
+  await expectRestored(at, ended, 'full')
+})
+
+test('a chain killed in every element', async () => {
+  const at = place()
+  const ended = await at.survive(chain(), [
+    MID_PREPARE,
+    { at: started('2-prepare', 30), kills: ['groups', 'agent'] },
+    { at: started('3-prepare', 30), kills: ['power'] },
+    agentAt({ event: 'run_finished', detail: '4-prepare' }),
+  ])
+  await expectRestored(at, ended, 'chain')
+})
+
+test('a fetch of the next element that is killed costs the prepare in front nothing', async () => {
+  const at = place()
+  const request = { sources: inject('chain').elements.map(({ zst }) => zst) }
+  const ended = await at.survive(request, [{ at: started('2-extract', 0, 2), kills: ['tools'], of: '2-extract' }])
+  await expectRestored(at, ended, 'chain')
+  expect(times(at.journal(), 'run_begun', '1-prepare')).toBe(1)
+  expect(times(at.journal(), 'run_begun', '2-extract')).toBe(2)
+})
+
+test('a tool that reads a redirected file is adopted by an agent that has no such input', async () => {
+  const at = place()
+  const file = inject('chain').elements[0]!.zst
+  const crash = agentAt(started('1-extract', 20, 2))
+  expect(await at.start({ sources: ['-'], stdin: { file } }, crash).ended).toMatchObject({ signal: 'SIGKILL' })
+  await expectRestored(at, await at.start({ sources: ['-'] }).ended, 'full')
+  expect(times(at.journal(), 'run_begun', '1-extract')).toBe(1)
+})
+
+test.for([null, MID_PREPARE])('of two agents that start at once one works, the other is told so (%#)', async crash => {
+  const at = place()
+  if (crash) expect(await at.start(full(), crash).ended).toMatchObject({ signal: 'SIGKILL' })
+  const both = await Promise.all([at.start(full()).ended, at.start(full()).ended])
+  const [worked, refused] = both[0].code === 0 ? both : [both[1], both[0]]
+  expect(refused.code, refused.stderr).toBe(5)
+  expect(refused.stderr).toMatch(/^error locked: /)
+  await expectRestored(at, worked!, 'full')
+})
+
+test('another restore is refused as long as this one is not finished', async () => {
+  const at = place()
+  expect(await at.start(full(), MID_PREPARE).ended).toMatchObject({ signal: 'SIGKILL' })
+  const other = await at.start({ sources: [inject('chain').elements[0]!.bare] }).ended
+  expect(other).toMatchObject({ code: 17, stderr: expect.stringMatching(/^error unfinished: /) })
+  await expectRestored(at, await at.start(full()).ended, 'full')
+})
+
+test.for<[when: string, crash: Crash]>([
+  ['before a move-back', MID_PREPARE],
+  ['in the instant before the first file is moved', agentAt({ event: 'made', nth: 2 })],
+])('a datadir that somebody else fills %s is not touched', async ([, crash]) => {
+  const at = place()
+  expect(await at.start(full(), crash).ended).toMatchObject({ signal: 'SIGKILL' })
+  expectForeign(at)
+  const ended = await at.start(full()).ended
+  expect(ended, ended.stderr).toMatchObject({ code: 10 })
+  expect(readdirSync(at.datadir)).toEqual(['ibdata1'])
+  expect(readFileSync(join(at.datadir, 'ibdata1'), 'utf8')).toBe('somebody else')
+  expect(at.state()).toMatchObject({ status: 'failed', error: { code: 'datadir_not_empty' } })
+  expectNothingLeft(at)
+})
+
+function expectForeign(at: Place): void {
+  expect(existsSync(at.datadir)).toBe(false)
+  mkdirSync(at.datadir)
+  writeFileSync(join(at.datadir, 'ibdata1'), 'somebody else')
+}
+
+test('agents that die without end lead to an end', async () => {
+  const at = place()
+  const crash = agentAt({ event: 'run_begun', detail: '1-extract' })
+  for (let agent = 1; agent <= 9; agent++)
+    expect(await at.start(full(), crash).ended, `agent ${agent}`).toMatchObject({ signal: 'SIGKILL' })
+  const ended = await at.start(full()).ended
+  expect(ended, ended.stderr).toMatchObject({ code: 70 })
+  expect(at.state()).toMatchObject({ status: 'failed', phase: 'failed', error: { code: 'interrupted' } })
+  expectNothingLeft(at)
+})
