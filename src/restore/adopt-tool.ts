@@ -8,19 +8,15 @@ const LOOK_MS = 100
 /**
  * Whether every tool of the state can be carried on with: it runs without us in its byte path, or it has ended and said
  * how. One that did neither was killed, and nobody knows what it left. One that we fed saw its input end when we died:
- * how it took that says nothing.
+ * how it took that says nothing. Nor is a run whose last tools the agent had no time to note.
  */
 export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string): boolean {
-  return (
-    tools.length > 0 &&
-    tools.every(
-      tool =>
-        tools.filter(({ label }) => label === tool.label).length >= tool.runSize &&
-        (tool.exit !== null ||
-        (!tool.fedByAgent &&
-          (readExit(tool.statusPath) !== null || (bootId === bootIdNow && isAlive(tool.pid, tool.startTicks)))),
-    )
-  )
+  const isWhole = ({ label, runSize }: RunningTool) => tools.filter(other => other.label === label).length >= runSize
+  const hasEnded = ({ exit, fedByAgent, statusPath }: RunningTool) =>
+    exit !== null || (!fedByAgent && readExit(statusPath) !== null)
+  const goesOn = ({ fedByAgent, pid, startTicks }: RunningTool) =>
+    !fedByAgent && bootId === bootIdNow && isAlive(pid, startTicks)
+  return tools.length > 0 && tools.every(tool => isWhole(tool) && (hasEnded(tool) || goesOn(tool)))
 }
 
 /** The exit of a tool that is not our child. Both null where its wrapper was killed and wrote none. */

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { moveFile } from './move-files.ts'
 import { filesUnder } from './survey.ts'
@@ -40,10 +41,10 @@ export async function removeDebris({ directories, filling, giveBackTo }: Made): 
   if (filling && isStillOurs(filling)) {
     const { datadir, existed } = filling
     if (giveBackTo !== null) await giveBack(datadir, giveBackTo)
-    emptyDirectory(datadir)
+    await emptyDirectory(datadir)
     if (!existed) rmdirSync(datadir)
   }
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+  for (const directory of directories) await rm(directory, { recursive: true, force: true })
 }
 
 /**
@@ -69,7 +70,7 @@ async function giveBack(datadir: string, source: string): Promise<void> {
   }
 }
 
-function emptyDirectory(directory: string): void {
+async function emptyDirectory(directory: string): Promise<void> {
   if (!existsSync(directory)) return
-  for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true, force: true })
+  for (const name of readdirSync(directory)) await rm(join(directory, name), { recursive: true, force: true })
 }

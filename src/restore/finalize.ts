@@ -14,7 +14,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
   const { store, now, runDir } = context
   const plan = store.state.plan!
   const { datadir, owner, elements, steps, tool } = plan
-  settle(context, plan)
+  await settle(context, plan)
   const hasServer = store.state.tools.some(({ label }) => label === START_CHECK)
   for (const step of steps) {
     if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue

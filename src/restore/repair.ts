@@ -1,4 +1,5 @@
-import { existsSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, rmdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { RestoreError } from '../errors.ts'
 import type { RestoreContext } from './context.ts'
 import { isStillOurs, undoHalfMove } from './debris.ts'
@@ -39,7 +40,7 @@ export async function repair(context: RestoreContext): Promise<void> {
     } else if (prepareCut || bringCut) {
       const from = wholeChain ? 0 : index
       for (const { directory } of plan.elements.slice(from, position))
-        if (made.directories.includes(directory)) rmSync(directory, { recursive: true, force: true })
+        if (made.directories.includes(directory)) await rm(directory, { recursive: true, force: true })
       const positions = Array.from({ length: position - from }, (_, offset) => from + offset + 1)
       store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
     }

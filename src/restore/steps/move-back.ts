@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { RestoreError } from '../../errors.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
@@ -65,11 +65,11 @@ export async function moveBack(
  * The datadir is the user's from now on; of the target dir only metadata is left, kept in the run dir already. One that was
  * cut short is done again.
  */
-export function settle({ store, now }: RestoreContext, plan: Plan): void {
+export async function settle({ store, now }: RestoreContext, plan: Plan): Promise<void> {
   const { made } = store.state
   if (made.filling === null && made.directories.length === 0) return
   const kept = { directories: plan.inPlace ? [] : made.directories, filling: null, giveBackTo: null }
   store.dispatch({ type: 'made', atMs: now(), made: kept })
-  for (const directory of kept.directories) rmSync(directory, { recursive: true, force: true })
+  for (const directory of kept.directories) await rm(directory, { recursive: true, force: true })
   store.dispatch({ type: 'made', atMs: now(), made: { ...kept, directories: [] } })
 }
