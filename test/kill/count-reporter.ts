@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** The last line: `N passed, M failed`. A module that could not be run counts as one that failed. */
+/** The last line: `N passed, M failed`. A module that could not be run counts as one that failed, and so does a run of nothing. */
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
     let passed = 0
@@ -12,6 +12,7 @@ export default class CountReporter implements Reporter {
         else failed += 1
       }
     }
+    if (passed + failed === 0) failed = 1
     process.on('exit', () => process.stdout.write(`${passed} passed, ${failed} failed\n`))
   }
 }
