@@ -6,9 +6,11 @@ import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
 import type { RestoreContext } from './context.ts'
 import { removeDebris } from './debris.ts'
+import { processIn } from './prechecks.ts'
 import { repair } from './repair.ts'
 import { backoffMs, nextTry } from './retry.ts'
 import type { RestoreState } from './state.ts'
+import { MOVE_BACK } from './steps/move-back.ts'
 import { watch } from './watch.ts'
 
 /**
@@ -71,7 +73,7 @@ async function goOnAfter(context: RestoreContext, error: RestoreError, looked: b
     await sleep(pauseMs, undefined, { signal }).catch(() => {}) // aborted: the next attempt ends at once
     return
   }
-  const cleaned = await cleanUp(context, error)
+  const cleaned = await cleanUp(context, error, next?.kind === 'older')
   if (next?.kind === 'older') {
     store.dispatch({ type: 'fell_back', atMs: now(), backupIndex: next.backupIndex })
     store.dispatch({
@@ -88,6 +90,15 @@ async function goOnAfter(context: RestoreContext, error: RestoreError, looked: b
 
 const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as const
 
+/**
+ * A datadir that everything has been moved into is complete, whatever is wrong with it: it makes room for an older backup only,
+ * and not when it is all that is left of a directory consumed in place, or a server works in it.
+ */
+function staysAsItIs({ finished, plan, made }: RestoreState, makesRoom: boolean): boolean {
+  if (made.filling === null || !finished.includes(MOVE_BACK)) return false
+  return !makesRoom || plan?.inPlace === true || processIn(made.filling.datadir, { cwd: false }) !== null
+}
+
 /** The terminal state an error leads to. */
 export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'running'>; phase: Phase } {
   if (code === 'cancelled' || code === 'terminated') return { status: 'cancelled', phase: 'failed' }
@@ -95,9 +106,11 @@ export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'ru
 }
 
 /** An error that comes while debris is removed must not hide the one that led there, only be told beside it. */
-async function cleanUp({ store, now }: RestoreContext, error: RestoreError): Promise<RestoreError> {
+async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: boolean): Promise<RestoreError> {
+  const { store, now } = context
   try {
-    await removeDebris(store.state.made)
+    const { made } = store.state
+    await removeDebris(staysAsItIs(store.state, makesRoom) ? { ...made, filling: null } : made)
     store.dispatch({ type: 'made', atMs: now(), made: { directories: [], filling: null, giveBackTo: null } })
     return error
   } catch (thrown) {

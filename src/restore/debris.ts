@@ -12,7 +12,7 @@ import { filesUnder } from './survey.ts'
 export interface Made {
   /** Directories that did not exist before: target dir, incrementals' dirs. */
   readonly directories: readonly string[]
-  /** Set from the moment move-back begins until it has ended well. */
+  /** Set from the moment move-back begins. */
   readonly filling: Filling | null
   /** Files of `filling` go back here instead of away: `--in-place` consumed a directory that was not ours. */
   readonly giveBackTo: string | null

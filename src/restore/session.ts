@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
 import { RestoreError } from '../errors.ts'
@@ -7,6 +8,7 @@ import { acquireLock } from '../process/lock.ts'
 import { bootId, isAlive } from '../process/proc-stat.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
+import { currentOptions } from './current-options.ts'
 import { initialState } from './initial-state.ts'
 import type { AttributeValue, Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state.ts'
 import { ensureStateDir } from './state-dir.ts'
@@ -62,7 +64,16 @@ export async function startSession(
         'unfinished',
         `the restore of ${found.options.sources.join(' ')} into ${found.options.datadir} was interrupted and is not finished`,
       )
-    return await goOn(place, found, surroundings)
+    checkUnchanged(found)
+    const session = await goOn(place, found, surroundings)
+    const unused = otherOptions(found.options, options)
+    if (unused.length > 0)
+      session.store.dispatch({
+        type: 'notice',
+        atMs: Date.now(),
+        text: `the restore goes on as it was begun; other values are given now for ${unused.join(', ')}, and not used`,
+      })
+    return session
   } catch (error) {
     place.release()
     throw error
@@ -88,6 +99,26 @@ export async function resumeSession(
 
 const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
   a.datadir === b.datadir && JSON.stringify(a.sources) === JSON.stringify(b.sources)
+
+/** What was extracted of another file under the same name must not pass for this one. Throws `unfinished`. */
+function checkUnchanged(found: RestoreState): void {
+  for (const source of currentOptions(found).sources) {
+    const stat = source === '-' ? undefined : statSync(source, { throwIfNoEntry: false })
+    if (stat?.isFile() && stat.mtimeMs > found.startedAtMs)
+      throw new RestoreError(
+        'unfinished',
+        `${source} was changed after the restore began that was interrupted and is not finished`,
+        { hint: 'to restore what it is now, begin anew with another --state-dir' },
+      )
+  }
+}
+
+/** Keys of options by which a restore differs. A deadline given as a duration is another one each time. */
+const otherOptions = (a: RestoreOptions, b: RestoreOptions): string[] =>
+  (Object.keys(b) as (keyof RestoreOptions)[]).filter(
+    key => !OF_THIS_CALL.has(key) && JSON.stringify(a[key]) !== JSON.stringify(b[key]),
+  )
+const OF_THIS_CALL: ReadonlySet<string> = new Set(['json', 'quiet', 'color', 'dryRun', 'deadlineMs'])
 
 /** The state dir, held by this agent alone: `agent.lock` is ours, `lock` is the tools'. */
 interface Place {

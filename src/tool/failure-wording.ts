@@ -12,6 +12,8 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['wrong chunk magic', 'source_corrupt'],
   ['invalid checksum at offset', 'source_corrupt'],
   ['out-of-order chunk', 'source_corrupt'],
+  // A path that leads out of the directory: mbstream stops there, extracts nothing more and exits 0.
+  ['invalid filename', 'source_corrupt'],
   ['unexpected end of stream', 'source_truncated'],
   ['xb_stream_read_chunk(): my_read() failed', 'source_truncated'],
   ['invalid plaintext hash', 'wrong_key'],

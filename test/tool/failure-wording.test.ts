@@ -83,3 +83,8 @@ test.each([
   'Error writing file (errno: 284)',
   'Copying ./error/28.ibd to /d/error/28.ibd',
 ])('not disk full: %s', text => expect(saysDiskFull(text)).toBe(false))
+
+test('mbstream stops at a path that leads out of the directory, and exits 0: the line is all that tells', () => {
+  const line = '[00] 2026-11-23 19:38:58 /usr/bin/mbstream: invalid filename ../outside'
+  expect(extractGrammar()(line, true)).toMatchObject([{ type: 'failure', code: 'source_corrupt' }])
+})

@@ -9,7 +9,8 @@ import { checkDatadir } from '../prechecks.ts'
 import { runTools } from '../run-tools.ts'
 import { makeDirectory } from './bring.ts'
 
-const LABEL = 'move-back'
+/** Names the run of the tool. */
+export const MOVE_BACK = 'move-back'
 
 /**
  * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One that
@@ -23,9 +24,9 @@ export async function moveBack(
 ): Promise<void> {
   const { store, now } = context
   const { made, tools, finished } = store.state
-  if (finished.includes(LABEL)) return
+  if (finished.includes(MOVE_BACK)) return
   store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
-  const goesOn = made.filling !== null && !tools.some(({ label }) => label === LABEL)
+  const goesOn = made.filling !== null && !tools.some(({ label }) => label === MOVE_BACK)
   if (made.filling === null) {
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir)
@@ -48,7 +49,7 @@ export async function moveBack(
   const { file, args } = step.command
   const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
   await runTools(context, {
-    label: LABEL,
+    label: MOVE_BACK,
     position: step.element,
     stages: [{ command, grammar: family.grammar() }],
     judge: judgeOne('move_back'),
@@ -62,13 +63,13 @@ export async function moveBack(
 }
 
 /**
- * The datadir is the user's from now on; of the target dir only metadata is left, kept in the run dir already. One that was
- * cut short is done again.
+ * Nothing goes back from now on; of the target dir only metadata is left, kept in the run dir already. One that was cut
+ * short is done again. That the datadir was filled by us stays noted: what fails its checks may have to make room.
  */
 export async function settle({ store, now }: RestoreContext, plan: Plan): Promise<void> {
   const { made } = store.state
-  if (made.filling === null && made.directories.length === 0) return
-  const kept = { directories: plan.inPlace ? [] : made.directories, filling: null, giveBackTo: null }
+  if (made.giveBackTo === null && made.directories.length === 0) return
+  const kept = { ...made, directories: plan.inPlace ? [] : made.directories, giveBackTo: null }
   store.dispatch({ type: 'made', atMs: now(), made: kept })
   for (const directory of kept.directories) await rm(directory, { recursive: true, force: true })
   store.dispatch({ type: 'made', atMs: now(), made: { ...kept, directories: [] } })

@@ -20,8 +20,10 @@ export async function prepare(
 ): Promise<void> {
   let reachedLsn: number | null = null
   let endOfLogLsn: number | null = null
+  const missing = new Set<string>()
   const onEvents = (events: readonly ToolEvent[]) => {
     for (const event of events) {
+      if (event.type === 'complaint' && MISSING_TABLESPACE.test(event.text)) missing.add(event.text)
       if (event.type !== 'redo_scanned' && event.type !== 'end_of_log') continue
       reachedLsn = Math.max(reachedLsn ?? 0, event.lsn)
       if (event.type === 'end_of_log') endOfLogLsn = event.lsn
@@ -42,7 +44,18 @@ export async function prepare(
     onEvents,
   })
   checkRedo(element, reachedLsn)
+  if (missing.size > 0) tellMissing(context, element, [...missing])
   await checkPrepared(targetDir, step.last)
+}
+
+/** MariaDB's words where the redo changes a file that the backup does not hold; it goes on, exits 0 and says `completed OK!`. */
+const MISSING_TABLESPACE = /^Tablespace \d+ was not found at /
+
+/** Right for a backup of some tables only, and data lost in any other. */
+function tellMissing({ store, now }: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
+  const more = complaints.length > 1 ? ` (and ${complaints.length - 1} more)` : ''
+  const text = `${name} lacks files that its redo log changes: ${complaints[0]}${more}`
+  store.dispatch({ type: 'notice', atMs: now(), text })
 }
 
 /** mariadb-backup ends with exit 0 and `completed OK!` on a redo log that was cut; only the LSN it reached tells. */

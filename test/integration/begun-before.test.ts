@@ -1,0 +1,78 @@
+import { cpSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, expect, test } from 'vitest'
+import type { Backup } from './make-backup.ts'
+import { sharedBackup } from './shared-backup.ts'
+import { expectSuccess, stoppedTool, stoppingTool, type Workspace, workspace } from './workspace.ts'
+
+/** What an earlier try has left, or an earlier backup, and the next one must not take for something else. */
+let backup: Backup
+beforeAll(async () => {
+  backup = await sharedBackup()
+})
+
+test('a backup that fails the start check makes room for an older one', async () => {
+  const at = workspace()
+  const broken = join(at.dir, 'broken')
+  cpSync(backup.full.prepared, broken, { recursive: true })
+  rmSync(join(broken, 'mysql'), { recursive: true })
+  const config = join(at.dir, 'restore.yaml')
+  writeFileSync(config, `older_backups:\n  - ${backup.full.prepared}\n`)
+  const ended = await at.restore([broken], { args: ['--start-check', '--config', config] })
+  expect(ended, ended.stderr).toMatchObject({ code: 0 })
+  expect(ended.stderr).toMatch(/start_check_failed.*older backup/)
+  expect(readdirSync(join(at.datadir, 'mysql'))).toContain('db.frm')
+})
+
+test('without an older one it stays where it is: complete, to be looked at', async () => {
+  const at = workspace()
+  const broken = join(at.dir, 'broken')
+  cpSync(backup.full.prepared, broken, { recursive: true })
+  rmSync(join(broken, 'mysql'), { recursive: true })
+  expect(await at.restore([broken], { args: ['--start-check'] })).toMatchObject({ code: 57 })
+  expect(readdirSync(at.datadir)).toContain('ibdata1')
+})
+
+async function interrupted(at: Workspace, source: string): Promise<void> {
+  const agent = at.start([source], { args: ['--tool-path', stoppingTool(at, '--move-back')] })
+  const tool = await stoppedTool(at)
+  agent.child.kill('SIGKILL')
+  await agent.ended
+  process.kill(tool, 'SIGKILL')
+}
+
+test('an interrupted restore does not go on with a source that is another one now', async () => {
+  const at = workspace()
+  const source = join(at.dir, 'latest.zst')
+  cpSync(backup.full.zst, source)
+  utimesSync(source, 1, 1)
+  await interrupted(at, source)
+  cpSync(backup.full.zst, source)
+  const ended = await at.restore([source])
+  expect(ended).toMatchObject({ code: 17 })
+  expect(ended.stderr).toContain('latest.zst was changed after')
+})
+
+test('options that an interrupted restore was not begun with are told not to be used', async () => {
+  const at = workspace()
+  await interrupted(at, backup.full.zst)
+  writeFileSync(join(at.dir, 'mariadb-backup'), '#!/bin/sh\nexec mariadb-backup "$@"\n', { mode: 0o755 })
+  const ended = await at.restore([backup.full.zst], { args: ['--start-check'] })
+  expect(ended, ended.stderr).toMatchObject({ code: 0 })
+  expect(ended.stderr).toMatch(/other values are given now for toolPath, startCheck, and not used/)
+})
+
+test('files that the redo log changes and the backup lacks are told', async () => {
+  const at = workspace()
+  const source = join(at.dir, 'source')
+  cpSync(backup.full.extracted, source, { recursive: true })
+  rmSync(join(source, 'app/t1.ibd'))
+  const ended = await at.restore([source])
+  expect(ended.stderr).toMatch(
+    /lacks files that its redo log changes: Tablespace \d+ was not found at \.\/app\/t1\.ibd/,
+  )
+})
+
+test('a whole backup lacks none', async () => {
+  expectSuccess(await workspace().restore([backup.full.zst]))
+})
