@@ -22,15 +22,7 @@ export type Phase = (typeof PHASES)[number]
 export const TERMINAL_PHASES: readonly Phase[] = ['completed', 'failed', 'failed_basebackup']
 
 export const STEPS = {
-  preparing_backup: [
-    'delta_apply',
-    'redo_scan',
-    'redo_apply',
-    'undo_rollback',
-    'flush',
-    'shutdown',
-    'move_back',
-  ],
+  preparing_backup: ['delta_apply', 'redo_scan', 'redo_apply', 'undo_rollback', 'flush', 'shutdown', 'move_back'],
   finalizing: ['verify', 'ownership', 'start_check'],
 } as const
 export type Step = (typeof STEPS)['preparing_backup'][number] | (typeof STEPS)['finalizing'][number]

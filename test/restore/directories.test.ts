@@ -30,7 +30,7 @@ import {
 import { keepMetadata, moveRemnants } from '../../src/restore/remnants.ts'
 import { makeDirectory } from '../../src/restore/steps/bring.ts'
 import { setOwner } from '../../src/restore/steps/ownership.ts'
-import { verifyDatadir } from '../../src/restore/steps/verify.ts'
+import { systemFileOf, verifyDatadir } from '../../src/restore/steps/verify.ts'
 import { survey } from '../../src/restore/survey.ts'
 import { scratch } from './samples.ts'
 
@@ -292,6 +292,20 @@ describe('a survey', () => {
       files: 6,
       deltaFiles: { 'app/t1.ibd.delta': 3 },
       leftovers: expect.arrayContaining(['app/t1.ibd.delta', 'app/t2.ibd.zst', 'app/t3.ibd.xbcrypt']),
+    })
+  })
+
+  test('the system tablespace has the name that the backup gives it', async () => {
+    const folder = fill(scratch(), {
+      cnf: '[mysqld]\ninnodb_data_file_path=system:12M;more:10M:autoextend\n',
+      none: '',
+    })
+    expect(systemFileOf(join(folder, 'cnf'))).toBe('system')
+    expect(systemFileOf(join(folder, 'none'))).toBeUndefined()
+    expect(systemFileOf(join(folder, 'absent'))).toBeUndefined()
+    await verifyDatadir(fill(scratch(), { system: 'x' }), 'system')
+    await expect(verifyDatadir(fill(scratch(), { ibdata1: 'x' }), 'system')).rejects.toMatchObject({
+      code: 'verify_failed',
     })
   })
 
