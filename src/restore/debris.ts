@@ -74,3 +74,12 @@ async function emptyDirectory(directory: string): Promise<void> {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) await rm(join(directory, name), { recursive: true, force: true })
 }
+
+/** A directory of ours in which somebody else may have put something meanwhile. */
+export function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory)
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
+}

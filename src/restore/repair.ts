@@ -1,8 +1,8 @@
-import { existsSync, rmdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { RestoreError } from '../errors.ts'
 import type { RestoreContext } from './context.ts'
-import { isStillOurs, undoHalfMove } from './debris.ts'
+import { isStillOurs, removeIfEmpty, undoHalfMove } from './debris.ts'
 import { describeDirectory } from './describe-directory.ts'
 import type { Plan } from './plan.ts'
 import { processIn } from './prechecks.ts'
@@ -79,14 +79,6 @@ function serverIn(datadir: string): RestoreError | null {
 async function hasMovedOn({ elements, targetDir }: Plan, index: number): Promise<boolean> {
   const before = elements[index - 1]
   return before !== undefined && (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
-}
-
-function removeIfEmpty(directory: string): void {
-  try {
-    rmdirSync(directory)
-  } catch (error) {
-    if (!['ENOENT', 'ENOTEMPTY', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-  }
 }
 
 const RUNS = ['bring', 'extract', 'copy', 'decompress', 'prepare'] as const

@@ -53,7 +53,7 @@ describe('followStderr', () => {
     await follower.stop()
     const lines = batches.flatMap(batch => batch.lines)
     expect(lines.filter(line => line.complete).map(line => line.text)).toEqual(['one', 'two', 'three', 'four'])
-    expect(batches[0]!.info).toEqual({ bytes: 8, offset: 8 })
+    expect(batches[0]!.info).toEqual({ bytes: 8, offset: 8, lineStart: 8 })
     expect(batches.at(-1)!.info.offset).toBe(18)
     expect(batches.every(batch => batch.lines.length > 0)).toBe(true)
     expect(countDescriptors()).toBe(before)

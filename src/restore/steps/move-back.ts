@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { RestoreError } from '../../errors.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
-import { identityOf } from '../debris.ts'
+import { identityOf, removeIfEmpty } from '../debris.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { Plan, PlanStep } from '../plan.ts'
 import { checkDatadir } from '../prechecks.ts'
@@ -56,8 +56,10 @@ export async function moveBack(
     stdin: 'ignore',
   }).catch(error => {
     // The tool looks before it moves anything. What it found came after we had looked, and is somebody else's.
-    if (!goesOn && error instanceof RestoreError && error.code === 'datadir_not_empty')
+    if (!goesOn && error instanceof RestoreError && error.code === 'datadir_not_empty') {
+      if (!store.state.made.filling?.existed) removeIfEmpty(plan.datadir)
       store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, filling: null } })
+    }
     throw error
   })
 }
