@@ -14,7 +14,7 @@ export interface NameFacts {
 export const NO_NAMES: NameFacts = { innerCompression: null, innerEncryption: false, kind: null, family: null }
 
 /**
- * The facts with one more file name. Families: MariaDB has Aria logs, metadata of its own name (11.x) and keeps
+ * The facts with one more file name. Families: MariaDB has Aria logs, system tables and metadata of its own (11.x), and keeps
  * redo in `ib_logfile0`, xtrabackup in `xtrabackup_logfile`, and MySQL 8 has `mysql.ibd` and `.sdi` files. A directory
  * that xtrabackup has prepared may hold an `ib_logfile0` too: leave that name out there.
  */
@@ -36,6 +36,8 @@ function kindOf(base: string): NameFacts['kind'] {
 function familyOf(base: string): ToolFamilyName | null {
   if (base.startsWith('mariadb_backup_') || base === 'ib_logfile0' || /^aria_log[._]/.test(base))
     return 'mariadb-backup'
+  // Often the first of a stream: the threads of a backup are as quick as they are, so its order tells nothing.
+  if (/^mysql\/(gtid_slave_pos|transaction_registry)\.ibd(\.|$)/.test(base)) return 'mariadb-backup'
   if (base === 'xtrabackup_logfile' || base.startsWith('mysql.ibd') || base.endsWith('.sdi')) return 'xtrabackup'
   return null
 }

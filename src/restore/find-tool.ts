@@ -13,14 +13,14 @@ export interface FoundTool {
 }
 
 /**
- * The tool that restores this backup: the family asked for, or the one that made it; from --tool-path, or the first of the
- * family's names on PATH. Throws `usage`, `tool_missing`, `tool_version` (it does not tell a version).
+ * The tool that restores this backup: the family asked for, or the one that made it, or the only one there is; from
+ * --tool-path, or the first of the family's names on PATH. Throws `usage`, `tool_missing`, `tool_version` (it does not tell a version).
  */
 export async function findTool(
   options: Pick<RestoreOptions, 'tool' | 'toolPath'>,
   made: FamilyName | null,
 ): Promise<FoundTool> {
-  const name = options.tool === 'auto' ? made : options.tool
+  const name = options.tool === 'auto' ? (made ?? onlyFamily()) : options.tool
   if (name === null)
     throw new RestoreError('usage', 'nothing in the backup tells which tool made it', {
       hint: 'say it with --tool mariadb-backup or --tool xtrabackup',
@@ -32,6 +32,20 @@ export async function findTool(
   return {
     family,
     planned: { family: name, path, extractor: extractorOf(family, path), version: await versionOf(family, path) },
+  }
+}
+
+/** The one family that is installed here; what the backup says after extract is held against it. */
+function onlyFamily(): FamilyName | null {
+  const installed = (['mariadb-backup', 'xtrabackup'] as const).filter(name => isOnPath(toolFamily(name).programs))
+  return installed.length === 1 ? installed[0]! : null
+}
+
+const isOnPath = (programs: readonly string[]): boolean => {
+  try {
+    return firstOf(programs) !== ''
+  } catch {
+    return false
   }
 }
 

@@ -37,7 +37,10 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'phase_ended':
       return endPhase(state, event)
     case 'prefetch_started':
-      return openPhaseSpan(state, 'restoring_basebackup', event.position, event.atMs)
+      // An element in front is not ahead: two phases of it would be open.
+      return event.position === state.position
+        ? state
+        : openPhaseSpan(state, 'restoring_basebackup', event.position, event.atMs)
     case 'prefetch_ended':
       return endPhaseSpans(state, event.position, event)
     case 'step_started':

@@ -6,6 +6,7 @@ import { RestoreError } from '../errors.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { acquireLock } from '../process/lock.ts'
 import { bootId, isAlive } from '../process/proc-stat.ts'
+import { checkClaims } from './check-claims.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
 import { currentOptions } from './current-options.ts'
@@ -137,7 +138,11 @@ function openPlace(stateDir: string): Place {
   return {
     stateDir,
     toolLock,
-    read: () => readStateFile(stateFile),
+    read() {
+      const found = readStateFile(stateFile)
+      if (found?.status === 'running') checkClaims(found, stateDir)
+      return found
+    },
     write: (state, durable) => writeStateFile(stateFile, state, durable),
     release() {
       toolLock.release()

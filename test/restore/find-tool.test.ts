@@ -1,0 +1,40 @@
+import { chmodSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, expect, test, vi } from 'vitest'
+import { findTool } from '../../src/restore/find-tool.ts'
+import { scratch } from './samples.ts'
+
+afterEach(() => vi.unstubAllEnvs())
+
+const AUTO = { tool: 'auto', toolPath: null } as const
+
+/** A PATH with only these programs, each of which tells its version as the real one does. */
+function onlyThese(...programs: string[]): void {
+  const folder = scratch()
+  for (const program of programs) {
+    const said =
+      program === 'xtrabackup'
+        ? 'xtrabackup version 8.0.35-33 based on MySQL server 8.0.35 Linux (x86_64) (revision id: 1)'
+        : 'mariadb-backup based on MariaDB server 10.11.19-MariaDB Linux (x86_64)'
+    writeFileSync(join(folder, program), `#!/bin/sh\necho '${said}'\n`)
+    chmodSync(join(folder, program), 0o755)
+  }
+  vi.stubEnv('PATH', folder)
+}
+
+test('a backup that does not tell its family is tried with the only one that is installed', async () => {
+  onlyThese('mariadb-backup', 'mbstream')
+  expect((await findTool(AUTO, null)).planned).toMatchObject({ family: 'mariadb-backup', version: '10.11.19-MariaDB' })
+  onlyThese('xtrabackup', 'xbstream')
+  expect((await findTool(AUTO, null)).planned).toMatchObject({ family: 'xtrabackup', version: '8.0.35-33' })
+})
+
+test('with both or none installed it has to be said', async () => {
+  onlyThese('xtrabackup', 'xbstream', 'mariadb-backup', 'mbstream')
+  await expect(findTool(AUTO, null)).rejects.toMatchObject({ code: 'usage' })
+  await expect(findTool({ ...AUTO, tool: 'xtrabackup' }, 'mariadb-backup')).rejects.toMatchObject({
+    code: 'tool_version',
+  })
+  onlyThese()
+  await expect(findTool(AUTO, null)).rejects.toMatchObject({ code: 'usage' })
+})
