@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hasOpen, type LockFile } from '../process/lock.ts'
 import { isAlive } from '../process/proc-stat.ts'
 import { type Exit, readExit } from '../process/tool-exit.ts'
 import type { RestoreState, RunningTool } from './state.ts'
@@ -8,14 +9,15 @@ const LOOK_MS = 100
 /**
  * Whether every tool of the state can be carried on with: it runs without us in its byte path, or it has ended and said
  * how. One that did neither was killed, and nobody knows what it left. One that we fed saw its input end when we died:
- * how it took that says nothing. Nor is a run whose last tools the agent had no time to note.
+ * how it took that says nothing. A run is adopted whole: the agent may have died while it noted its tools. That a process is
+ * ours, its open lock says; the state is not believed.
  */
-export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string): boolean {
+export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, lock: LockFile | undefined): boolean {
   const isWhole = ({ label, runSize }: RunningTool) => tools.filter(other => other.label === label).length >= runSize
   const hasEnded = ({ exit, fedByAgent, statusPath }: RunningTool) =>
     exit !== null || (!fedByAgent && readExit(statusPath) !== null)
   const goesOn = ({ fedByAgent, pid, startTicks }: RunningTool) =>
-    !fedByAgent && bootId === bootIdNow && isAlive(pid, startTicks)
+    !fedByAgent && bootId === bootIdNow && isAlive(pid, startTicks) && lock !== undefined && hasOpen(pid, lock)
   return tools.length > 0 && tools.every(tool => isWhole(tool) && (hasEnded(tool) || goesOn(tool)))
 }
 

@@ -25,7 +25,7 @@ export async function takeOver(
   toolLock: ToolLock,
   successor: Successor,
 ): Promise<{ state: RestoreState; event: RestoreEvent }> {
-  const adopted = canAdopt(found, successor.bootId)
+  const adopted = canAdopt(found, successor.bootId, toolLock.file())
   await endStrangers(adopted ? found.tools.map(({ pgid }) => pgid) : [], toolLock)
   const event: RestoreEvent = {
     type: 'resumed',
