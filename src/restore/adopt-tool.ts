@@ -17,8 +17,11 @@ export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, loc
   const hasEnded = ({ exit, fedByAgent, statusPath }: RunningTool) =>
     exit !== null || (!fedByAgent && readExit(statusPath) !== null)
   const goesOn = ({ fedByAgent, pid, startTicks }: RunningTool) =>
-    !fedByAgent && bootId === bootIdNow && isAlive(pid, startTicks) && lock !== undefined && hasOpen(pid, lock)
-  return tools.length > 0 && tools.every(tool => isWhole(tool) && (hasEnded(tool) || goesOn(tool)))
+    !fedByAgent && isAlive(pid, startTicks) && lock !== undefined && hasOpen(pid, lock)
+  // What a tool wrote before a reboot may not have reached the disk, whatever its status file says.
+  return (
+    bootId === bootIdNow && tools.length > 0 && tools.every(tool => isWhole(tool) && (hasEnded(tool) || goesOn(tool)))
+  )
 }
 
 /** The exit of a tool that is not our child. Both null where its wrapper was killed and wrote none. */

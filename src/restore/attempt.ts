@@ -10,6 +10,7 @@ import type { PlanParts } from './make-plan.ts'
 import { partsOf } from './parts-of.ts'
 import { type Prefetch, prefetch } from './prefetch.ts'
 import { preparePlan } from './prepare-plan.ts'
+import { MOVE_BACK } from './run-labels.ts'
 import { phaseSpanOf } from './spans.ts'
 
 /**
@@ -38,7 +39,7 @@ export async function attempt(context: RestoreContext, sources: Map<number, Sour
           parts = await (fetching?.parts ?? bring(context, parts, position, takeSource(sources, position)))
         })
       } else if (ahead) parts = await ahead.parts
-      if (store.state.finished.includes(position === length ? 'move-back' : `${position}-prepare`)) continue
+      if (store.state.finished.includes(position === length ? MOVE_BACK : `${position}-prepare`)) continue
       ahead = prefetch(context, parts, position + 1, () => takeSource(sources, position + 1))
       const inFront: RestoreContext = ahead ? { ...context, signal: ahead.signal } : context
       await phase(inFront, 'preparing_backup', position, () => prepareElement(inFront, parts, position))

@@ -9,8 +9,8 @@ import { removeDebris } from './debris.ts'
 import { processIn } from './prechecks.ts'
 import { repair } from './repair.ts'
 import { backoffMs, nextTry } from './retry.ts'
+import { MOVE_BACK } from './run-labels.ts'
 import type { RestoreState } from './state.ts'
-import { MOVE_BACK } from './steps/move-back.ts'
 import { watch } from './watch.ts'
 
 /**

@@ -18,8 +18,11 @@ import { formatBytes } from '../format.ts'
  * What must be true before anything is written. Each check throws the refusal a person can act on, or returns what it found.
  */
 
-/** The datadir is absent or empty, and no process works in it. Returns whether it exists. */
-export function checkDatadir(datadir: string): boolean {
+/**
+ * The datadir is absent or empty, and no process works in it; with `cwd` false one that only stands there, such as a shell,
+ * does not count. Returns whether it exists.
+ */
+export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
   if (!existsSync(datadir)) {
     if (lstatSync(datadir, { throwIfNoEntry: false }))
       throw new RestoreError('datadir_not_empty', `${datadir} is a link to a directory that does not exist`, {
@@ -29,7 +32,7 @@ export function checkDatadir(datadir: string): boolean {
   }
   if (!statSync(datadir).isDirectory())
     throw new RestoreError('datadir_not_empty', `${datadir} is not a directory`, { hint: 'name a directory' })
-  const user = processIn(datadir)
+  const user = processIn(datadir, { cwd })
   if (user) throw new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`)
   const [first] = readdirSync(datadir)
   if (first !== undefined) throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`)

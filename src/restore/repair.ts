@@ -6,6 +6,7 @@ import { isStillOurs, removeIfEmpty, undoHalfMove } from './debris.ts'
 import { describeDirectory } from './describe-directory.ts'
 import type { Plan } from './plan.ts'
 import { processIn } from './prechecks.ts'
+import { MOVE_BACK } from './run-labels.ts'
 
 /**
  * What an attempt that was cut short left behind, made good before the next one goes on:
@@ -45,11 +46,11 @@ export async function repair(context: RestoreContext): Promise<void> {
       store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
     }
   }
-  if (made.filling && !begun.includes('move-back')) {
+  if (made.filling && !begun.includes(MOVE_BACK)) {
     // Noted, perhaps made, nothing moved: whoever fills it meanwhile fills his own.
     if (!made.filling.existed) removeIfEmpty(made.filling.datadir)
     store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
-  } else if (cut.includes('move-back') && made.filling) {
+  } else if (cut.includes(MOVE_BACK) && made.filling) {
     const { datadir } = made.filling
     const changed = isStillOurs(made.filling) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
     if (changed) {

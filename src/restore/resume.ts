@@ -1,4 +1,5 @@
 import { ERRORS } from '../errors.ts'
+import { MOVE_BACK } from './run-labels.ts'
 import { endSpans } from './spans.ts'
 import type { RestoreEvent, RestoreState } from './state.ts'
 
@@ -16,11 +17,20 @@ export function resume(before: RestoreState, event: Extract<RestoreEvent, { type
     counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 0 },
   }
   if (event.adopted) return state
+  // After a reboot nobody knows which of the extracted files had reached the disk: they are brought again. What was moved
+  // already stays, and meets the last checks.
+  const rebooted = before.bootId !== event.bootId && !before.begun.includes(MOVE_BACK)
   const { hint } = ERRORS.interrupted
   const error = { code: 'interrupted', message: `agent ${before.agentPid} died`, lastWords: [], hint } as const
-  return endSpans({ ...state, tools: [], interruptions: state.interruptions + 1 }, span => span.kind !== 'restore', {
+  return endSpans({ ...state, ...lost(state, rebooted) }, span => span.kind !== 'restore', {
     atMs: event.lastSeenAtMs,
     error,
     attributes: { 'restore.agent.pid': before.agentPid },
   })
 }
+
+const lost = ({ finished, interruptions }: RestoreState, rebooted: boolean) => ({
+  tools: [],
+  finished: rebooted ? [] : finished,
+  interruptions: interruptions + 1,
+})

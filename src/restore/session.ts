@@ -214,8 +214,7 @@ function run(
     done: runRestore(context).finally(place.release),
     abort: context.abort,
     kill() {
-      for (const { pgid, pid, startTicks } of store.state.tools)
-        if (isAlive(pid, startTicks)) process.kill(-pgid, 'SIGKILL')
+      for (const { pgid, pid, startTicks } of store.state.tools) if (isAlive(pid, startTicks)) killGroup(pgid)
     },
     async detach() {
       store.freeze()
@@ -247,3 +246,11 @@ const stallThresholds = ({ stallTimeoutMs, stallThresholds: byStep }: RestoreOpt
   ...(stallTimeoutMs !== null && { default: stallTimeoutMs }),
   ...byStep,
 })
+
+function killGroup(pgid: number): void {
+  try {
+    process.kill(-pgid, 'SIGKILL')
+  } catch {
+    // gone in the instant since we looked
+  }
+}

@@ -6,11 +6,9 @@ import { identityOf, removeIfEmpty } from '../debris.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { Plan, PlanStep } from '../plan.ts'
 import { checkDatadir } from '../prechecks.ts'
+import { MOVE_BACK } from '../run-labels.ts'
 import { runTools } from '../run-tools.ts'
 import { makeDirectory } from './bring.ts'
-
-/** Names the run of the tool. */
-export const MOVE_BACK = 'move-back'
 
 /**
  * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One that
@@ -29,7 +27,7 @@ export async function moveBack(
   const goesOn = made.filling !== null && !tools.some(({ label }) => label === MOVE_BACK)
   if (made.filling === null) {
     // Hours may have passed since it was found empty.
-    const existed = checkDatadir(plan.datadir)
+    const existed = checkDatadir(plan.datadir, { cwd: false })
     const fill = (identity: string | null) =>
       store.dispatch({
         type: 'made',

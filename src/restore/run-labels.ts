@@ -1,0 +1,2 @@
+/** Names the run that moves the prepared files into the datadir. */
+export const MOVE_BACK = 'move-back'

@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import { reduce } from '../../src/restore/reduce.ts'
+import type { RestoreState } from '../../src/restore/state.ts'
+import { blankState } from '../blank-state.ts'
+import { T0 } from './samples.ts'
+
+const interrupted = (changes: Partial<RestoreState>): RestoreState => ({
+  ...blankState('r1', '0af7651916cd43dd8448eb211c80319c', 'abcdef01', T0),
+  bootId: 'first',
+  ...changes,
+})
+
+const resumedIn = (state: RestoreState, bootId: string, adopted = false): RestoreState =>
+  reduce(state, {
+    type: 'resumed',
+    atMs: T0 + 9000,
+    agentPid: 2,
+    bootId,
+    idPrefix: 'abcdef02',
+    link: null,
+    adopted,
+    lastSeenAtMs: T0 + 1000,
+  })
+
+const prepared = { begun: ['1-bring', '1-extract', '1-prepare'], finished: ['1-extract', '1-bring', '1-prepare'] }
+
+test('in the same boot what is finished stays finished', () => {
+  const state = resumedIn(interrupted(prepared), 'first')
+  expect(state).toMatchObject({ finished: prepared.finished, interruptions: 1, agentPid: 2, bootId: 'first' })
+})
+
+test('after a reboot nothing is trusted that may not have reached the disk', () => {
+  expect(resumedIn(interrupted(prepared), 'second').finished).toEqual([])
+})
+
+test('after a reboot what was moved back stays, for the last checks', () => {
+  const moved = { begun: [...prepared.begun, 'move-back'], finished: [...prepared.finished, 'move-back'] }
+  expect(resumedIn(interrupted(moved), 'second').finished).toEqual(moved.finished)
+})
+
+test('spans of an interrupted attempt end when its agent was last seen, those of adopted tools go on', () => {
+  const attempt = {
+    id: 'abcdef0100000002',
+    parentId: null,
+    name: 'attempt',
+    startedAtMs: T0,
+    attributes: {},
+    links: [],
+  }
+  const state = interrupted({ spans: [{ ...attempt, kind: 'attempt' }] })
+  expect(resumedIn(state, 'first').endedSpans).toMatchObject([
+    { id: attempt.id, endedAtMs: T0 + 1000, error: { code: 'interrupted' } },
+  ])
+  expect(resumedIn(state, 'first', true)).toMatchObject({ spans: [{ id: attempt.id }], endedSpans: [] })
+})
