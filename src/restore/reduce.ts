@@ -152,6 +152,8 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
     step: null,
     error: event.error,
     tools: [],
+    // The datadir is the user's from now on.
+    made: event.status === 'succeeded' ? { directories: [], filling: null, giveBackTo: null } : before.made,
   }
   const family = state.plan?.tool.family
   return endSpans(feed(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
