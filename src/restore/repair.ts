@@ -79,7 +79,8 @@ function serverIn(datadir: string): RestoreError | null {
 /** Killed at its very end, an incremental's prepare has already written that the base holds it. */
 async function hasMovedOn({ elements, targetDir }: Plan, index: number): Promise<boolean> {
   const before = elements[index - 1]
-  return before !== undefined && (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
+  if (before === undefined || !existsSync(targetDir)) return false // nothing before it, or that is brought again already
+  return (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
 }
 
 const RUNS = ['bring', 'extract', 'copy', 'decompress', 'prepare'] as const
