@@ -1,13 +1,18 @@
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { times } from './journal.ts'
-import type { Place } from './place.ts'
+import type { Place, Request } from './place.ts'
 import { agentAlone, full, killEverythingIn, started } from './victims.ts'
 
 const MEMORY = '/dev/shm'
 const elsewhere = (at: Place) => join(MEMORY, `${basename(at.dir)}-target`)
+
+function targetElsewhere(at: Place): Request {
+  onTestFinished(() => rmSync(elsewhere(at), { recursive: true, force: true }))
+  return { ...full(), flags: { target_dir: elsewhere(at) } }
+}
 
 killEverythingIn([
   {
@@ -20,7 +25,7 @@ killEverythingIn([
   {
     name: 'move-back across file systems',
     at: started('move-back', 60),
-    request: at => ({ ...full(), flags: { target_dir: elsewhere(at) } }),
+    request: targetElsewhere,
     truth: 'full',
     expect(kills, journal, at) {
       expect(statSync(MEMORY).dev).not.toBe(statSync(tmpdir()).dev)

@@ -16,6 +16,17 @@ declare module 'vitest' {
 /** A small real chain, made once, and what its full and all of it restore to when nothing goes wrong. */
 export default async function setup(project: TestProject): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), 'ra-chain-'))
+  const remove = () => rmSync(folder, { recursive: true, force: true })
+  try {
+    await provide(project, folder)
+  } catch (error) {
+    remove()
+    throw error
+  }
+  return remove
+}
+
+async function provide(project: TestProject, folder: string): Promise<void> {
   const chain = await makeChain(folder, {
     megabytes: 24,
     fullRedoMegabytes: 80,
@@ -39,5 +50,4 @@ export default async function setup(project: TestProject): Promise<() => void> {
     full: await truth('full', chain.elements.slice(0, 1)),
     chain: await truth('chain', chain.elements),
   })
-  return () => rmSync(folder, { recursive: true, force: true })
 }
