@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander'
 import { exitCodeOf, RestoreError, toRestoreError } from '../errors.ts'
+import { checkNode } from './check-node.ts'
 import { reportError } from './report-error.ts'
 import { version } from './version.ts'
 
@@ -13,6 +14,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     exitCode = code
   })
   try {
+    checkNode(process.version)
     await program.parseAsync([...argv], { from: 'user' })
     return exitCode
   } catch (thrown) {
