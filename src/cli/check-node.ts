@@ -7,7 +7,11 @@ const LEAST = [22, 15] as const
 export function checkNode(version: string): void {
   const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number)
   if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) return
-  throw new RestoreError('tool_version', `restore-agent needs Node.js ${LEAST.join('.')} or later, this is ${version}`, {
-    hint: 'put a newer node first on PATH',
-  })
+  throw new RestoreError(
+    'tool_version',
+    `restore-agent needs Node.js ${LEAST.join('.')} or later, this is ${version}`,
+    {
+      hint: 'put a newer node first on PATH',
+    },
+  )
 }
