@@ -89,12 +89,14 @@ export function place(base = tmpdir()): Place {
     stateDir,
     start,
     async survive(request, crashes) {
+      // Those that were really stopped: a move-back of milliseconds may have ended before the signal came.
       let stopped: readonly RunningTool[] = []
       for (const crash of crashes) {
         const ended = await start(request, crash).ended
         if (!crash.kills.some(victim => victim === 'agent' || victim === 'power')) return ended
         expect(ended, 'the crash did not come').toMatchObject({ signal: 'SIGKILL' })
-        if (crash.kills.includes('stop')) stopped = read().tools
+        if (crash.kills.includes('stop'))
+          stopped = read().tools.filter(({ pid, startTicks }) => isAlive(pid, startTicks))
       }
       const last = start(request)
       // A tool that somebody has stopped is not continued by us: it is adopted, and waited for.

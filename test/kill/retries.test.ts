@@ -32,7 +32,8 @@ test('an older backup is gone back to when the newest cannot be restored', async
   const at = place()
   const damaged = join(at.dir, 'damaged')
   const bytes = readFileSync(inject('chain').elements[0]!.zst)
-  bytes.fill(0xa5, bytes.length / 2, bytes.length / 2 + 100)
+  const middle = Math.floor(bytes.length / 2)
+  bytes.fill(0xa5, middle, middle + 100)
   writeFileSync(damaged, bytes)
   const flags = { older_backups: [full().sources] as unknown as string[] }
   const ended = await at.survive({ sources: [damaged], flags }, [
