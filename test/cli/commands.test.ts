@@ -3,28 +3,21 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
+import { captureOutput } from '../fixtures/said.ts'
 import { filesOf, PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
 
 /** The commands within this process, on a small backup of xtrabackup's and the stand-ins for its programs. */
-const said = { stdout: '', stderr: '' }
+const said = captureOutput()
 let dir: string
 let backup: string
 
 beforeEach(() => {
-  said.stdout = ''
-  said.stderr = ''
-  for (const name of ['stdout', 'stderr'] as const)
-    vi.spyOn(process[name], 'write').mockImplementation(text => {
-      said[name] += text
-      return true
-    })
   dir = mkdtempSync(join(tmpdir(), 'ra-cli-'))
   backup = writeXtrabackup(join(dir, 'backup.xbstream'))
   for (const [name, value] of Object.entries(replayEnv())) vi.stubEnv(name, value)
 })
 
 afterEach(() => {
-  vi.restoreAllMocks()
   vi.unstubAllEnvs()
   rmSync(dir, { recursive: true, force: true })
 })

@@ -1,19 +1,10 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { flagsToKeys } from '../../src/cli/restore-command.ts'
 import { runCli } from '../../src/cli/run-cli.ts'
 import { version } from '../../src/cli/version.ts'
+import { captureOutput } from '../fixtures/said.ts'
 
-const said = { stdout: '', stderr: '' }
-beforeEach(() => {
-  said.stdout = ''
-  said.stderr = ''
-  for (const name of ['stdout', 'stderr'] as const)
-    vi.spyOn(process[name], 'write').mockImplementation(text => {
-      said[name] += text
-      return true
-    })
-})
-afterEach(() => void vi.restoreAllMocks())
+const said = captureOutput()
 
 test.each([['--help'], ['restore', '--help'], ['inspect', '--help'], ['check', '--help']])(
   '%s %s: 0',

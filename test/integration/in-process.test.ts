@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
-import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
+import { captureOutput } from '../fixtures/said.ts'
 import type { Backup } from './make-backup.ts'
 import { checksums, startServer } from './private-server.ts'
 import { sharedBackup } from './shared-backup.ts'
@@ -11,16 +12,7 @@ let backup: Backup
 beforeAll(async () => {
   backup = await sharedBackup()
 })
-let said = ''
-beforeEach(() => {
-  said = ''
-  for (const name of ['stdout', 'stderr'] as const)
-    vi.spyOn(process[name], 'write').mockImplementation(text => {
-      said += text
-      return true
-    })
-})
-afterEach(() => void vi.restoreAllMocks())
+const said = captureOutput()
 
 test('a chain, an owner and a start check; no listener, timer or descriptor is left', async () => {
   const at = workspace()
@@ -31,7 +23,7 @@ test('a chain, an owner and a start check; no listener, timer or descriptor is l
     ...['restore', backup.full.gpg, backup.incremental, '--decrypt-key-file', backup.keyFile],
     ...['--datadir', at.datadir, '--state-dir', at.stateDir, '--start-check', '--owner', 'root:root'],
   ])
-  expect(exitCode, said).toBe(0)
+  expect(exitCode, said.stderr).toBe(0)
   expect(listeners()).toEqual(before)
   expect(processesAt(at.dir)).toEqual([])
   const server = await startServer(at.datadir)

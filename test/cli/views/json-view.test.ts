@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { createView } from '../../../src/cli/view.ts'
 import type { RestoreState } from '../../../src/restore/state.ts'
-import { samplePlan, sampleState, T0 } from './sample-state.ts'
+import { preparing, T0 } from './sample-state.ts'
 
 function written(states: readonly RestoreState[], waiting: (index: number) => number = () => 0) {
   let text = ''
@@ -23,16 +23,6 @@ function written(states: readonly RestoreState[], waiting: (index: number) => nu
     .split('\n')
     .map(line => JSON.parse(line))
 }
-
-const preparing = (changes: Parameters<typeof sampleState>[0] = {}) =>
-  sampleState({
-    plan: samplePlan(),
-    chainLength: 1,
-    position: 1,
-    phase: 'preparing_backup',
-    step: 'redo_scan',
-    ...changes,
-  })
 
 test('every field, under the names that are promised', () => {
   const state = preparing({

@@ -32,6 +32,17 @@ export function sampleState({ progress, ...changes }: Changes = {}): RestoreStat
   }
 }
 
+/** The same in the redo scan of a backup's prepare. */
+export const preparing = (changes: Changes = {}): RestoreState =>
+  sampleState({
+    plan: samplePlan(),
+    chainLength: 1,
+    position: 1,
+    phase: 'preparing_backup',
+    step: 'redo_scan',
+    ...changes,
+  })
+
 /** A plan of so many elements, with extract, prepare and move-back. */
 export function samplePlan(elements = 1, changes: Partial<Plan> = {}): Plan {
   const steps: PlanStep[] = []

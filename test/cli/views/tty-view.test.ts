@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createView, type View } from '../../../src/cli/view.ts'
 import type { RestoreState } from '../../../src/restore/state.ts'
-import { samplePlan, sampleState, T0 } from './sample-state.ts'
+import { preparing, T0 } from './sample-state.ts'
 import { VirtualTerminal } from './virtual-terminal.ts'
 
 let terminal: VirtualTerminal
@@ -18,20 +18,12 @@ afterEach(() => {
 })
 
 const show = (state: RestoreState) => view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
-const preparing = (changes: Parameters<typeof sampleState>[0] = {}) =>
-  sampleState({
-    plan: samplePlan(),
-    chainLength: 1,
-    position: 1,
-    phase: 'preparing_backup',
-    step: 'redo_scan',
-    phaseStartedAtMs: T0,
-    updatedAtMs: Date.now(),
-    ...changes,
-  })
+/** As it is now. */
+const preparingNow = (changes: Parameters<typeof preparing>[0] = {}) =>
+  preparing({ phaseStartedAtMs: T0, updatedAtMs: Date.now(), ...changes })
 
 test('time goes on when nothing comes, and percent does not', () => {
-  show(preparing({ progress: { phasePercent: 12.5 } }))
+  show(preparingNow({ progress: { phasePercent: 12.5 } }))
   expect(terminal.text.at(-1)).toBe(' ━────────────  12.5 %  redo scan  moved 0s ago')
   vi.advanceTimersByTime(5_000)
   expect(terminal.text.at(-1)).toContain('12.5 %  redo scan  moved 5s ago')
@@ -39,10 +31,10 @@ test('time goes on when nothing comes, and percent does not', () => {
 })
 
 test('ten thousand states in a second are at most ten paints, the last one among them', () => {
-  show(preparing())
+  show(preparingNow())
   const before = terminal.writes.length
   for (let i = 1; i <= 10_000; i++) {
-    show(preparing({ progress: { phasePercent: i / 200 } }))
+    show(preparingNow({ progress: { phasePercent: i / 200 } }))
     if (i % 10 === 0) vi.advanceTimersByTime(1)
   }
   vi.advanceTimersByTime(100)
@@ -52,17 +44,17 @@ test('ten thousand states in a second are at most ten paints, the last one among
 })
 
 test('a repaint writes only the lines that changed', () => {
-  show(preparing({ progress: { phasePercent: 1 } }))
+  show(preparingNow({ progress: { phasePercent: 1 } }))
   vi.advanceTimersByTime(100)
   const whole = terminal.bytesWritten
-  show(preparing({ progress: { phasePercent: 2 } }))
+  show(preparingNow({ progress: { phasePercent: 2 } }))
   vi.advanceTimersByTime(100)
   expect(terminal.bytesWritten - whole).toBeLessThan(100)
 })
 
 test('notices stay above, once', () => {
-  show(preparing({ notices: ['the size is unknown'] }))
-  show(preparing({ notices: ['the size is unknown', 'another \x1b[2J'] }))
+  show(preparingNow({ notices: ['the size is unknown'] }))
+  show(preparingNow({ notices: ['the size is unknown', 'another \x1b[2J'] }))
   vi.advanceTimersByTime(3_000)
   expect(terminal.text.slice(0, 3)).toEqual([
     'note: the size is unknown',
@@ -73,7 +65,7 @@ test('notices stay above, once', () => {
 
 test('a resize in the middle leaves one whole frame', () => {
   terminal.write('$ restore-agent restore\n')
-  show(preparing({ progress: { phasePercent: 50, restorePercent: 20 } }))
+  show(preparingNow({ progress: { phasePercent: 50, restorePercent: 20 } }))
   for (const columns of [40, 20, 120, 25, 80]) {
     terminal.resize(columns)
     vi.advanceTimersByTime(200)
@@ -85,10 +77,10 @@ test('a resize in the middle leaves one whole frame', () => {
 })
 
 test('the cursor is hidden while it runs, and back at the end, with the list and the summary', () => {
-  show(preparing())
+  show(preparingNow())
   expect(terminal.cursorVisible).toBe(false)
   vi.advanceTimersByTime(90_000)
-  show(preparing({ status: 'succeeded', phase: 'completed' }))
+  show(preparingNow({ status: 'succeeded', phase: 'completed' }))
   view.close({ runDir: '/state/r1', binlog: { file: 'binlog.000042', position: 1234, gtid: '0-1-99' } })
   expect(terminal.cursorVisible).toBe(true)
   expect(terminal.text).toEqual([
@@ -107,7 +99,7 @@ test('the cursor is hidden while it runs, and back at the end, with the list and
   ])
   const bytes = terminal.bytesWritten
   view.close()
-  show(preparing())
+  show(preparingNow())
   vi.advanceTimersByTime(5_000)
   expect(terminal.bytesWritten).toBe(bytes)
 })
@@ -121,10 +113,10 @@ test('the view keeps no process alive and leaves no listener', () => {
 })
 
 test('a terminal that takes nothing is not given more', () => {
-  show(preparing())
+  show(preparingNow())
   terminal.writableLength = 100
   const before = terminal.writes.length
-  show(preparing({ progress: { phasePercent: 70 } }))
+  show(preparingNow({ progress: { phasePercent: 70 } }))
   vi.advanceTimersByTime(10_000)
   expect(terminal.writes).toHaveLength(before)
   terminal.writableLength = 0
@@ -133,10 +125,10 @@ test('a terminal that takes nothing is not given more', () => {
 })
 
 test('a stream that breaks silences the view, and nothing else', () => {
-  show(preparing())
+  show(preparingNow())
   terminal.emit('error', new Error('EIO'))
   const before = terminal.writes.length
-  show(preparing({ phase: 'finalizing' }))
+  show(preparingNow({ phase: 'finalizing' }))
   vi.advanceTimersByTime(5_000)
   view.close()
   expect(terminal.writes).toHaveLength(before)
