@@ -1,8 +1,6 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { eventually, holdPrepare, type Restore, type RestoreRequest, startRestore } from './run/restore.ts'
+import { eventually, holdPrepare, type Restore, type RestoreRequest, requestIn, startRestore } from './run/restore.ts'
 import { type Stack, startStack } from './run/stack.ts'
 import { faultsOf, named } from './run/trace-shape.ts'
 
@@ -18,15 +16,7 @@ let traceId: string
 
 beforeAll(async () => {
   stack = await startStack()
-  const directory = join(stack.directory, 'restore')
-  mkdirSync(directory)
-  request = {
-    sources: [inject('backup')],
-    directory,
-    otlpUrl: stack.otlpUrl,
-    exportIntervalMs: 2000,
-    flags: ['--use-memory', '64M'],
-  }
+  request = requestIn(stack, inject('backup'))
   restore = startRestore(request)
   held = await holdPrepare(restore)
   const state = restore.state()!

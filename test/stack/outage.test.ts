@@ -1,8 +1,6 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { eventually, holdPrepare, type Restore, startRestore } from './run/restore.ts'
+import { eventually, holdPrepare, type Restore, requestIn, startRestore } from './run/restore.ts'
 import { type Stack, startStack } from './run/stack.ts'
 import { faultsOf, named } from './run/trace-shape.ts'
 
@@ -18,15 +16,7 @@ let restoreId: string
 
 beforeAll(async () => {
   stack = await startStack()
-  const directory = join(stack.directory, 'restore')
-  mkdirSync(directory)
-  restore = startRestore({
-    sources: [inject('backup')],
-    directory,
-    otlpUrl: stack.otlpUrl,
-    exportIntervalMs: EXPORT_MS,
-    flags: ['--use-memory', '64M'],
-  })
+  restore = startRestore(requestIn(stack, inject('backup'), { exportIntervalMs: EXPORT_MS }))
   // Held in the middle, so that the outages are in mid-restore for certain.
   held = await holdPrepare(restore)
   restoreId = restore.state()!.restoreId

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -11,7 +11,7 @@ import {
   variableQueries,
   withoutData,
 } from './run/queries.ts'
-import { eventually, holdPrepare, type Restore, startRestore } from './run/restore.ts'
+import { eventually, holdPrepare, type Restore, requestIn, startRestore } from './run/restore.ts'
 import { slowly } from './run/slowly.ts'
 import { type Stack, startStack } from './run/stack.ts'
 import { faultsOf, named } from './run/trace-shape.ts'
@@ -37,11 +37,6 @@ afterAll(async () => {
   restore?.kill('SIGKILL')
   await stack?.stop()
 })
-const directory = (name: string) => {
-  const path = join(stack.directory, name)
-  mkdirSync(path)
-  return path
-}
 
 describe('a restore', () => {
   let letGo: () => void
@@ -49,13 +44,8 @@ describe('a restore', () => {
 
   test('is found by its service and `restore started` from the first seconds', async () => {
     beganS = Date.now() / S
-    restore = startRestore({
-      sources: [inject('backup')],
-      directory: directory('restore'),
-      otlpUrl: stack.otlpUrl,
-      exportIntervalMs: EXPORT_MS,
-      flags: ['--use-memory', '64M', '--stall-timeout', `${STALL_S}s`, '--deadline', '2h', '--start-check'],
-    })
+    const flags = ['--stall-timeout', `${STALL_S}s`, '--deadline', '2h', '--start-check']
+    restore = startRestore(requestIn(stack, inject('backup'), { exportIntervalMs: EXPORT_MS, flags }))
     letGo = slowly(restore, { workMs: 6, pauseMs: 250 })
     const state = await restore.until('its trace', ({ trace }) => trace !== undefined)
     restoreId = state.restoreId
@@ -162,12 +152,7 @@ describe('a restore that fails', () => {
       const truncated = join(stack.directory, 'truncated.xb.zst')
       const whole = readFileSync(inject('backup'))
       writeFileSync(truncated, whole.subarray(0, Math.floor(whole.length / 2)))
-      const failing = startRestore({
-        sources: [truncated],
-        directory: directory('failing'),
-        otlpUrl: stack.otlpUrl,
-        exportIntervalMs: EXPORT_MS,
-      })
+      const failing = startRestore(requestIn(stack, truncated, { name: 'failing', exportIntervalMs: EXPORT_MS }))
       const { exitCode, stderr } = await failing.ended
       const { restoreId: failedId } = failing.state()!
       expect(exitCode, stderr).not.toBe(0)

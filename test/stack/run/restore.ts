@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { ROOT } from './services.ts'
+import type { Stack } from './stack.ts'
 
 /** A real restore by the real command, with telemetry to a stack. */
 export interface Restore {
@@ -36,6 +37,23 @@ export interface RestoreRequest {
   exportIntervalMs?: number
   flags?: readonly string[]
   env?: Record<string, string>
+}
+
+/** A restore into a new directory of the stack's, with so little memory that prepare works in batches. */
+export function requestIn(
+  stack: Stack,
+  backup: string,
+  { name = 'restore', exportIntervalMs = 2000, flags = [] as readonly string[] } = {},
+): RestoreRequest {
+  const directory = join(stack.directory, name)
+  mkdirSync(directory)
+  return {
+    sources: [backup],
+    directory,
+    otlpUrl: stack.otlpUrl,
+    exportIntervalMs,
+    flags: ['--use-memory', '64M', ...flags],
+  }
 }
 
 export function startRestore({
