@@ -17,11 +17,18 @@ const env = { ...process.env, PATH: [process.env.PATH, '/usr/sbin'].join(delimit
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
 
 /** A new, empty datadir with the system tables. */
-export async function installServer(datadir: string): Promise<void> {
+export async function installServer(datadir: string, options: readonly string[] = []): Promise<void> {
   mkdirSync(datadir, { recursive: true })
   await execa(
     'mariadb-install-db',
-    ['--no-defaults', ...asRoot, `--datadir=${datadir}`, '--auth-root-authentication-method=normal', '--skip-test-db'],
+    [
+      '--no-defaults',
+      ...asRoot,
+      `--datadir=${datadir}`,
+      '--auth-root-authentication-method=normal',
+      '--skip-test-db',
+      ...options,
+    ],
     { env, stdin: 'ignore' },
   )
 }

@@ -4,7 +4,8 @@ import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } fro
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { checksums, installServer, type PrivateServer, startLoad, startServer } from './private-server.ts'
+import { installServer } from '../../scripts/sample/server.ts'
+import { checksums, type PrivateServer, startLoad, startServer } from './private-server.ts'
 
 /**
  * One real backup of a MariaDB server under write load, in every form that a restore takes.
@@ -33,7 +34,7 @@ const HELD_AFTER_BYTES = 2 * 1024 * 1024
 
 export async function makeBackup(folder: string): Promise<Backup> {
   const source = join(folder, 'source')
-  await installServer(source)
+  await installServer(source, ['--innodb-log-file-size=64M'])
   const server = await startServer(source, [
     '--innodb-log-file-size=64M',
     '--log-bin=binlog',

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import { freePort } from '../../scripts/sample/server.ts'
 
 /** A MariaDB server of our own: a free port on 127.0.0.1, a socket in a folder of its own, no configuration of the machine's. */
 export interface PrivateServer {
@@ -67,31 +67,9 @@ export async function startServer(datadir: string, options: readonly string[] = 
   }
 }
 
-/** A new, empty server's datadir. */
-export async function installServer(datadir: string): Promise<void> {
-  mkdirSync(datadir, { recursive: true })
-  await execa('mariadb-install-db', [
-    '--no-defaults',
-    '--user=root',
-    `--datadir=${datadir}`,
-    '--auth-root-authentication-method=normal',
-    '--skip-test-db',
-    '--innodb-log-file-size=64M',
-  ])
-}
-
 /** `CHECKSUM TABLE` of every table of the sample data, as `schema.table<tab>checksum`. */
 export const checksums = ({ sql }: Pick<PrivateServer, 'sql'>): Promise<string[]> =>
   sql('checksum table app.t1, app.t2, app.t3, app.t4, app.idle')
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
 
 /** Small updates, inserts and deletes until told to stop; `stop` resolves when the last one is committed. */
 export function startLoad({ client }: PrivateServer, seed: number): { stop: () => Promise<void> } {

@@ -2,8 +2,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSy
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { installServer } from '../../scripts/sample/server.ts'
 import type { Backup } from './make-backup.ts'
-import { installServer, startServer } from './private-server.ts'
+import { startServer } from './private-server.ts'
 import { sharedBackup } from './shared-backup.ts'
 import { expectFailure, expectSuccess, processAt, startAgent, until, workspace } from './workspace.ts'
 
