@@ -16,6 +16,7 @@ import { credit, lookAt, move } from './evidence.ts'
 import { initialMyHoard, myHoardPercent } from './myhoard.ts'
 import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
 import { initialRedo } from './redo.ts'
+import { secondsOf, settle, standing } from './spent.ts'
 import { emptyState, initialWork, type ProgressState } from './state.ts'
 import { isStepOf } from './steps.ts'
 import { takeToolEvent } from './tool-events.ts'
@@ -49,7 +50,7 @@ export function advanceProgress(state: ProgressState, input: ProgressInput, atMs
     case 'passed':
       return state.phase === null ? state : { ...credit(state, atMs).state, passed: true, shownPhase: 100 }
     case 'restart':
-      return { ...emptyState(state.thresholds, input.elements), startedAtMs: atMs }
+      return beginAttempt(state, input, atMs)
   }
 }
 
@@ -88,6 +89,16 @@ function takeSource(state: ProgressState, readBytes: number, atMs: number): Prog
   return evidenced({ ...state, work: { ...state.work, sourceBytes: readBytes } }, atMs)
 }
 
+/** A new attempt has done what stands of the ones before, and measured it. */
+function beginAttempt(
+  before: ProgressState,
+  { elements, standing: parts = [] }: Extract<ProgressInput, { type: 'restart' }>,
+  atMs: number,
+): ProgressState {
+  const spent = standing(settle(before), parts)
+  return { ...emptyState(before.thresholds, elements), spent, restoreSeconds: secondsOf(spent), startedAtMs: atMs }
+}
+
 /** A phase begins at 0; the same phase again (taken over) goes on from what was shown. */
 function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: number): ProgressState {
   const again = phase === before.phase && !before.passed
@@ -99,6 +110,7 @@ function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: 
     sample: null,
     countedMs: atMs,
     pendingSeconds: 0,
+    spent: again ? before.spent : settle(before),
     phaseSeconds: again ? before.phaseSeconds : 0,
     phaseLeftSeconds: null,
     shownPhase: again ? before.shownPhase : null,
@@ -123,7 +135,6 @@ function beginElement(
   facts: ProgressState['facts'],
   atMs: number,
 ): ProgressState {
-  const took = before.position > 0 && position !== before.position ? before.elementSeconds : null
   return {
     ...begun(before, atMs),
     position,
@@ -140,9 +151,7 @@ function beginElement(
     phaseLeftSeconds: null,
     restoreLeftSeconds: null,
     shownPhase: null,
-    elementSeconds: 0,
-    fullSeconds: before.position === 1 && took !== null ? took : before.fullSeconds,
-    incrementalSeconds: before.position > 1 && took !== null ? took : before.incrementalSeconds,
+    spent: settle(before),
     lastProgressAtMs: atMs,
     lastMovedAtMs: atMs,
   }

@@ -29,7 +29,6 @@ export function credit(state: ProgressState, atMs: number): { state: ProgressSta
     pendingSeconds: 0,
     phaseSeconds: state.phaseSeconds + deltaSeconds,
     restoreSeconds: state.restoreSeconds + deltaSeconds,
-    elementSeconds: state.elementSeconds + deltaSeconds,
     lastProgressAtMs: Math.max(atMs, state.lastProgressAtMs ?? atMs),
     lastActivityAtMs: Math.max(atMs, state.lastActivityAtMs ?? atMs),
     starvedSinceMs: null,

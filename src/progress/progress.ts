@@ -38,9 +38,15 @@ export interface ToolSample {
   writeBytes: number | null
 }
 
+/** A part of the work that stands or falls as a whole; position from 1. */
+export interface WorkPart {
+  position: number
+  part: 'bring' | 'prepare' | 'move_back'
+}
+
 export type ProgressInput =
-  /** The restore begins, or a new attempt: forget everything. */
-  | { type: 'restart'; elements: number }
+  /** The restore begins, or a new attempt: forget everything but the time spent on what stands and is not done again. */
+  | { type: 'restart'; elements: number; standing?: readonly WorkPart[] }
   /** Top of an element of the chain (position from 1): percent and ETA of the element before are gone. */
   | { type: 'element'; position: number; facts: WorkFacts }
   | { type: 'facts'; facts: Partial<WorkFacts> }

@@ -7,6 +7,7 @@ import { type DiskMeter, initialDisk } from './disk.ts'
 import { initialMyHoard, type MyHoard } from './myhoard.ts'
 import type { StallThresholds, ToolSample, WorkFacts } from './progress.ts'
 import { initialRedo, type Redo } from './redo.ts'
+import type { Spent } from './spent.ts'
 
 /** What is done of the parts of a phase that are not recovery. */
 export interface Work {
@@ -87,10 +88,8 @@ export interface ProgressState {
   guessedSeconds: number
   shownPhase: number | null
   shownRestore: number | null
-  /** Seconds that earlier elements took, extract and prepare: later ones are priced by them. */
-  fullSeconds: number | null
-  incrementalSeconds: number | null
-  elementSeconds: number
+  /** What the phases before this one took. */
+  spent: readonly Spent[]
 
   startedAtMs: number | null
   lastProgressAtMs: number | null
@@ -146,9 +145,7 @@ export function emptyState(thresholds: StallThresholds, elements: number): Progr
     guessedSeconds: 0,
     shownPhase: null,
     shownRestore: null,
-    fullSeconds: null,
-    incrementalSeconds: null,
-    elementSeconds: 0,
+    spent: [],
     startedAtMs: null,
     lastProgressAtMs: null,
     lastMovedAtMs: null,

@@ -4,6 +4,7 @@
  * by the incrementals before it, else by the full backup.
  */
 import { finalizeLeft, type Price, phaseLeft, prepareLeft } from './left.ts'
+import { secondsOfElement } from './spent.ts'
 import type { ProgressState } from './state.ts'
 
 const PREPARE_PER_EXTRACT = 0.5
@@ -23,9 +24,20 @@ export function restoreLeft(state: ProgressState, inPhase: Price | null = phaseL
   }
   const later = Math.max(0, state.elements - Math.max(1, state.position))
   if (later > 0) {
-    const full = state.fullSeconds ?? state.elementSeconds + seconds
-    guess(later * (state.incrementalSeconds ?? INCREMENTAL_PER_FULL * full))
+    guess(later * (lastIncremental(state) ?? INCREMENTAL_PER_FULL * fullSeconds(state, seconds)))
   }
   guess(finalizeLeft(state).seconds)
   return { seconds, guessedSeconds }
+}
+
+/** What the newest finished incremental took; null where none is finished. */
+function lastIncremental(state: ProgressState): number | null {
+  const seconds = state.position > 2 ? secondsOfElement(state, state.position - 1) : 0
+  return seconds > 0 ? seconds : null
+}
+
+/** The full backup; where it is the one running, `leftSeconds` are left of it. */
+function fullSeconds(state: ProgressState, leftSeconds: number): number {
+  const seconds = secondsOfElement(state, 1)
+  return state.position > 1 && seconds > 0 ? seconds : secondsOfElement(state, state.position) + leftSeconds
 }

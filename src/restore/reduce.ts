@@ -1,8 +1,10 @@
+import type { WorkPart } from '../progress/progress.ts'
 import { factsOf } from './facts.ts'
 import { feed } from './feed.ts'
 import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
 import { endTool, readLines, startTool, takeSample } from './reduce-tools.ts'
 import { resume } from './resume.ts'
+import { MOVE_BACK } from './run-labels.ts'
 import { endSpans, openSpan, openSpanOf } from './spans.ts'
 import type { EventOf, RestoreEvent, RestoreState } from './state.ts'
 
@@ -62,12 +64,15 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         tools: state.tools.filter(tool => tool.label !== event.label),
       }
     case 'runs_undone':
-      return {
-        ...state,
-        begun: without(state.begun, event.labels),
-        finished: without(state.finished, event.labels),
-        tools: state.tools.filter(tool => !event.labels.includes(tool.label)),
-      }
+      return beginAgain(
+        {
+          ...state,
+          begun: without(state.begun, event.labels),
+          finished: without(state.finished, event.labels),
+          tools: state.tools.filter(tool => !event.labels.includes(tool.label)),
+        },
+        event.atMs,
+      )
     case 'made':
       return { ...state, made: event.made }
     case 'failed_attempt':
@@ -103,10 +108,21 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
 
 const without = (labels: readonly string[], gone: readonly string[]) => labels.filter(label => !gone.includes(label))
 
+/** The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest forgotten. */
+function beginAgain(state: RestoreState, atMs: number): RestoreState {
+  const elements = Math.max(1, state.chainLength)
+  const standing = state.finished.flatMap((label): WorkPart[] => {
+    if (label === MOVE_BACK) return [{ position: elements, part: 'move_back' }]
+    const [, position, part] = /^(\d+)-(bring|prepare)$/.exec(label) ?? []
+    return part === undefined ? [] : [{ position: Number(position), part: part as WorkPart['part'] }]
+  })
+  return feed(state, { type: 'restart', elements, standing }, atMs)
+}
+
 function startAttempt(state: RestoreState, atMs: number): RestoreState {
   const attempt = state.attempt + 1
   const previous = state.lastAttemptSpanId
-  const opened = openSpan(feed(state, { type: 'restart', elements: Math.max(1, state.chainLength) }, atMs), {
+  const opened = openSpan(beginAgain(state, atMs), {
     kind: 'attempt',
     name: 'attempt',
     atMs,
@@ -137,7 +153,7 @@ function startAttempt(state: RestoreState, atMs: number): RestoreState {
 function adoptPlan(state: RestoreState, event: EventOf<'planned'>): RestoreState {
   const planned = { ...state, plan: event.plan, chainLength: event.plan.elements.length }
   if (state.plan === null || state.plan.elements.length !== event.plan.elements.length)
-    return feed(planned, { type: 'restart', elements: event.plan.elements.length }, event.atMs)
+    return beginAgain(planned, event.atMs)
   if (state.position === 0) return planned
   const facts = factsOf(event.plan, state.position)
   return feed({ ...planned, redo: { ...state.redo, targetLsn: facts.lastLsn } }, { type: 'facts', facts }, event.atMs)

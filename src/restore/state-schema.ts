@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { InnerCompression } from '../backup/file-name.ts'
 import type { OuterFormat } from '../backup/formats.ts'
 import { PHASES, RESTORE_STATUSES } from '../phases.ts'
+import { withSpent } from '../progress/spent.ts'
 import type { SpanKind } from './state.ts'
 
 /**
@@ -155,6 +156,20 @@ const plan = z.looseObject({
   steps: z.array(step),
 })
 
+const spent = z.object({
+  position: z.number().int().positive(),
+  part: z.enum(['bring', 'prepare', 'move_back']),
+  seconds: z.number().positive(),
+})
+
+/** What an attempt that begins anew keeps of it; the rest is forgotten there, whatever it is. */
+const estimator = z.looseObject({
+  position: count.default(0),
+  phaseSeconds: z.number().default(0),
+  work: z.looseObject({ moveSeconds: z.number().default(0) }).prefault({}),
+  spent: z.array(spent),
+})
+
 const counters = {
   lines: {},
   linesDropped: {},
@@ -182,7 +197,7 @@ export const stateSchema = z.object({
   position: count.default(0),
   chainLength: count.default(0),
   progress: z.looseObject({}).nullable().default(null),
-  estimator: z.looseObject({}).nullable().default(null),
+  estimator: z.preprocess(withSpent, estimator.nullable().default(null)),
   source: z.object({ readBytes: numberOrNull, totalBytes: numberOrNull }).prefault({}),
   redo: z.object({ scannedLsn: numberOrNull, appliedLsn: numberOrNull, targetLsn: numberOrNull }).prefault({}),
   rollbackRows: numberOrNull,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { PHASES, STEPS } from '../../src/phases.ts'
-import type { ProgressInput, WorkFacts } from '../../src/progress/progress.ts'
+import type { ProgressInput, WorkFacts, WorkPart } from '../../src/progress/progress.ts'
 import type { ToolEvent } from '../../src/tool/events.ts'
 
 /** Inputs in any order, sensible or not: what a confused tool, a restart or a wrong clock may bring. */
@@ -86,10 +86,19 @@ const within: fc.Arbitrary<ProgressInput> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ type: 'tick' as const }) },
 )
 
+const workPart: fc.Arbitrary<WorkPart> = fc.record({
+  position: fc.integer({ min: 1, max: 5 }),
+  part: fc.constantFrom('bring', 'prepare', 'move_back'),
+})
+
 const beginning: fc.Arbitrary<ProgressInput> = fc.oneof(
   {
     weight: 1,
-    arbitrary: fc.record({ type: fc.constant('restart' as const), elements: fc.integer({ min: 1, max: 5 }) }),
+    arbitrary: fc.record({
+      type: fc.constant('restart' as const),
+      elements: fc.integer({ min: 1, max: 5 }),
+      standing: fc.array(workPart),
+    }),
   },
   {
     weight: 2,
