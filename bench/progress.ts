@@ -12,16 +12,37 @@ import { findTranscripts, readTranscript } from './progress/transcript.ts'
 
 /** Shorter runs are over before anybody looks: shown, but no part of the verdict. */
 const LEAST_SECONDS = 10
+const USAGE = 'usage: npm run bench:progress -- DIR... [--json] [--plot FILE.svg]'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, plot: { type: 'string' } },
+/** What cannot be read is told and left out; the rest is scored. */
+const problems: string[] = []
+function attempt<T>(what: () => T): T | null {
+  try {
+    return what()
+  } catch (error) {
+    problems.push(`error: ${(error as Error).message}\n`)
+    return null
+  }
+}
+
+const options = attempt(() => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'boolean', default: false }, plot: { type: 'string' } },
+  })
+  if (positionals.length === 0) throw new Error(USAGE)
+  return { ...values, dirs: positionals }
 })
-if (positionals.length === 0) throw new Error('usage: npm run bench:progress -- DIR... [--json] [--plot FILE.svg]')
-const transcripts = findTranscripts(positionals).map(readTranscript)
+const transcripts = (options?.dirs ?? [])
+  .flatMap(dir => attempt(() => findTranscripts(dir)) ?? [])
+  .flatMap(dir => attempt(() => readTranscript(dir)) ?? [])
 const scores = transcripts.map(score)
-if (values.plot !== undefined) writeFileSync(values.plot, plot(scores.filter(isJudged)))
-process.stdout.write(values.json ? `${JSON.stringify(scores)}\n` : table(scores))
+const svg = options?.plot
+if (svg !== undefined) attempt(() => writeFileSync(svg, plot(scores.filter(isJudged))))
+if (options?.json) process.stdout.write(`${JSON.stringify(scores)}\n`)
+else if (scores.length > 0) process.stdout.write(table(scores))
+for (const problem of problems) process.stderr.write(problem)
+process.exitCode = problems.length > 0 ? 1 : 0
 
 function isJudged(run: { succeeded: boolean; seconds: number }): boolean {
   return run.succeeded && run.seconds >= LEAST_SECONDS
@@ -43,9 +64,7 @@ function table(all: readonly Score[]): string {
   const rows = all.map(run => [
     run.name,
     run.seconds.toFixed(1),
-    ...(run.succeeded
-      ? [run.meanError, run.maxError, run.myhoardMeanError, run.myhoardMaxError].map(error => error.toFixed(1))
-      : ['-', '-', '-', '-']),
+    ...[run.meanError, run.maxError, run.myhoardMeanError, run.myhoardMaxError].map(error => error?.toFixed(1) ?? '-'),
     run.longestPlateauSeconds.toFixed(1),
     run.longestSilenceSeconds.toFixed(1),
     run.at100BeforeEndSeconds.toFixed(1),
@@ -53,10 +72,14 @@ function table(all: readonly Score[]): string {
       ? [run.etaError25, run.etaError50, run.etaError75]
           .map(error => (error === null ? '-' : (100 * error).toFixed(0)))
           .join(' / ')
-      : `stalled after ${run.stalledAfterSeconds ?? '-'} s, at most ${run.highestPercent} %`,
+      : `no success; ${stalled(run)}, at most ${run.highestPercent} %`,
   ])
   const lines = [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
   return `${lines.join('\n')}\n\n${verdict(all.filter(isJudged))}`
+}
+
+function stalled({ stalledAfterSeconds: after }: Score): string {
+  return after === null ? 'never stalled' : `stalled after ${after} s`
 }
 
 function verdict(judged: readonly Score[]): string {
@@ -65,15 +88,15 @@ function verdict(judged: readonly Score[]): string {
   const left = judged.length > 1 ? summary(leaveOneOut(judgedRuns)) : 'needs more than one run'
   return (
     `${judged.length} successful runs of at least ${LEAST_SECONDS} s: ${summary(judged)}; ` +
-    `MyHoard's mean of means ${meanOf(judged.map(run => run.myhoardMeanError)).toFixed(1)}.\n` +
+    `MyHoard's mean of means ${meanOf(judged.map(run => run.myhoardMeanError!)).toFixed(1)}.\n` +
     `Leave-one-out, each run with the weights that suit the others best: ${left}.\n`
   )
 }
 
 function summary(runs: readonly Score[]): string {
-  const worst = (of: (run: Score) => number) => Math.max(...runs.map(of)).toFixed(1)
+  const worst = (of: (run: Score) => number | null) => Math.max(...runs.map(run => of(run)!)).toFixed(1)
   return (
-    `mean of means ${meanOf(runs.map(run => run.meanError)).toFixed(2)}, ` +
+    `mean of means ${meanOf(runs.map(run => run.meanError!)).toFixed(2)}, ` +
     `largest mean ${worst(run => run.meanError)}, largest error ${worst(run => run.maxError)}`
   )
 }

@@ -22,7 +22,7 @@ export function leaveOneOut(transcripts: readonly Transcript[]): Score[] {
   Object.assign(weights, shipped)
   return transcripts.map((_, left) => {
     const errorOfOthers = (runs: readonly Score[]) =>
-      runs.reduce((sum, run, i) => (i === left ? sum : sum + run.meanError), 0)
+      runs.reduce((sum, run, i) => (i === left ? sum : sum + (run.meanError ?? 0)), 0)
     return scored.reduce((best, runs) => (errorOfOthers(runs) < errorOfOthers(best) ? runs : best))[left]!
   })
 }

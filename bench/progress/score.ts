@@ -13,18 +13,19 @@ export type Sample = readonly [number, number | null, number | null, number | nu
 export interface Score {
   name: string
   seconds: number
-  meanError: number
-  maxError: number
-  myhoardMeanError: number
-  myhoardMaxError: number
+  /** Points. These, and what is said of the ETA, are null where the run did not succeed: nobody knows its true end. */
+  meanError: number | null
+  maxError: number | null
+  myhoardMeanError: number | null
+  myhoardMaxError: number | null
   longestPlateauSeconds: number
   at100BeforeEndSeconds: number
   /** No change of percent, no quiet mark and no stall mark. */
   longestSilenceSeconds: number
+  /** Of the whole run (0.1: a tenth); null also without an ETA. */
   etaError25: number | null
   etaError50: number | null
   etaError75: number | null
-  /** Truth ended in success: errors of the others mean nothing. */
   succeeded: boolean
   /** When the run was marked as stalled, from its start; null where never. */
   stalledAfterSeconds: number | null
@@ -37,30 +38,27 @@ const TICK_MS = 1000
 const WATCH_ON_MS = 20 * 60_000
 
 export function score(transcript: Transcript): Score {
-  const { durationMs, inputs, succeeded } = transcript
+  const { durationMs, inputs, succeeded, ended } = transcript
   let state = initialProgress()
   const samples: Sample[] = []
-  const marks: number[] = []
+  const silence = { sinceMs: 0 as number | null, longestMs: 0 }
   const etaAt = new Map<number, number | null>()
   let stalledAtMs: number | null = null
-  let lastPercent: number | null = null
   let lastEtaMs: number | null = null
   const look = (atMs: number) => {
     const view = viewProgress(state, atMs)
-    if (view.quietSinceMs !== null || view.stalled) marks.push(atMs)
     if (view.stalled) stalledAtMs ??= atMs
     const etaSeconds = view.eta === null ? null : (view.eta.atMs - atMs) / 1000
     for (const part of [25, 50, 75]) {
       if (atMs <= (durationMs * part) / 100) etaAt.set(part, view.eta === null ? null : view.eta.atMs)
     }
-    const changed =
-      samples.length === 0 ||
-      view.phasePercent !== lastPercent ||
-      view.scanPercent !== samples.at(-1)![2] ||
-      (view.eta === null) !== (lastEtaMs === null) ||
-      Math.abs((view.eta?.atMs ?? 0) - (lastEtaMs ?? 0)) >= 1000
-    if (!changed) return
-    lastPercent = view.phasePercent
+    const last = samples.at(-1)
+    const moved = last === undefined || view.phasePercent !== last[1]
+    if (silence.sinceMs !== null) silence.longestMs = Math.max(silence.longestMs, atMs - silence.sinceMs)
+    if (view.quietSinceMs !== null || view.stalled) silence.sinceMs = null
+    else if (moved) silence.sinceMs = atMs
+    else silence.sinceMs ??= atMs
+    if (!moved && view.scanPercent === last[2] && (view.eta?.atMs ?? null) === lastEtaMs) return
     lastEtaMs = view.eta?.atMs ?? null
     samples.push([atMs, view.phasePercent, view.scanPercent, etaSeconds])
   }
@@ -77,14 +75,15 @@ export function score(transcript: Transcript): Score {
     if (atMs < durationMs) look(atMs)
   }
   tickUntil(durationMs - 1)
+  const longestSilenceMs = Math.max(silence.longestMs, silence.sinceMs === null ? 0 : durationMs - silence.sinceMs)
   const highestPercent = Math.max(0, ...samples.map(sample => sample[1] ?? 0))
   const before = samples.filter(sample => sample[0] < durationMs)
-  const ours = errorOf(before, 1, durationMs)
-  const theirs = errorOf(before, 2, durationMs)
+  const errors = (column: 1 | 2) => (succeeded ? errorOf(before, column, durationMs) : { mean: null, max: null })
+  const [ours, theirs] = [errors(1), errors(2)]
   if (succeeded) {
     state = advanceProgress(state, { type: 'passed' }, durationMs)
     look(durationMs)
-  } else {
+  } else if (!ended) {
     const until = durationMs + WATCH_ON_MS
     while (stalledAtMs === null && tickMs < until) tickUntil(tickMs)
   }
@@ -98,15 +97,14 @@ export function score(transcript: Transcript): Score {
     myhoardMaxError: theirs.max,
     longestPlateauSeconds: Math.max(0, ...spans.map(([from, to]) => to - from)) / 1000,
     at100BeforeEndSeconds: secondsAt100(before, durationMs),
-    longestSilenceSeconds:
-      Math.max(0, ...spans.map(([from, to]) => Math.min(to, marks.find(mark => mark >= from) ?? to) - from)) / 1000,
-    etaError25: etaError(etaAt.get(25), durationMs),
-    etaError50: etaError(etaAt.get(50), durationMs),
-    etaError75: etaError(etaAt.get(75), durationMs),
+    longestSilenceSeconds: longestSilenceMs / 1000,
+    etaError25: succeeded ? etaError(etaAt.get(25), durationMs) : null,
+    etaError50: succeeded ? etaError(etaAt.get(50), durationMs) : null,
+    etaError75: succeeded ? etaError(etaAt.get(75), durationMs) : null,
     succeeded,
     stalledAfterSeconds: stalledAtMs === null ? null : stalledAtMs / 1000,
     highestPercent,
-    samples,
+    samples: succeeded ? samples : before,
   }
 }
 
