@@ -61,3 +61,7 @@ export const printable = (text: string): string =>
   text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
 
 const two = (value: number) => String(value).padStart(2, '0')
+
+/** `a, b, c and 4 more`: the first of many names. */
+export const formatFirst = (names: readonly string[], most = 5): string =>
+  `${names.slice(0, most).join(', ')}${names.length > most ? ` and ${names.length - most} more` : ''}`

@@ -4,6 +4,7 @@ import {
   existsSync,
   lstatSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   realpathSync,
   statfsSync,
@@ -40,19 +41,34 @@ export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
 }
 
 /**
- * A process that has an open file, or unless `cwd` is false its working directory, in `directory`; other users' processes
- * are seen as root only.
+ * A process that has an open file, or unless `cwd` is false its working directory, in `directory`; with `readers` false only
+ * files that it may write to count, as a server's do and a virus scanner's do not. Other users' processes are seen as root only.
  */
-export function processIn(directory: string, { cwd = true } = {}): { pid: number; name: string } | null {
+export function processIn(
+  directory: string,
+  { cwd = true, readers = true } = {},
+): { pid: number; name: string } | null {
   const root = realpathSync(directory)
   const inside = (path: string) => path === root || path.startsWith(root + sep)
   for (const entry of readdirSync('/proc')) {
     const pid = Number(entry)
     if (!Number.isInteger(pid) || pid === process.pid) continue
     const links = [...(cwd ? [`/proc/${pid}/cwd`] : []), ...list(`/proc/${pid}/fd`)]
-    if (links.some(link => inside(target(link)))) return { pid, name: basename(target(`/proc/${pid}/exe`)) }
+    if (links.some(link => inside(target(link)) && (readers || mayWrite(link))))
+      return { pid, name: basename(target(`/proc/${pid}/exe`)) }
   }
   return null
+}
+
+/** Of an entry of /proc/<pid>/fd: it was opened with O_WRONLY or O_RDWR. */
+const mayWrite = (link: string): boolean => {
+  try {
+    const info = readFileSync(link.replace('/fd/', '/fdinfo/'), 'latin1')
+    const flags = Number.parseInt(/^flags:\s+(\d+)/m.exec(info)?.[1] ?? '0', 8)
+    return (flags & (constants.O_WRONLY | constants.O_RDWR)) !== 0
+  } catch {
+    return false // closed meanwhile
+  }
 }
 
 const list = (directory: string): string[] => {

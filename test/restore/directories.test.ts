@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -30,7 +32,6 @@ import {
 import { keepMetadata, moveRemnants } from '../../src/restore/remnants.ts'
 import { makeDirectory } from '../../src/restore/steps/bring.ts'
 import { setOwner } from '../../src/restore/steps/ownership.ts'
-import { systemFileOf, verifyDatadir } from '../../src/restore/steps/verify.ts'
 import { survey } from '../../src/restore/survey.ts'
 import { scratch } from './samples.ts'
 
@@ -68,6 +69,29 @@ describe('the datadir', () => {
     const folder = scratch()
     symlinkSync(join(folder, 'nowhere'), join(folder, 'data'))
     expect(() => checkDatadir(join(folder, 'data'))).toThrow(refusal('datadir_not_empty'))
+  })
+
+  test('is somebody’s who may write to a file in it; one that only reads does not count where readers do not', async () => {
+    const folder = fill(scratch(), { ibdata1: '' })
+    for (const [mode, found] of [
+      ['r', null],
+      ['r+', { name: 'sleep' }],
+      ['a', { name: 'sleep' }],
+    ] as const) {
+      const file = openSync(join(folder, 'ibdata1'), mode)
+      const sleeper = spawn('sleep', ['60'], { stdio: ['ignore', 'ignore', 'ignore', file] })
+      closeSync(file)
+      try {
+        await once(sleeper, 'spawn')
+        expect(processIn(folder, { cwd: false })).toMatchObject({ pid: sleeper.pid })
+        const writer = processIn(folder, { cwd: false, readers: false })
+        if (found === null) expect(writer, mode).toBeNull()
+        else expect(writer, mode).toMatchObject({ pid: sleeper.pid, ...found })
+      } finally {
+        sleeper.kill('SIGKILL')
+        await once(sleeper, 'exit')
+      }
+    }
   })
 
   test('may not be where a process works, even when it is empty', async () => {
@@ -292,29 +316,6 @@ describe('a survey', () => {
       files: 6,
       deltaFiles: { 'app/t1.ibd.delta': 3 },
       leftovers: expect.arrayContaining(['app/t1.ibd.delta', 'app/t2.ibd.zst', 'app/t3.ibd.xbcrypt']),
-    })
-  })
-
-  test('the system tablespace has the name that the backup gives it', async () => {
-    const folder = fill(scratch(), {
-      cnf: '[mysqld]\ninnodb_data_file_path=system:12M;more:10M:autoextend\n',
-      none: '',
-    })
-    expect(systemFileOf(join(folder, 'cnf'))).toBe('system')
-    expect(systemFileOf(join(folder, 'none'))).toBeUndefined()
-    expect(systemFileOf(join(folder, 'absent'))).toBeUndefined()
-    await verifyDatadir(fill(scratch(), { system: 'x' }), 'system')
-    await expect(verifyDatadir(fill(scratch(), { ibdata1: 'x' }), 'system')).rejects.toMatchObject({
-      code: 'verify_failed',
-    })
-  })
-
-  test('knows a datadir that is whole from one that is not', async () => {
-    await verifyDatadir(fill(scratch(), { ibdata1: 'x' }))
-    await expect(verifyDatadir(scratch())).rejects.toMatchObject({ code: 'verify_failed' })
-    await expect(verifyDatadir(fill(scratch(), { ibdata1: 'x', 'a.ibd.delta': '' }))).rejects.toMatchObject({
-      code: 'verify_failed',
-      message: expect.stringContaining('a.ibd.delta'),
     })
   })
 })

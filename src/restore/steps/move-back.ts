@@ -1,13 +1,18 @@
+import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { relative } from 'node:path'
 import { RestoreError } from '../../errors.ts'
+import { formatFirst } from '../../format.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
 import { identityOf, removeIfEmpty } from '../debris.ts'
 import { judgeOne } from '../judge-one.ts'
+import type { Layout } from '../layout.ts'
 import type { Plan, PlanStep } from '../plan.ts'
 import { checkDatadir } from '../prechecks.ts'
 import { MOVE_BACK } from '../run-labels.ts'
 import { runTools } from '../run-tools.ts'
+import { filesUnder } from '../survey.ts'
 import { makeDirectory } from './bring.ts'
 
 /**
@@ -59,6 +64,33 @@ export async function moveBack(
       store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, filling: null } })
     }
     throw error
+  })
+}
+
+/** What holds tables; metadata and logs of the tool may stay behind. */
+const DATA_FILE = /\.(ibd|isl|frm|par|MYD|MYI|MAD|MAI|CSV|ARZ|MRG|sdi)$|^undo_?\d{3}$/
+
+/**
+ * Nothing with data is left where the backup was prepared. A move-back that says it is done and has left some behind has failed:
+ * they are kept, and the restore ends. Throws `move_back_failed`.
+ */
+export async function checkAllMoved(
+  { store, now }: RestoreContext,
+  { targetDir, datadir }: Plan,
+  { systemFiles }: Layout,
+): Promise<void> {
+  const { made } = store.state
+  if (made.giveBackTo === null && made.directories.length === 0) return // settled before
+  if (!existsSync(targetDir)) return
+  const left: string[] = []
+  for await (const path of filesUnder(targetDir)) {
+    const name = relative(targetDir, path)
+    if (DATA_FILE.test(name) || systemFiles.includes(name)) left.push(name)
+  }
+  if (left.length === 0) return
+  store.dispatch({ type: 'made', atMs: now(), made: { ...made, directories: [], giveBackTo: null } })
+  throw new RestoreError('move_back_failed', `move-back has left files in ${targetDir}: ${formatFirst(left)}`, {
+    hint: `both places were left as they are: the rest is in ${datadir}. Move these files there yourself, or remove both and restore again`,
   })
 }
 

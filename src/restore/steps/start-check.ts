@@ -6,14 +6,17 @@ import { RestoreError } from '../../errors.ts'
 import { findProgram } from '../../process/find-program.ts'
 import type { Command } from '../../tool/command.ts'
 import type { RestoreContext } from '../context.ts'
+import { isPartial } from '../is-partial.ts'
 import type { Plan } from '../plan.ts'
 import { runTools } from '../run-tools.ts'
+import { tellOnce } from '../tell-once.ts'
 import type { ToolRun } from '../tool-run.ts'
+import { type Ask, checkTables } from './check-tables.ts'
 
 /**
  * Starts a server on the restored datadir that nobody else can reach (no network, no replication, no events, no grants
- * to ask for, no binlog), checks its system tables, and stops it. InnoDB's own recovery and the rollback of what was
- * open when the backup ended happen here instead of at the first real start.
+ * to ask for, no binlog), checks its system tables, opens all others, and stops it. InnoDB's own recovery and the rollback of
+ * what was open when the backup ended happen here instead of at the first real start.
  */
 export const START_CHECK = 'start-check'
 const SOCKET = 'restore-agent.sock'
@@ -32,6 +35,7 @@ export function serverCommand(family: Plan['tool']['family'], datadir: string, o
       '--no-defaults',
       ...user,
       `--datadir=${datadir}`,
+      `--tmpdir=${datadir}`, // a server that starts removes the temporary tables of all others in the same place
       `--socket=${SOCKET}`, // relative to the datadir: a socket's path may have 107 bytes only
       '--pid-file=restore-agent.pid',
       '--skip-networking',
@@ -53,12 +57,9 @@ export function layoutArguments(backupConfig: string): string[] {
     .map(line => `--${line.replace(/\s*=\s*/, '=').trim()}`)
 }
 
-export async function startCheck(
-  context: RestoreContext,
-  command: Command,
-  family: Plan['tool']['family'],
-  datadir: string,
-) {
+export async function startCheck(context: RestoreContext, command: Command, plan: Plan): Promise<void> {
+  const { datadir, elements } = plan
+  const { family } = plan.tool
   const client = firstProgram(CLIENTS[family])
   const adopted = context.store.state.tools.some(({ label }) => label === START_CHECK)
   const ended = { value: false }
@@ -75,11 +76,12 @@ export async function startCheck(
   })
   server.catch(() => {}) // awaited below, also when the questions fail first
   try {
-    const sql = (statement: string) => ask(client, datadir, statement)
+    const sql: Ask = statement => ask(client, datadir, statement)
     while (!ended.value && !(await answers(sql))) await sleep(ASK_EVERY_MS)
     if (!ended.value) {
-      await checkSystemTables(sql)
+      const notices = await checkTables(sql, family, isPartial(context.runDir, elements.length))
       checked = true
+      for (const text of notices) tellOnce(context, text)
       if (!ended.value) await sql('SHUTDOWN')
     }
   } catch (error) {
@@ -92,7 +94,7 @@ export async function startCheck(
   await server
   if (checked) return
   // It ended in order while no agent watched: whether anybody had asked it is not known.
-  if (adopted) return startCheck(context, command, family, datadir)
+  if (adopted) return startCheck(context, command, plan)
   throw new RestoreError('start_check_failed', 'the restored server was shut down before it could be asked')
 }
 
@@ -104,24 +106,11 @@ const judgeServer: ToolRun['judge'] = ([server]) => {
   return { code: 'start_check_failed', message: 'the restored server ended by itself', stage: 0 }
 }
 
-const answers = (sql: (statement: string) => Promise<string[]>) =>
+const answers = (sql: Ask) =>
   sql('SELECT 1').then(
     () => true,
     () => false,
   )
-
-async function checkSystemTables(sql: (statement: string) => Promise<string[]>): Promise<void> {
-  const tables = await sql(
-    "SELECT table_name FROM information_schema.tables WHERE table_schema = 'mysql' AND table_type = 'BASE TABLE'",
-  )
-  if (tables.length === 0) throw new RestoreError('start_check_failed', 'the restored server has no system tables')
-  const answers = await sql(`CHECK TABLE ${tables.map(name => `mysql.\`${name}\``).join(', ')}`)
-  const bad = answers.filter(row => /\t(error|warning)\t/i.test(row))
-  if (bad.length > 0)
-    throw new RestoreError('start_check_failed', `CHECK TABLE complains of ${bad.length} system tables`, {
-      lastWords: bad,
-    })
-}
 
 async function ask(client: string, datadir: string, statement: string): Promise<string[]> {
   const { stdout } = await execa(
