@@ -60,10 +60,10 @@ function syncError(place: string, stderr: string, cause: unknown): RestoreError 
 const LOOK_EVERY_MS = 1000
 
 /** Calls back whenever fewer bytes than ever before wait to be written. */
-function watchUnwritten(onFewer: () => void): () => void {
-  let least = unwrittenKib()
+export function watchUnwritten(onFewer: () => void, unwritten = unwrittenKib): () => void {
+  let least = unwritten()
   const timer = setInterval(() => {
-    const kib = unwrittenKib()
+    const kib = unwritten()
     if (kib >= least) return
     least = kib
     onFewer()
