@@ -7,7 +7,7 @@ import { type Score, score } from './score.ts'
 import type { Transcript } from './transcript.ts'
 
 const PRIOR = [0.05, 0.1, 0.2]
-const DENSITY = [0.2, 0.3, 0.5]
+const DENSITY = [0.3, 0.5, 0.8]
 const MEMORY = [0.2, 0.3, 0.5]
 
 export function leaveOneOut(transcripts: readonly Transcript[]): Score[] {

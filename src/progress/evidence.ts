@@ -91,7 +91,11 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
     rchar: growth(sample.rcharBytes, before.sample.rcharBytes),
     read: growth(sample.readBytes, before.sample.readBytes),
     write: growth(sample.writeBytes, before.sample.writeBytes),
+    sinceEvidence: 1,
   }
+  // A line came since the last look: what was read and written before it belongs to what it ended.
+  if (grown.seconds > 0 && before.countedMs !== null)
+    grown.sinceEvidence = Math.min(1, Math.max(0, (atMs - before.countedMs) / 1000 / grown.seconds))
   const countedMs = Math.max(atMs, before.countedMs ?? atMs)
   if (grown.cpu + grown.rchar + grown.read + grown.write === 0) return { ...before, sample, lastSampleAtMs, countedMs }
   const active: ProgressState = {
@@ -124,6 +128,8 @@ interface Growth {
   rchar: number
   read: number
   write: number
+  /** Share of these seconds that is not accounted for yet. */
+  sinceEvidence: number
 }
 
 const hasValue = (sample: ToolSample) =>
@@ -157,9 +163,9 @@ function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
         ...state,
         redo: {
           ...redo,
-          lineReadBytes: redo.lineReadBytes + grown.read,
-          lineWriteBytes: redo.lineWriteBytes + grown.write,
-          batchWriteBytes: redo.batchWriteBytes + grown.write,
+          lineReadBytes: redo.lineReadBytes + grown.sinceEvidence * grown.read,
+          lineWriteBytes: redo.lineWriteBytes + grown.sinceEvidence * grown.write,
+          batchWriteBytes: redo.batchWriteBytes + grown.sinceEvidence * grown.write,
         },
       }
     case 'delta_apply': {

@@ -18,7 +18,7 @@ const REDO_PER_MEMORY = { 'mariadb-backup': 0.85, xtrabackup: 0.7 }
 /** Default of both tools' --use-memory, where nobody has said more. */
 const DEFAULT_MEMORY_BYTES = 100 * 2 ** 20
 /** One page is touched anew every so many bytes of redo: a row change with its index entries is some 1-2 KB of redo on 2-3 pages, and rows share pages. */
-const REDO_BYTES_PER_TOUCH = 6500
+export const TOUCHES_PER_BYTE = 1 / 6500
 /** Undoing one row: find it by its key, change it, log it. */
 export const ROW_UNDO_SECONDS = 20e-6
 /** Start and end of a server instance: dictionary, undo tablespaces, new redo files. */
@@ -58,14 +58,24 @@ export const batchBytes = (tool: Tool, memoryBytes: number | null): number =>
  * Pages that so much redo makes one batch touch: touches fall on `dataBytes` of pages at random, and one that was touched
  * is not counted again, D (1 - e^(-touches / D)). Without the size of the data it is taken to be half of all redo.
  */
-export function pagesOfBatch(redoBytes: number, dataBytes: number): number {
+export function pagesOfBatch(redoBytes: number, dataBytes: number, touches = TOUCHES_PER_BYTE): number {
   const data = Math.max(dataBytes, PAGE_BYTES) / PAGE_BYTES
-  return data * -Math.expm1(-redoBytes / REDO_BYTES_PER_TOUCH / data)
+  return data * -Math.expm1((-redoBytes * touches) / data)
+}
+
+/** The other way round: touches a byte, where batches of `batch` bytes touched so many pages a byte. */
+export function touchesPerByte(pagesPerByte: number, batch: number, dataBytes: number): number {
+  const pages = pagesPerByte * batch
+  // Where all data were touched nobody knows how often: about three times.
+  const data = Math.max(dataBytes / PAGE_BYTES, pages * 1.05)
+  return pages > 0 ? (-data * Math.log1p(-pages / data)) / batch : 0
 }
 
 /** Pages of so much redo applied in batches of `batch` bytes. */
-export function pagesOfRedo(redoBytes: number, batch: number, dataBytes: number): number {
+export function pagesOfRedo(redoBytes: number, batch: number, dataBytes: number, touches = TOUCHES_PER_BYTE): number {
   if (redoBytes <= 0) return 0
   const batches = Math.floor(redoBytes / batch)
-  return batches * pagesOfBatch(batch, dataBytes) + pagesOfBatch(redoBytes - batches * batch, dataBytes)
+  return (
+    batches * pagesOfBatch(batch, dataBytes, touches) + pagesOfBatch(redoBytes - batches * batch, dataBytes, touches)
+  )
 }

@@ -3,7 +3,7 @@
  *
  * mariadb-backup: `redo_scanned` and `multi_batch` in the scan; `end_of_log`; then `pages_left` when a batch begins, and
  * again about every 15 s inside it (same end LSN; none for the last batch). `redo_scanned` after the end of the log is the
- * second reading between two batches.
+ * second reading between two batches: the one before it is done.
  * xtrabackup: `redo_scanned` every 5 MiB, `batch_started`, `batch_percent`, `batch_completed`, then redo again. Percent
  * counts pages handed out, not done, so a batch is not taken to be ready before it says so.
  *
@@ -26,7 +26,7 @@ export function redoAfter(redo: Redo, event: ToolEvent, facts: WorkFacts): Redo 
     case 'multi_batch':
       return reach({ ...redo, fullAtLsn: event.lsn }, event.lsn)
     case 'redo_scanned':
-      return reach(redo, event.lsn)
+      return redo.scanEnded ? batchPassed(redo, event.lsn) : reach(redo, event.lsn)
     case 'end_of_log':
       return redo.scanEnded ? null : { ...(reach(redo, event.lsn) ?? redo), endLsn: event.lsn, scanEnded: true }
     case 'pages_left':
@@ -57,6 +57,12 @@ function reach(redo: Redo, lsn: number): Redo | null {
   if (redo.startLsn === null) return { ...redo, startLsn: lsn }
   const scannedBytes = lsn - redo.startLsn
   return scannedBytes > redo.scannedBytes ? { ...redo, scannedBytes } : null
+}
+
+/** MariaDB reads redo beyond the running batch only when that is done. */
+function batchPassed(redo: Redo, lsn: number): Redo | null {
+  const isBeyond = redo.inBatch && redo.startLsn !== null && lsn - redo.startLsn > redo.coveredBytes
+  return isBeyond && redo.linePages > 0 ? { ...redo, linePages: 0, lineReadBytes: 0, lineWriteBytes: 0 } : null
 }
 
 function atEnd(redo: Redo, facts: WorkFacts): boolean {

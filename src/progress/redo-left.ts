@@ -2,13 +2,22 @@
  * What is left of recovery, in seconds.
  *
  *   scan    R bytes of redo; (t + w s0) / (f + w) seconds in all, f the part scanned in t, s0 its price before the run
- *   apply   (pages left in the batch + rho x redo not yet in a batch) x c
+ *   apply   (pages left in the batch + pages that rho touches a byte make of the redo not yet in a batch) x c
  *
- * c seconds a page and rho pages a byte are means of what batches showed, older ones weighing less, and of the price before
+ * c seconds a page and rho touches a byte are means of what batches showed, older ones weighing less, and of the price before
  * the run, which weighs like a share of what is left: so it hedges early, when what comes may be unlike what was, and is
  * gone at the end.
  */
-import { batchBytes, PAGE_BYTES, pageSeconds, pagesOfRedo, STREAM_PRIOR_WEIGHT, scanSeconds } from './prices.ts'
+import {
+  batchBytes,
+  PAGE_BYTES,
+  pageSeconds,
+  pagesOfRedo,
+  STREAM_PRIOR_WEIGHT,
+  scanSeconds,
+  TOUCHES_PER_BYTE,
+  touchesPerByte,
+} from './prices.ts'
 import type { WorkFacts } from './progress.ts'
 import type { Redo } from './redo.ts'
 import { weights } from './weights.ts'
@@ -25,7 +34,7 @@ export interface RedoLeft {
 export function redoLeft(redo: Redo, facts: WorkFacts, total: number, diskRate: number | null): RedoLeft {
   const scan = scanLeft(redo, facts, total, diskRate)
   const pagesAhead = pagesOfUncovered(redo, facts, total)
-  const pagesInBatch = batchPagesLeft(redo)
+  const pagesInBatch = batchPagesLeft(redo, facts)
   const pages = pagesInBatch + pagesAhead
   const prior = weights.prior * pages
   const done = redo.pastPages + (redo.inBatch ? redo.batchPages - pagesInBatch : 0)
@@ -53,16 +62,21 @@ function scanLeft(
   return { seconds, guessedSeconds: (seconds * STREAM_PRIOR_WEIGHT) / (part + STREAM_PRIOR_WEIGHT) }
 }
 
-/** Pages that the redo not yet in a batch will touch. */
+/**
+ * Pages that the redo not yet in a batch will touch: at the density of touches that batches showed, beside the one from
+ * before the run. Touches, not pages: of what a large batch touches much is touched again, so a small one has more pages a byte.
+ */
 function pagesOfUncovered(redo: Redo, facts: WorkFacts, total: number): number {
   const bytes = total - redo.coveredBytes
   if (bytes <= 0) return 0
   const batch = Math.max(guessedBatch(redo, facts, total), redo.batchSpanBytes, 1)
-  const guessedPages = pagesOfRedo(bytes, batch, touchedBytes(facts, total))
+  const dataBytes = touchedBytes(facts, total)
   const seenBytes = redo.pastBytes + (redo.inBatch ? redo.batchSpanBytes : 0)
   const seenPages = redo.pastPages + (redo.inBatch ? redo.batchPages : 0)
+  const seenDensity = seenBytes > 0 ? touchesPerByte(seenPages / seenBytes, redo.batchSpanBytes, dataBytes) : 0
   const weight = weights.density * bytes
-  return (bytes * (seenPages + weights.density * guessedPages)) / (seenBytes + weight)
+  const density = (seenBytes * seenDensity + weight * TOUCHES_PER_BYTE) / (seenBytes + weight)
+  return pagesOfRedo(bytes, batch, dataBytes, density)
 }
 
 /** Data that the redo can touch: what the backup counted, else all files and what the redo may add to them. */
@@ -82,15 +96,21 @@ function guessedBatch(redo: Redo, facts: WorkFacts, total: number): number {
 
 /**
  * Pages left in the running batch: the newest line's, less what I/O since it stands for. Each page is written once, or as
- * often as earlier batches did; how many must be read is not known, so reading counts for what it is beside the writing.
+ * often as earlier batches did. Where all of them fit in memory, they are read first and written at the end: how many must
+ * be read is not known, so reading counts for what it is beside the writing. Where they do not, they pass through memory,
+ * read at one end and written at the other, and what is further ahead tells: pages already as new as the redo are not written.
  */
-export function batchPagesLeft(redo: Redo): number {
+export function batchPagesLeft(redo: Redo, { memoryBytes }: WorkFacts): number {
   if (!redo.inBatch) return 0
+  const { lineReadBytes: read, lineWriteBytes: written, linePages } = redo
   const priorPages = weights.prior * redo.batchPages
-  const writtenPerPage = (redo.pastWriteBytes + priorPages * PAGE_BYTES) / Math.max(redo.pastPages + priorPages, 1)
-  const { lineReadBytes, lineWriteBytes, linePages } = redo
-  const expected = lineReadBytes + writtenPerPage * linePages
-  return linePages * (1 - soften((lineReadBytes + lineWriteBytes) / Math.max(expected, 1)))
+  const learned = (redo.pastWriteBytes + priorPages * PAGE_BYTES) / Math.max(redo.pastPages + priorPages, 1)
+  const writtenPerPage = Math.max(PAGE_BYTES, learned)
+  const fits = memoryBytes !== null && redo.batchPages * PAGE_BYTES < memoryBytes
+  const done = fits
+    ? (read + written) / Math.max(read + writtenPerPage * linePages, 1)
+    : Math.max(read / PAGE_BYTES, written / writtenPerPage) / Math.max(linePages, 1)
+  return linePages * (1 - soften(done))
 }
 
 /** Equal to x at first; from 0.7 on it nears 1 ever slower: expected work that proves too little never reads as all. */

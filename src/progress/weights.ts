@@ -7,7 +7,7 @@ export const weights = {
   /** A price from before the run counts like this share of the work that is left. */
   prior: 0.1,
   /** Pages touched by redo ahead are guessed like this share of it had been seen. */
-  density: 0.3,
+  density: 0.5,
   /** Batches are forgotten over this share of all redo. */
   memory: 0.2,
 }
