@@ -93,7 +93,11 @@ export function makeRestoreLog(emit: Emit): (state: RestoreState, event: Restore
       body: stalled ? `${state.phase}: no progress for ${quietS} s` : `${state.phase}: progress again`,
       atMs: event.atMs,
       spanId: innermostOf(state),
-      attributes: { 'restore.phase': state.phase, ...(state.step && { 'restore.step': state.step }) },
+      attributes: {
+        'restore.phase': state.phase,
+        ...(state.step && { 'restore.step': state.step }),
+        ...(!stalled && { 'restore.resumed.after': 'stall' }),
+      },
     })
   }
 
@@ -116,7 +120,7 @@ function tellTakeover(emit: Emit, state: RestoreState, event: EventOf<'resumed'>
     body: `agent ${agentPid} goes on with the restore${adopted ? ', its tools were never stopped' : ' in a new attempt'}`,
     atMs,
     spanId: innermostOf(state),
-    attributes: { 'restore.adopted': adopted },
+    attributes: { 'restore.resumed.after': 'interruption', 'restore.adopted': adopted },
   })
 }
 
