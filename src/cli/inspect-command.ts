@@ -6,6 +6,7 @@ import { exitCodeOf } from '../errors.ts'
 import { formatBytes, printable } from '../format.ts'
 import { filterCommands } from '../restore/filter-commands.ts'
 import { inspectSource } from '../source/inspect.ts'
+import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
 import { errorAsJson, reportError } from './report-error.ts'
 
@@ -18,12 +19,14 @@ interface InspectFlags {
 
 /** `restore-agent inspect`. A backup with a problem is described as far as it goes, and gives the problem's exit code. */
 export async function inspectCommand(name: string, flags: InspectFlags): Promise<number> {
+  const keyFile = flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null
+  if (keyFile !== null) checkKeyFile(keyFile)
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   const source = openSource(name === '-' ? name : resolve(name))
   try {
     const description = await inspectSource(source, {
       filters: filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch),
-      keyFile: flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null,
+      keyFile,
       full: flags.full ?? false,
     })
     const { problem } = description

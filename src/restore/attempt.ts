@@ -27,7 +27,7 @@ import { phaseSpanOf } from './spans.ts'
 export async function attempt(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
   const { store } = context
   let parts = store.state.plan
-    ? await partsOf(context)
+    ? partsOf(store.state, context.runDir)
     : await phase(context, 'getting_backup_info', 0, () => lookAndPlan(context, sources))
   const { length } = store.state.plan!.elements
   let ahead: Prefetch | null = null

@@ -1,19 +1,27 @@
 import { toolFamily } from '../tool/tool.ts'
-import type { RestoreContext } from './context.ts'
 import { currentOptions } from './current-options.ts'
 import { filterCommands } from './filter-commands.ts'
+import { checkKey, innerKeyOf } from './inner-key.ts'
 import type { PlanParts } from './make-plan.ts'
-import { innerKeyOf, threadsOf } from './prepare-plan.ts'
+import { needsBytes } from './needs-bytes.ts'
+import { threadsOf } from './prepare-plan.ts'
+import type { RestoreState } from './state.ts'
 
-/** The parts a plan was made of, from the plan in the state: a later attempt or agent goes on with it. */
-export function partsOf({ store, runDir }: RestoreContext): PlanParts {
-  const options = currentOptions(store.state)
-  const plan = store.state.plan!
+/**
+ * The parts a plan was made of, from the plan in the state: a later attempt or agent goes on with it. The key is looked for only
+ * where it is still needed; throws `key_missing`, `wrong_key` or `usage` then.
+ */
+export function partsOf(state: RestoreState, runDir: string): PlanParts {
+  const options = currentOptions(state)
+  const plan = state.plan!
+  const needed = plan.elements.map(({ description }) => description).filter((_, index) => needsBytes(state, index + 1))
+  for (const description of needed) checkKey(description, options.decryptKeyFile)
+  const hasInnerKey = needed.some(({ innerEncryption }) => innerEncryption)
   return {
     options,
-    restoreId: store.state.restoreId,
+    restoreId: state.restoreId,
     filters: filterCommands(options, runDir),
-    innerKey: innerKeyOf(options.decryptKeyFile),
+    innerKey: hasInnerKey ? innerKeyOf(options.decryptKeyFile) : null,
     parallel: threadsOf(options),
     family: toolFamily(plan.tool.family),
     tool: plan.tool,

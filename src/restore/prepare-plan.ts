@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import type { BackupDescription } from '../backup/backup.ts'
 import { checkChain } from '../backup/chain.ts'
@@ -6,12 +5,13 @@ import type { RestoreOptions } from '../config/options.ts'
 import { RestoreError } from '../errors.ts'
 import { availableMemory } from '../process/memory.ts'
 import { inspectSource } from '../source/inspect.ts'
+import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
 import type { Source } from '../source/source.ts'
-import type { InnerKey } from '../tool/tool.ts'
 import { chooseMemory } from './choose-memory.ts'
 import { filterCommands } from './filter-commands.ts'
 import { findTool } from './find-tool.ts'
+import { checkKey, innerKeyOf } from './inner-key.ts'
 import { makePlan, type PlanParts } from './make-plan.ts'
 import type { Plan } from './plan.ts'
 import {
@@ -45,8 +45,7 @@ export async function preparePlan(
 ): Promise<PreparedPlan> {
   checkDatadir(options.datadir)
   const { decryptKeyFile } = options
-  if (decryptKeyFile !== null && !existsSync(decryptKeyFile))
-    throw new RestoreError('key_missing', `there is no key file ${decryptKeyFile}`)
+  if (decryptKeyFile !== null) checkKeyFile(decryptKeyFile)
   const sources = options.sources.map(openSource)
   try {
     if (options.inPlace && sources[0]!.kind !== 'directory')
@@ -90,7 +89,11 @@ export async function preparePlan(
 export const closeAll = (sources: readonly Source[]) => Promise.all(sources.map(source => source.close()))
 
 /** What the source is. A problem that its bytes show is the refusal. */
-async function describe(source: Source, options: RestoreOptions, scratchDir: string): Promise<BackupDescription> {
+export async function describe(
+  source: Source,
+  options: RestoreOptions,
+  scratchDir: string,
+): Promise<BackupDescription> {
   const description = await inspectSource(source, {
     filters: filterCommands(options, scratchDir),
     keyFile: options.decryptKeyFile,
@@ -99,13 +102,7 @@ async function describe(source: Source, options: RestoreOptions, scratchDir: str
   const { problem } = description
   if (problem)
     throw new RestoreError(problem.code, problem.message, { lastWords: problem.lastWords, hint: problem.hint })
-  if (description.innerEncryption && options.decryptKeyFile === null)
-    throw new RestoreError('key_missing', `the files in ${source.name} are encrypted`)
-  if (description.innerEncryption && innerKeyOf(options.decryptKeyFile) === null)
-    throw new RestoreError(
-      'wrong_key',
-      `${options.decryptKeyFile} does not hold 16, 24 or 32 bytes, as xtrabackup's keys do`,
-    )
+  checkKey(description, options.decryptKeyFile)
   return description
 }
 
@@ -148,14 +145,6 @@ function totalBytes(plan: Plan): number | null {
     sum += description.dataBytes
   }
   return sum
-}
-
-/** xtrabackup's cipher follows from the length of the key. Null: it is no such key, so it is for gpg or openssl. */
-export function innerKeyOf(keyFile: string | null): InnerKey | null {
-  if (keyFile === null) return null
-  const { length } = readFileSync(keyFile)
-  const algorithm = ({ 16: 'AES128', 24: 'AES192', 32: 'AES256' } as const)[length]
-  return algorithm ? { keyFile, algorithm } : null
 }
 
 export const threadsOf = ({ parallel }: Pick<RestoreOptions, 'parallel'>): number => parallel ?? availableParallelism()

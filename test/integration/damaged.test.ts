@@ -6,7 +6,7 @@ import { MAX_HEADER_BYTES, parseChunkHeader } from '../../src/backup/xbstream-ch
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Backup, StreamForm } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
-import { expectFailure, expectSmallStateDir, type Workspace, workspace } from './workspace.ts'
+import { expectFailure, expectSmallStateDir, PROJECT, type Workspace, workspace } from './workspace.ts'
 
 /** Streams that are cut, changed or wrong: some make a tool exit 1, some make it exit 0, none may end well. */
 let backup: Backup
@@ -123,5 +123,28 @@ describe('keys', () => {
     const at = workspace()
     const ended = await at.restore([backup.full.gpg], { args: ['--decrypt-key-file', join(at.dir, 'no-such-key')] })
     expectFailure(at, ended, 'key_missing')
+  })
+
+  test('one that can be read only once, as a shell gives it: usage', async () => {
+    const at = workspace()
+    const command = `exec "$0" "$@" --decrypt-key-file <(echo ${backup.secret})`
+    const args = ['restore', backup.full.gpg, '--datadir', at.datadir, '--state-dir', at.stateDir]
+    const { exitCode, stderr } = await execa({ reject: false })('bash', [
+      '-c',
+      command,
+      process.execPath,
+      join(PROJECT, 'src/main.ts'),
+      ...args,
+    ])
+    expectFailure(at, { code: exitCode!, signal: null, stdout: '', stderr, elapsedMs: 0 }, 'usage')
+    expect(stderr).toMatch(/--decrypt-key-file \/dev\/fd\/\d+ is not a regular file/)
+    expect(stderr).not.toContain(backup.secret)
+  })
+
+  test('a FIFO that nobody writes to, even where no key is needed: usage, and nobody waits for it', async () => {
+    const at = workspace()
+    await execa('mkfifo', [join(at.dir, 'key')])
+    const ended = await at.restore([backup.full.bare], { args: ['--decrypt-key-file', join(at.dir, 'key')] })
+    expectFailure(at, ended, 'usage', KEPT)
   })
 })
