@@ -27,6 +27,8 @@ export interface RestoreOptions {
   color: boolean
   /** Unix ms by which the restore must have ended. */
   deadlineMs: number | null
+  /** Where it was given as a duration: that, from the beginning of the restore. */
+  deadlineAfterMs: number | null
   stallTimeoutMs: number | null
   stallAction: 'warn' | 'fail'
   /** Milliseconds by step, phase or `default`; only what was configured. */
@@ -101,6 +103,7 @@ export function complete(
     quiet: settings.quiet ?? false,
     color: settings.color ?? true,
     deadlineMs: deadline === undefined ? null : 'atMs' in deadline ? deadline.atMs : surroundings.nowMs + deadline.inMs,
+    deadlineAfterMs: deadline !== undefined && 'inMs' in deadline ? deadline.inMs : null,
     stallTimeoutMs: settings.stall_timeout ?? null,
     stallAction: settings.stall_action ?? 'warn',
     olderBackups: settings.older_backups ?? [],

@@ -24,6 +24,12 @@ export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, loc
   )
 }
 
+/** It has ended, and not well. */
+export function hasFailed({ exit, statusPath }: RunningTool): boolean {
+  const ended = exit ?? readExit(statusPath)
+  return ended !== null && ended.code !== 0
+}
+
 /** The exit of a tool that is not our child. Both null where its wrapper was killed and wrote none. */
 export async function waitForExit({ pid, startTicks, statusPath, exit }: RunningTool): Promise<Exit> {
   if (exit !== null) return exit

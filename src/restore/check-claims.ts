@@ -1,7 +1,9 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { RestoreError } from '../errors.ts'
+import { toolFamily } from '../tool/tool.ts'
 import { currentOptions } from './current-options.ts'
+import type { Plan } from './plan.ts'
 import type { RestoreState } from './state.ts'
 
 /**
@@ -45,6 +47,7 @@ function planProblem(state: RestoreState): string | null {
   if (plan.datadir !== options.datadir) return `the plan is for ${plan.datadir}`
   if (plan.inPlace && !inPlace) return 'the plan consumes its source'
   if (plan.targetDir !== targetDir) return `the plan extracts to ${plan.targetDir}`
+  if (!isToolOf(plan.tool, options.toolPath)) return `the plan runs ${plan.tool.path} and ${plan.tool.extractor}`
   if (plan.elements.length !== sources.length || position > sources.length) return 'the plan is of another chain'
   if (plan.steps.some(step => step.element > sources.length)) return 'the plan has steps of no element'
   const stray = plan.elements.find(
@@ -52,6 +55,13 @@ function planProblem(state: RestoreState): string | null {
       source !== sources[index] || directory !== (index === 0 ? targetDir : `${targetDir}-inc${index}`),
   )
   return stray ? `the plan brings ${stray.source} to ${stray.directory}` : null
+}
+
+/** As find-tool.ts finds them. */
+function isToolOf({ family, path, extractor }: Plan['tool'], toolPath: string | null): boolean {
+  const { programs, extractors } = toolFamily(family)
+  const isNamed = (file: string, names: readonly string[]) => file === resolve(file) && names.includes(basename(file))
+  return isNamed(extractor, extractors) && (toolPath === null ? isNamed(path, programs) : path === toolPath)
 }
 
 function madeProblem(state: RestoreState): string | null {

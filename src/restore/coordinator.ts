@@ -16,13 +16,14 @@ import { watch } from './watch.ts'
 /**
  * Brings a restore to a terminal state, always: attempt by attempt, from wherever it stands. What may pass is tried again
  * after a pause, a backup that cannot be restored gives way to an older one where one is configured, and whatever ends it
- * otherwise ends the tools, takes away what this restore made, and stands in the final state.
+ * otherwise ends the tools, takes away what this restore made, and stands in the final state. `opened` are sources that the first
+ * attempt finds open, by position; they are closed with it.
  */
-export async function runRestore(context: RestoreContext): Promise<RestoreState> {
+export async function runRestore(context: RestoreContext, opened = new Map<number, Source>()): Promise<RestoreState> {
   const { store } = context
   const stopWatch = watch(context)
   try {
-    while (store.state.status === 'running') await tryOnce(context)
+    for (let sources = opened; store.state.status === 'running'; sources = new Map()) await tryOnce(context, sources)
   } finally {
     stopWatch()
   }
@@ -32,9 +33,8 @@ export async function runRestore(context: RestoreContext): Promise<RestoreState>
 /** So many agents that died with their tools: something on this machine kills them, and will again. */
 const MOST_INTERRUPTIONS = 8
 
-async function tryOnce(context: RestoreContext): Promise<void> {
+async function tryOnce(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
   const { store, now } = context
-  const sources = new Map<number, Source>()
   try {
     if (store.state.interruptions > MOST_INTERRUPTIONS)
       throw new RestoreError('interrupted', `${store.state.interruptions} agents died in this restore`, {

@@ -43,11 +43,11 @@ export async function bring(
     store.dispatch({ type: 'run_begun', atMs: now(), label })
     if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
-  // One that is adopted has its input; standard input cannot be opened again.
-  const adopted = name === '-' && store.state.tools.some(tool => tool.label === `${position}-extract`)
+  const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
+  // One that is adopted has its input, or is done with it; standard input cannot be opened again.
+  const adopted = name === '-' && store.state.tools.some(tool => tool.label.startsWith(`${position}-`))
   const opened = adopted ? null : (source ?? openSource(name))
   try {
-    const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
     if (undone('copy') && opened !== null)
       for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
     if (undone('extract') && opened?.kind !== 'directory')

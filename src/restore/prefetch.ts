@@ -31,9 +31,10 @@ export function prefetch(
 ): Prefetch | null {
   const { store, now, options } = context
   const plan = store.state.plan!
-  if (position > plan.elements.length || isBrought(context, position) || !options.prefetch) return null
+  if (position > plan.elements.length || isBrought(context, position)) return null
+  // One whose tools were adopted goes on, whatever this agent was told.
   const underWay = store.state.begun.includes(`${position}-bring`)
-  if (!underWay && !hasRoom(plan, position)) return null
+  if (!underWay && (!options.prefetch || !hasRoom(plan, position))) return null
 
   const stopped = new AbortController()
   const failed = new AbortController()

@@ -1,15 +1,19 @@
 import { ERRORS } from '../errors.ts'
+import { nothingMade } from './debris.ts'
 import { MOVE_BACK } from './run-labels.ts'
 import { endSpans } from './spans.ts'
-import type { RestoreEvent, RestoreState } from './state.ts'
+import { stallThresholds } from './stall-thresholds.ts'
+import type { EventOf, RestoreState } from './state.ts'
 
 /**
  * A later agent takes over. Where the tools go on, their spans and all above them stay open under it. Where they do not,
- * every span but the root ends when the dead agent was last seen alive, as interrupted.
+ * every span but the root ends when the dead agent was last seen alive, as interrupted. Either way it goes on with the
+ * options that this agent was given.
  */
-export function resume(before: RestoreState, event: Extract<RestoreEvent, { type: 'resumed' }>): RestoreState {
+export function resume(before: RestoreState, event: EventOf<'resumed'>): RestoreState {
   const state: RestoreState = {
     ...before,
+    ...withOptions(before, event),
     agentPid: event.agentPid,
     bootId: event.bootId,
     resumeLink: event.link,
@@ -17,20 +21,33 @@ export function resume(before: RestoreState, event: Extract<RestoreEvent, { type
     counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 0 },
   }
   if (event.adopted) return state
-  // After a reboot nobody knows which of the extracted files had reached the disk: they are brought again. What was moved
-  // already stays, and meets the last checks.
-  const rebooted = before.bootId !== event.bootId && !before.begun.includes(MOVE_BACK)
   const { hint } = ERRORS.interrupted
   const error = { code: 'interrupted', message: `agent ${before.agentPid} died`, lastWords: [], hint } as const
-  return endSpans({ ...state, ...lost(state, rebooted) }, span => span.kind !== 'restore', {
+  const stands = { ...state, ...standing(before, event.bootId), interruptions: before.interruptions + 1 }
+  return endSpans(stands, span => span.kind !== 'restore', {
     atMs: event.lastSeenAtMs,
     error,
     attributes: { 'restore.agent.pid': before.agentPid },
   })
 }
 
-const lost = ({ finished, interruptions }: RestoreState, rebooted: boolean) => ({
+/** What was measured and chosen for the options before does not bind the ones that are given now. */
+const withOptions = (before: RestoreState, { options, plan }: EventOf<'resumed'>): Partial<RestoreState> => ({
+  options,
+  plan,
+  estimator: { ...before.estimator, thresholds: stallThresholds(options) },
+  memoryCapBytes: options.memory === before.options.memory ? before.memoryCapBytes : null,
+  ...(plan === null && before.plan !== null && { chainLength: 0, made: nothingMade() }),
+})
+
+/**
+ * What still stands of a restore whose tools are gone. After a reboot nobody knows which of the extracted files had reached the
+ * disk: they are brought again. What was moved already stays, and meets the last checks.
+ */
+export const standing = (
+  { bootId, begun, finished }: RestoreState,
+  bootIdNow: string,
+): Pick<RestoreState, 'tools' | 'finished'> => ({
   tools: [],
-  finished: rebooted ? [] : finished,
-  interruptions: interruptions + 1,
+  finished: bootId !== bootIdNow && !begun.includes(MOVE_BACK) ? [] : finished,
 })

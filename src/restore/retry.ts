@@ -28,10 +28,17 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   if (looked && mayPass(code) && !options.sources.includes('-')) {
     if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
     const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
-    const cap = code === 'tool_killed' && wasPreparing && plan ? halfTheMemory(plan) : memoryCapBytes
+    const isTooMuch = code === 'tool_killed' && wasPreparing && plan !== null && !askedAnew(state, plan)
+    const cap = isTooMuch ? halfTheMemory(plan) : memoryCapBytes
     return { kind: 'again', memoryCapBytes: cap }
   }
   return ERRORS[code].backup ? older : null
+}
+
+/** An adopted prepare had what was asked for when it was started; what is asked for since then says more than its end. */
+function askedAnew({ options: { memory: asked }, memoryCapBytes }: RestoreState, { memory, tool }: Plan): boolean {
+  if (asked === 'auto' || memory === null || memoryCapBytes !== null) return false
+  return memory.bytes !== Math.max(asked, toolFamily(tool.family).memoryFloorBytes)
 }
 
 /** But not less than the tool is known to finish with: the next attempt would be refused for it. */

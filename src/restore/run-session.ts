@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { endGroups } from '../process/kill-groups.ts'
 import { isAlive } from '../process/proc-stat.ts'
+import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
 import type { Place } from './place.ts'
@@ -8,10 +9,10 @@ import type { RestoreSession, SessionSurroundings } from './session.ts'
 import type { RestoreEvent, RestoreState } from './state.ts'
 import { createStore } from './store.ts'
 
-/** Runs a restore from its first state under this agent to its end, and lets go of the place then. */
+/** Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as `runRestore` has it. */
 export function runSession(
   place: Place,
-  first: { state: RestoreState; event: RestoreEvent; resumed: boolean },
+  first: { state: RestoreState; event: RestoreEvent; resumed: boolean; opened?: Map<number, Source> },
   surroundings: SessionSurroundings,
 ): RestoreSession {
   const controller = new AbortController()
@@ -39,7 +40,7 @@ export function runSession(
     store,
     runDir,
     resumed: first.resumed,
-    done: runRestore(context).finally(place.release),
+    done: runRestore(context, first.opened).finally(place.release),
     abort: context.abort,
     kill() {
       for (const { pgid, pid, startTicks } of store.state.tools) if (isAlive(pid, startTicks)) killGroup(pgid)

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import type { RestoreOptions } from '../config/options.ts'
 import type { RestoreError } from '../errors.ts'
 import { bootId } from '../process/proc-stat.ts'
-import { goOn, goOnAsAsked } from './go-on.ts'
+import { checkSameRestore, goOn } from './go-on.ts'
 import { initialState } from './initial-state.ts'
 import { openPlace, type Place } from './place.ts'
 import { runSession } from './run-session.ts'
+import { stallThresholds } from './stall-thresholds.ts'
 import type { AttributeValue, Observer, RestoreState, SpanLink, TraceIdentity } from './state.ts'
 import type { Store } from './store.ts'
 
@@ -41,7 +42,7 @@ export const newRestoreId = (): string =>
 /**
  * Begins the restore, or goes on with the same one where an agent before was interrupted. Throws before anything begins:
  * `not_permitted`, `locked` (another agent is at work), `unfinished` (another restore was interrupted here),
- * `state_unreadable`.
+ * `state_unreadable`, and what an option that is given now to an interrupted one would fail with.
  */
 export async function startSession(
   options: RestoreOptions,
@@ -51,22 +52,27 @@ export async function startSession(
   try {
     const found = place.read()
     if (found?.status !== 'running') return begin(place, options, surroundings)
-    return await goOnAsAsked(place, found, options, surroundings)
+    checkSameRestore(found, options)
+    return await goOn(place, found, options, surroundings)
   } catch (error) {
     place.release()
     throw error
   }
 }
 
-/** Goes on with an interrupted restore, whichever it is; null where there is none. Throws as `startSession` does. */
+/**
+ * Goes on with an interrupted restore, whichever it is; null where there is none. `askedNow` says what it would be told if it
+ * began now; null: as it was begun. Throws as `startSession` does.
+ */
 export async function resumeSession(
   stateDir: string,
+  askedNow: (found: RestoreState) => RestoreOptions | null,
   surroundings: SessionSurroundings,
 ): Promise<RestoreSession | null> {
   const place = openPlace(stateDir)
   try {
     const found = place.read()
-    if (found?.status === 'running') return await goOn(place, found, surroundings)
+    if (found?.status === 'running') return await goOn(place, found, askedNow(found) ?? found.options, surroundings)
   } catch (error) {
     place.release()
     throw error
@@ -97,9 +103,4 @@ const shortPlan = (options: RestoreOptions): Record<string, AttributeValue> => (
   'restore.backup': options.sources.join(' '),
   'restore.datadir': options.datadir,
   'restore.chain.length': options.sources.length,
-})
-
-const stallThresholds = ({ stallTimeoutMs, stallThresholds: byStep }: RestoreOptions) => ({
-  ...(stallTimeoutMs !== null && { default: stallTimeoutMs }),
-  ...byStep,
 })

@@ -79,6 +79,7 @@ const options = z.looseObject({
   quiet: no,
   color: z.boolean().default(true),
   deadlineMs: numberOrNull,
+  deadlineAfterMs: numberOrNull,
   stallTimeoutMs: numberOrNull,
   stallAction: z.enum(['warn', 'fail']).default('warn'),
   stallThresholds: z.record(text, z.number()).default({}),

@@ -19,7 +19,7 @@ export interface RestoreState {
   /** The agent that wrote this state last, and the boot of the machine it ran in. */
   agentPid: number
   bootId: string
-  /** What was asked for: a later agent goes on with it. */
+  /** What was asked for: a later agent goes on with it, or with what it is told otherwise (option-changes.ts). */
   options: RestoreOptions
   /** Which backup is being restored: 0 the one asked for, then the older ones in turn. */
   backupIndex: number
@@ -216,6 +216,9 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       idPrefix: string
       link: SpanLink | null
       adopted: boolean
+      /** What the restore goes on with, and the plan as it follows from that; null where it has to be looked at anew. */
+      options: RestoreOptions
+      plan: Plan | null
       /** When the agent before wrote its last state. */
       lastSeenAtMs: number
     }

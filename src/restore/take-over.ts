@@ -1,8 +1,10 @@
+import type { RestoreOptions } from '../config/options.ts'
 import { endGroups, type Group } from '../process/kill-groups.ts'
 import { lockHolders } from '../process/lock.ts'
 import { initialProgress, viewProgress } from '../progress/estimator.ts'
-import { canAdopt } from './adopt-tool.ts'
+import type { Plan } from './plan.ts'
 import { reduce } from './reduce.ts'
+import { stallThresholds } from './stall-thresholds.ts'
 import type { RestoreEvent, RestoreState, SpanLink } from './state.ts'
 import type { ToolLock } from './tool-lock.ts'
 
@@ -18,6 +20,10 @@ export interface Successor {
   bootId: string
   idPrefix: string
   link: SpanLink | null
+  /** Whether the tools go on (adopt-tool.ts). */
+  adopted: boolean
+  options: RestoreOptions
+  plan: Plan | null
 }
 
 export async function takeOver(
@@ -25,13 +31,11 @@ export async function takeOver(
   toolLock: ToolLock,
   successor: Successor,
 ): Promise<{ state: RestoreState; event: RestoreEvent }> {
-  const adopted = canAdopt(found, successor.bootId, toolLock.file())
-  await endStrangers(adopted ? found.tools.map(({ pgid }) => pgid) : [], toolLock)
+  await endStrangers(successor.adopted ? found.tools.map(({ pgid }) => pgid) : [], toolLock)
   const event: RestoreEvent = {
     type: 'resumed',
     atMs: Date.now(),
     ...successor,
-    adopted,
     lastSeenAtMs: found.updatedAtMs,
   }
   return { state: reduce(withEstimator(found), event), event }
@@ -55,7 +59,7 @@ function withEstimator(found: RestoreState): RestoreState {
   } catch {
     // of another version
   }
-  const estimator = initialProgress({ stallThresholds: found.options.stallThresholds })
+  const estimator = initialProgress({ stallThresholds: stallThresholds(found.options) })
   return {
     ...found,
     estimator,

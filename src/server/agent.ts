@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { RestoreOptions } from '../config/options.ts'
 import { restoreOptions, type ServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
 import type { RestoreError } from '../errors.ts'
 import type { RestoreSession, resumeSession, SessionSurroundings, startSession } from '../restore/session.ts'
@@ -124,6 +125,14 @@ export function createAgent(around: AgentSurroundings): Agent {
     return own.session
   }
 
+  /** What the configuration says now of the backup whose restore was interrupted; null where it names it no more, or twice. */
+  function askedNow({ options }: RestoreState): RestoreOptions | null {
+    const config = around.config()
+    const [backup, ...others] = backupsOf(config, options)
+    if (backup === undefined || others.length > 0) return null
+    return restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
+  }
+
   function finish(own: Run, state: RestoreState): void {
     own.state = state
     around.history().add(bodyOf(own as Run & { state: RestoreState }))
@@ -158,7 +167,9 @@ export function createAgent(around: AgentSurroundings): Agent {
     },
     async resume() {
       const { stateDir } = around.config()
-      const session = await begin(null, stateDir, surroundings => around.sessions.resumeSession(stateDir, surroundings))
+      const session = await begin(null, stateDir, surroundings =>
+        around.sessions.resumeSession(stateDir, askedNow, surroundings),
+      )
       if (session !== null) log('info', 'restore', `goes on with ${session.store.state.restoreId}`)
     },
     async start(name) {
@@ -197,11 +208,12 @@ export function createAgent(around: AgentSurroundings): Agent {
 }
 
 /** The configured backup whose chain is being restored. */
-function backupName({ backups }: ServeConfig, { plan, options }: RestoreState): string | null {
-  const chain = JSON.stringify(plan?.elements.map(({ source }) => source) ?? options.sources)
-  const { datadir } = plan ?? options
-  const found = backups.find(
-    ({ settings }) => settings.datadir === datadir && JSON.stringify(settings.source) === chain,
-  )
-  return found?.name ?? null
+function backupName(config: ServeConfig, { plan, options }: RestoreState): string | null {
+  const sources = plan?.elements.map(({ source }) => source) ?? options.sources
+  return backupsOf(config, { sources, datadir: options.datadir })[0]?.name ?? null
 }
+
+const backupsOf = ({ backups }: ServeConfig, { sources, datadir }: Pick<RestoreOptions, 'sources' | 'datadir'>) =>
+  backups.filter(
+    ({ settings }) => settings.datadir === datadir && JSON.stringify(settings.source) === JSON.stringify(sources),
+  )

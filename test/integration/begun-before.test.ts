@@ -53,13 +53,27 @@ test('an interrupted restore does not go on with a source that is another one no
   expect(ended.stderr).toContain('latest.zst was changed after')
 })
 
-test('options that an interrupted restore was not begun with are told not to be used', async () => {
+test('of options that an interrupted restore was not begun with it takes what it can, and tells both', async () => {
   const at = workspace()
   await interrupted(at, backup.full.zst)
   writeFileSync(join(at.dir, 'mariadb-backup'), '#!/bin/sh\nexec mariadb-backup "$@"\n', { mode: 0o755 })
   const ended = await at.restore([backup.full.zst], { args: ['--start-check'] })
   expect(ended, ended.stderr).toMatchObject({ code: 0 })
-  expect(ended.stderr).toMatch(/other values are given now for toolPath, startCheck, and not used/)
+  expect(ended.stderr).toMatch(/goes on; now with start_check on \(was off\)/)
+  expect(ended.stderr).toMatch(
+    /as it was begun with tool_path \S+mariadb-backup \(not default\); to begin anew .* cancel/,
+  )
+  expect(readdirSync(join(at.stateDir, at.state()!.restoreId)).join(' ')).toContain('start-check')
+})
+
+test('an option that is wrong costs an interrupted restore nothing', async () => {
+  const at = workspace()
+  await interrupted(at, backup.full.zst)
+  writeFileSync(join(at.dir, 'mariadb-backup'), '#!/bin/sh\nexec mariadb-backup "$@"\n', { mode: 0o755 })
+  const before = at.state()
+  expect(await at.restore([backup.full.zst], { args: ['--owner', 'no-such-user:root'] })).toMatchObject({ code: 56 })
+  expect(at.state()).toEqual(before)
+  expectSuccess(await at.restore([backup.full.zst], { args: ['--tool-path', join(at.dir, 'mariadb-backup')] }))
 })
 
 test('files that the redo log changes and the backup lacks are told', async () => {

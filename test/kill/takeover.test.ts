@@ -84,6 +84,57 @@ test.for<[when: string, crash: Crash]>([
   expectNothingLeft(at)
 })
 
+test.for<Crash['kills']>([
+  ['groups', 'agent'],
+  ['tools', 'agent'],
+])('a prepare that was killed (%s) goes on with the memory that its restore is started again with', async kills => {
+  const at = place()
+  const crash: Crash = { at: started('1-prepare', 150), kills }
+  expect(await at.start({ ...full(), flags: { use_memory: '96M' } }, crash).ended).toMatchObject({ signal: 'SIGKILL' })
+  const again = { ...full(), flags: { use_memory: '64M', parallel: '1' } }
+  await expectRestored(at, await at.start(again).ended, 'full')
+  expect(preparesOf(at)).toEqual(['--use-memory=100663296', '--use-memory=67108864'])
+  expect(at.state().notices.join('\n')).toContain('now with use_memory 64M (was 96M), parallel 1 (was default)')
+})
+
+test('a prepare that is adopted keeps its memory, the next of the chain has the new', async () => {
+  const at = place()
+  expect(await at.start({ ...chain(), flags: { use_memory: '96M' } }, MID_PREPARE).ended).toMatchObject({
+    signal: 'SIGKILL',
+  })
+  await expectRestored(at, await at.start({ ...chain(), flags: { use_memory: '48M' } }).ended, 'chain')
+  expect(preparesOf(at)).toEqual([
+    '--use-memory=100663296',
+    ...chain()
+      .sources.slice(1)
+      .map(() => '--use-memory=50331648'),
+  ])
+  expect(at.state().notices.join('\n')).toMatch(
+    /now with use_memory 48M \(was 96M\); what runs already \(.*mariadb-backup.*\) keeps what it was started with/,
+  )
+})
+
+test('a fetch of the next element that is adopted is followed, also by an agent that would begin none', async () => {
+  const at = place()
+  const request = { sources: inject('chain').elements.map(({ zst }) => zst) }
+  const crash = agentAt(started('2-extract', 0, 2))
+  const first = at.start(request, crash)
+  expect(await first.ended).toMatchObject({ signal: 'SIGKILL' })
+  const next = at.start({ ...request, flags: { prefetch: 'off' } })
+  await expectRestored(at, await next.ended, 'chain')
+  const fetches = at.journal().filter(({ type }) => type === 'prefetch_started')
+  expect(fetches.map(({ pid }) => pid)).toEqual([first.child.pid, next.child.pid])
+  expect(times(at.journal(), 'run_begun', '2-extract')).toBe(1)
+})
+
+/** What each prepare was given, by the spans of the tools. */
+const preparesOf = (at: Place): (string | undefined)[] =>
+  at
+    .journal()
+    .flatMap(({ spans }) => spans)
+    .filter(({ kind, attributes }) => kind === 'tool' && /--prepare/.test(String(attributes['process.command_args'])))
+    .map(({ attributes }) => /--use-memory=\S+/.exec(String(attributes['process.command_args']))?.[0])
+
 function expectForeign(at: Place): void {
   expect(existsSync(at.datadir)).toBe(false)
   mkdirSync(at.datadir)

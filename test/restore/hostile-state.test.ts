@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
 import { bootId, isAlive, readProcStat } from '../../src/process/proc-stat.ts'
+import { canAdopt } from '../../src/restore/adopt-tool.ts'
 import { checkClaims } from '../../src/restore/check-claims.ts'
 import { makePlan } from '../../src/restore/make-plan.ts'
 import { reduce } from '../../src/restore/reduce.ts'
@@ -154,6 +155,9 @@ describe('reading', () => {
           bootId: 'another',
           idPrefix: '0badcafe',
           link: null,
+          adopted: canAdopt(found, 'another', toolLock.file()),
+          options: found.options,
+          plan: found.plan,
         })
         const events: RestoreEvent[] = [
           { type: 'tick', atMs: 10 },
@@ -241,6 +245,12 @@ describe('a claim that cannot be true is refused', () => {
     [
       'an element lies elsewhere',
       ({ plan }) => ({ plan: { ...plan, elements: [plan!.elements[0], { ...plan!.elements[1], directory: '/etc' }] } }),
+    ],
+    ['the plan runs another program', ({ plan }) => ({ plan: { ...plan, tool: { ...plan!.tool, path: '/bin/sh' } } })],
+    ['the plan extracts by another', ({ plan }) => ({ plan: { ...plan, tool: { ...plan!.tool, extractor: 'sh' } } })],
+    [
+      'the plan runs another program than the one that was named',
+      ({ options }) => ({ options: { ...options, toolPath: '/opt/bin/mariadb-backup' } }),
     ],
     ['the plan is of another chain', ({ plan }) => ({ plan: { ...plan, elements: plan!.elements.slice(0, 1) } })],
     ['the element at work is beyond the chain', () => ({ position: 3 })],

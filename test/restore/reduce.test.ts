@@ -160,6 +160,8 @@ describe('a takeover', () => {
       bootId: 'boot',
       idPrefix: '12345678',
       link: null,
+      options: state.options,
+      plan: state.plan,
       lastSeenAtMs: state.updatedAtMs,
       atMs: T0 + 60_000,
     } as const
@@ -281,6 +283,8 @@ describe('any sequence of events', () => {
         idPrefix: '',
         link: null,
         adopted,
+        options: sampleState().options,
+        plan: PLAN,
         lastSeenAtMs: T0,
       }),
     ),

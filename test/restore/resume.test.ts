@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { reduce } from '../../src/restore/reduce.ts'
-import type { RestoreState } from '../../src/restore/state.ts'
+import type { EventOf, RestoreState } from '../../src/restore/state.ts'
 import { blankState } from '../blank-state.ts'
-import { T0 } from './samples.ts'
+import { samplePlan, T0 } from './samples.ts'
 
 const interrupted = (changes: Partial<RestoreState>): RestoreState => ({
   ...blankState('r1', '0af7651916cd43dd8448eb211c80319c', 'abcdef01', T0),
@@ -10,7 +10,12 @@ const interrupted = (changes: Partial<RestoreState>): RestoreState => ({
   ...changes,
 })
 
-const resumedIn = (state: RestoreState, bootId: string, adopted = false): RestoreState =>
+const resumedIn = (
+  state: RestoreState,
+  bootId: string,
+  adopted = false,
+  changes: Partial<Pick<EventOf<'resumed'>, 'options' | 'plan'>> = {},
+): RestoreState =>
   reduce(state, {
     type: 'resumed',
     atMs: T0 + 9000,
@@ -19,6 +24,9 @@ const resumedIn = (state: RestoreState, bootId: string, adopted = false): Restor
     idPrefix: 'abcdef02',
     link: null,
     adopted,
+    options: state.options,
+    plan: state.plan,
+    ...changes,
     lastSeenAtMs: T0 + 1000,
   })
 
@@ -52,4 +60,25 @@ test('spans of an interrupted attempt end when its agent was last seen, those of
     { id: attempt.id, endedAtMs: T0 + 1000, error: { code: 'interrupted' } },
   ])
   expect(resumedIn(state, 'first', true)).toMatchObject({ spans: [{ id: attempt.id }], endedSpans: [] })
+})
+
+test('what is asked for now holds at once: thresholds, and memory without the cap that an earlier one was given', () => {
+  const before = interrupted({ memoryCapBytes: 1000 })
+  const options = { ...before.options, stallTimeoutMs: 7000, stallThresholds: { flush: 9000 } }
+  const state = resumedIn(before, 'first', true, { options })
+  expect(before.progress.stallThresholdMs).not.toBe(7000)
+  expect(state).toMatchObject({ options, progress: { stallThresholdMs: 7000 }, memoryCapBytes: 1000 })
+  const withMemory = resumedIn(before, 'first', true, { options: { ...options, memory: 2000 } })
+  expect(withMemory).toMatchObject({ memoryCapBytes: null })
+})
+
+test('a plan that holds no more goes, and what was noted with it', () => {
+  const made = { directories: [], filling: null, giveBackTo: '/backups/full' }
+  const before = interrupted({ plan: samplePlan(), chainLength: 1, made })
+  expect(resumedIn(before, 'first', false, { plan: null })).toMatchObject({
+    plan: null,
+    chainLength: 0,
+    made: { giveBackTo: null },
+  })
+  expect(resumedIn(before, 'first')).toMatchObject({ plan: before.plan, chainLength: 1, made })
 })

@@ -27,6 +27,17 @@ describe('what follows a failed attempt', () => {
     expect(nextTry({ ...state, begun: ['1-extract'] }, 'tool_killed', true)).toMatchObject({ memoryCapBytes: null })
   })
 
+  test('the memory that was asked for since the killed prepare was started', () => {
+    const begun = { plan: samplePlan(), begun: ['1-extract', '1-prepare'], finished: ['1-extract'] }
+    const asking = (memory: number, memoryCapBytes: number | null = null) =>
+      nextTry(sampleState({ ...begun, memoryCapBytes, options: sampleOptions({ memory }) }), 'tool_killed', true)
+    expect(asking(2 ** 30 - 2 ** 20)).toEqual({ kind: 'again', memoryCapBytes: null })
+    expect(asking(2 ** 31)).toEqual({ kind: 'again', memoryCapBytes: null })
+    expect(asking(2 ** 30)).toEqual({ kind: 'again', memoryCapBytes: 2 ** 29 })
+    // Not what was asked for, because it was too much: again half of it.
+    expect(asking(2 ** 31, 2 ** 30)).toEqual({ kind: 'again', memoryCapBytes: 2 ** 29 })
+  })
+
   test('nothing, of standard input or before anything was looked at', () => {
     const stdin = sampleState({ plan: samplePlan(), options: sampleOptions({ sources: ['-'] }) })
     expect(nextTry(stdin, 'tool_killed', true)).toBeNull()

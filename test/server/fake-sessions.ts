@@ -43,9 +43,11 @@ export function fakeSessions(): FakeSessions {
       if (fake.refuseWith) throw fake.refuseWith
       return begin(options, surroundings, false)
     },
-    async resumeSession(_stateDir, surroundings) {
+    async resumeSession(_stateDir, askedNow, surroundings) {
       if (fake.refuseWith) throw fake.refuseWith
-      return fake.interrupted && begin(fake.interrupted, surroundings, true)
+      if (fake.interrupted === null) return null
+      const found = { options: fake.interrupted } as RestoreState
+      return begin(askedNow(found) ?? fake.interrupted, surroundings, true)
     },
   }
 

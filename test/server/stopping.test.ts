@@ -96,6 +96,25 @@ test('an interrupted restore is gone on with at the start, under its name', asyn
   await until(async () => (await next.call('GET', '/restores')).body.restores[0]?.status === 'succeeded')
 })
 
+test('it is gone on with as the configuration says now, where that still names it, and once', async () => {
+  const first = await startAgent()
+  const { options } = await first.start('full')
+  const absolute = YAML.replaceAll('full.xb', options.sources[0]!)
+    .replace('datadir: data', `datadir: ${options.datadir}`)
+    .replace('state_dir: state', `state_dir: ${options.stateDir}`)
+  const resumedWith = async (yaml: string) => {
+    const fake = fakeSessions()
+    fake.interrupted = options
+    await startAgent(yaml, { fake })
+    return fake.sessions[0]!.options
+  }
+  const full = `{name: full, source: ${options.sources[0]!}`
+  expect(await resumedWith(absolute.replace(full, `${full}, use_memory: 2G`))).toMatchObject({ memory: 2 ** 31 })
+  expect(await resumedWith(absolute.replace(full, '{name: full, source: /another'))).toBe(options)
+  const twice = absolute.replace(`- ${full}}`, `- ${full}}\n  - ${full.replace('full', 'again')}, use_memory: 2G}`)
+  expect(await resumedWith(twice)).toBe(options)
+})
+
 test('an agent that cannot go on with what it found does not start', async () => {
   const fake = fakeSessions()
   fake.refuseWith = new RestoreError('state_unreadable', 'state.json is of a newer version')

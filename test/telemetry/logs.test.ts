@@ -67,6 +67,8 @@ test('the life of a restore, each record in the context of its span', async () =
   expect(logs[1]?.timeUnixNano).toBe(`${BigInt(at(1)) * 1_000_000n}`)
   expect(attributesOf(logs[1]!)).toMatchObject({ 'restore.phase': 'preparing_backup', 'restore.backup': 'full.xb' })
   expect(attributesOf(logs[3]!)).toMatchObject({ 'restore.phase.progress': 2, 'restore.progress': 1 })
+  expect(attributesOf(logs[4]!)).not.toHaveProperty('restore.resumed.after')
+  expect(attributesOf(logs[5]!)).toMatchObject({ 'restore.resumed.after': 'stall' })
 })
 
 test('a failed restore says why, with the exception and the tool’s last words', async () => {
@@ -196,6 +198,8 @@ test('another agent that goes on says so', async () => {
     idPrefix: 'abcdef02',
     link: null,
     adopted: true,
+    options: preparing().options,
+    plan: preparing().plan,
     lastSeenAtMs: T0 + 4000,
   })
   await telemetry.shutdown()
@@ -203,4 +207,5 @@ test('another agent that goes on says so', async () => {
   const [record] = receiver.logs().filter(({ eventName }) => eventName === 'restore.resumed')
   expect(record?.body.stringValue).toBe('agent 4711 goes on with the restore, its tools were never stopped')
   expect(record).toMatchObject({ traceId: TRACE_ID, spanId: PHASE.id })
+  expect(attributesOf(record!)).toMatchObject({ 'restore.resumed.after': 'interruption', 'restore.adopted': true })
 })
