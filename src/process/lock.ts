@@ -7,7 +7,7 @@
  * inode has its name tries again.
  */
 import { spawnSync } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { listPids, readProcStat, unlessGone, unlessGoneOrHidden } from './proc-stat.ts'
@@ -35,6 +35,8 @@ export interface LockHolder {
 
 const BUSY = 1 // flock(1) -n
 
+const DIRECTORY_HINT = 'another restore goes into this directory: wait for it, or name another one'
+
 /** Takes the lock or throws `locked`, naming who has it. Blocks for about 10 ms. */
 export function acquireLock(path: string): Lock {
   for (;;) {
@@ -49,6 +51,33 @@ export function acquireLock(path: string): Lock {
       throw systemError(error, `cannot lock ${path}`)
     }
     closeSync(fd)
+  }
+}
+
+/**
+ * Holds a directory against other agents, whatever their state dirs, until `release` or the end of this process; tools do
+ * not inherit it, and whoever does not ask for it is not disturbed. Null where it cannot be had: a file system without such locks, a
+ * directory that this user may not read or that is gone. Throws `locked`, naming who has it.
+ */
+export function lockDirectory(path: string): Lock | null {
+  const fd = openIfPossible(path)
+  if (fd === null) return null
+  const { status } = flock(fd)
+  if (status === 0) {
+    const { dev, ino } = fstatSync(fd, { bigint: true })
+    return { path, fd, dev, ino, release: () => closeSync(fd) }
+  }
+  closeSync(fd)
+  if (status !== BUSY) return null
+  const holders = describe(lockHolders(realpathSync(path)))
+  throw new RestoreError('locked', `${path} is held by ${holders}`, { hint: DIRECTORY_HINT })
+}
+
+function openIfPossible(path: string): number | null {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch {
+    return null
   }
 }
 
@@ -87,11 +116,13 @@ function openLockFile(path: string): number {
 }
 
 function tryLock(fd: number): boolean {
-  const { error, status, stderr } = spawnSync('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] })
+  const { error, status, stderr } = flock(fd)
   if (error) throw new RestoreError('tool_missing', `cannot run flock: ${error.message}`, { cause: error })
   if (status !== 0 && status !== BUSY) throw new RestoreError('internal', `flock failed: ${String(stderr).trim()}`)
   return status === 0
 }
+
+const flock = (fd: number) => spawnSync('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] })
 
 function describe(holders: readonly LockHolder[]): string {
   if (holders.length === 0) return 'a process that cannot be seen from here (another user or container)'

@@ -6,6 +6,7 @@ import type { RestoreContext } from './context.ts'
 import { currentOptions } from './current-options.ts'
 import { bring, isBrought, prepareElement } from './elements.ts'
 import { finalize } from './finalize.ts'
+import type { HoldingContext } from './hold-datadir.ts'
 import type { PlanParts } from './make-plan.ts'
 import { partsOf } from './parts-of.ts'
 import { type Prefetch, prefetch } from './prefetch.ts'
@@ -24,7 +25,7 @@ import { phaseSpanOf } from './spans.ts'
  *
  * `sources` are those that looking has opened; a pipe can be read only through them.
  */
-export async function attempt(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
+export async function attempt(context: HoldingContext, sources: Map<number, Source>): Promise<void> {
   const { store } = context
   let parts = store.state.plan
     ? partsOf(store.state, context.runDir)
@@ -41,7 +42,7 @@ export async function attempt(context: RestoreContext, sources: Map<number, Sour
       } else if (ahead) parts = await ahead.parts
       if (store.state.finished.includes(position === length ? MOVE_BACK : `${position}-prepare`)) continue
       ahead = prefetch(context, parts, position + 1, () => takeSource(sources, position + 1))
-      const inFront: RestoreContext = ahead ? { ...context, signal: ahead.signal } : context
+      const inFront: HoldingContext = ahead ? { ...context, signal: ahead.signal } : context
       await phase(inFront, 'preparing_backup', position, () => prepareElement(inFront, parts, position))
     }
   } finally {

@@ -6,6 +6,7 @@ import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
 import type { RestoreContext } from './context.ts'
 import { removeDebris } from './debris.ts'
+import { type HoldingContext, holdDatadir } from './hold-datadir.ts'
 import { processIn } from './prechecks.ts'
 import { repair } from './repair.ts'
 import { backoffMs, nextTry } from './retry.ts'
@@ -22,9 +23,12 @@ import { watch } from './watch.ts'
 export async function runRestore(context: RestoreContext, opened = new Map<number, Source>()): Promise<RestoreState> {
   const { store } = context
   const stopWatch = watch(context)
+  const datadirHold = holdDatadir(context.options.datadir)
   try {
-    for (let sources = opened; store.state.status === 'running'; sources = new Map()) await tryOnce(context, sources)
+    for (let sources = opened; store.state.status === 'running'; sources = new Map())
+      await tryOnce({ ...context, datadirHold }, sources)
   } finally {
+    datadirHold.release()
     stopWatch()
   }
   return store.state
@@ -33,7 +37,7 @@ export async function runRestore(context: RestoreContext, opened = new Map<numbe
 /** So many agents that died with their tools: something on this machine kills them, and will again. */
 const MOST_INTERRUPTIONS = 8
 
-async function tryOnce(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
+async function tryOnce(context: HoldingContext, sources: Map<number, Source>): Promise<void> {
   const { store, now } = context
   try {
     if (store.state.interruptions > MOST_INTERRUPTIONS)
@@ -41,10 +45,10 @@ async function tryOnce(context: RestoreContext, sources: Map<number, Source>): P
         hint: 'find out what kills them (memory?), then restore again',
       })
     // With tools adopted from an earlier agent, its attempt goes on.
-    if (store.state.tools.length === 0) {
-      store.dispatch({ type: 'attempt_started', atMs: now() })
-      await repair(context)
-    }
+    const adopted = store.state.tools.length > 0
+    if (!adopted) store.dispatch({ type: 'attempt_started', atMs: now() })
+    takeDatadir(context)
+    if (!adopted) await repair(context)
     await attempt(context, sources)
     store.dispatch({ type: 'attempt_ended', atMs: now(), error: null })
     store.dispatch({ type: 'ended', atMs: now(), status: 'succeeded', phase: 'completed', error: null })
@@ -56,6 +60,16 @@ async function tryOnce(context: RestoreContext, sources: Map<number, Source>): P
     await goOnAfter(context, error, sources.size > 0 || store.state.plan !== null)
   } finally {
     await Promise.all([...sources.values()].map(source => source.close()))
+  }
+}
+
+/** One that another agent has taken since an earlier attempt is not ours to empty any more. */
+function takeDatadir({ store, now, datadirHold }: HoldingContext): void {
+  try {
+    datadirHold.take()
+  } catch (error) {
+    store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, filling: null } })
+    throw error
   }
 }
 

@@ -9,6 +9,7 @@ import type { Source } from '../source/source.ts'
 import { atLeast } from '../tool/version.ts'
 import { chooseMemory } from './choose-memory.ts'
 import type { RestoreContext } from './context.ts'
+import type { HoldingContext } from './hold-datadir.ts'
 import { makePlan, type PlanParts } from './make-plan.ts'
 import type { PlanStep } from './plan.ts'
 import { checkVersion } from './prepare-plan.ts'
@@ -111,7 +112,7 @@ function checkMetadataNames({ tool, elements }: PlanParts, directory: string): v
 }
 
 /** Prepares the element onto the target dir; after the last one, moves back. */
-export async function prepareElement(context: RestoreContext, parts: PlanParts, position: number): Promise<void> {
+export async function prepareElement(context: HoldingContext, parts: PlanParts, position: number): Promise<void> {
   const { store } = context
   if (!store.state.begun.includes(`${position}-prepare`)) planMemory(context, parts, position)
   const plan = store.state.plan!

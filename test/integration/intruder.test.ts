@@ -1,9 +1,15 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
+import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
 import { expectSuccess, type Workspace, workspace } from './workspace.ts'
+
+let full: Backup['full']
+beforeAll(async () => {
+  full = (await sharedBackup()).full
+})
 
 /** A tool for `--tool-path` that does something after a move-back that went well. */
 function toolThatThen(at: Workspace, script: string): string {
@@ -16,7 +22,6 @@ function toolThatThen(at: Workspace, script: string): string {
 /** What is not the restore's own, in places where it works: it is there afterwards, byte for byte. */
 
 test('files that come into the datadir between our look and the tool’s are not removed', async () => {
-  const { full } = await sharedBackup()
   const at = workspace()
   mkdirSync(at.datadir)
   const tool = join(at.dir, 'mariadb-backup')
@@ -29,7 +34,6 @@ test('files that come into the datadir between our look and the tool’s are not
 })
 
 test('a database directory behind a link in the source is copied, and left as it is', async () => {
-  const { full } = await sharedBackup()
   const at = workspace()
   const [source, other] = [join(at.dir, 'source'), join(at.dir, 'other-disk')]
   cpSync(full.extracted, source, { recursive: true })
@@ -43,7 +47,6 @@ test('a database directory behind a link in the source is copied, and left as it
 })
 
 test('a database whose name looks like the tool’s own files is restored', async () => {
-  const { full } = await sharedBackup()
   const at = workspace()
   const source = join(at.dir, 'source')
   cpSync(full.prepared, source, { recursive: true })
@@ -54,7 +57,6 @@ test('a database whose name looks like the tool’s own files is restored', asyn
 })
 
 test.each([[[]], [['--in-place']]])('what a move-back leaves behind is kept, and is no success %s', async args => {
-  const { full } = await sharedBackup()
   const at = workspace()
   const source = join(at.dir, 'source')
   cpSync(full.prepared, source, { recursive: true })
@@ -69,7 +71,6 @@ test.each([[[]], [['--in-place']]])('what a move-back leaves behind is kept, and
 })
 
 test('a server that somebody has started in the datadir meanwhile is left alone', async () => {
-  const { full } = await sharedBackup()
   const at = workspace()
   // As a server does, it has a file of the datadir open for writing.
   const tool = toolThatThen(at, `tail -f ${at.dir}/mariadb-backup 9<>${at.datadir}/ibdata1 >/dev/null 2>&1 &`)

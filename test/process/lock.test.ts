@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { endGroups } from '../../src/process/kill-groups.ts'
-import { acquireLock, hasOpen, lockHolders } from '../../src/process/lock.ts'
+import { acquireLock, hasOpen, lockDirectory, lockHolders } from '../../src/process/lock.ts'
 import { isAlive, readProcStat } from '../../src/process/proc-stat.ts'
 import type { StartedTool } from '../../src/process/start-tool.ts'
 import { readExit } from '../../src/process/tool-exit.ts'
@@ -106,6 +106,64 @@ test('a file of the same name elsewhere is not the lock', async () => {
   child.kill()
   rmSync(elsewhere)
   expect(lockHolders(elsewhere)).toEqual([])
+})
+
+describe('a directory', () => {
+  test('is held by one, also by way of a link, and again when it is released', () => {
+    const dir = scratchDir()
+    const before = countDescriptors()
+    const lock = lockDirectory(dir)!
+    symlinkSync(dir, join(dir, 'link'))
+    for (const path of [dir, join(dir, 'link')])
+      expect(() => lockDirectory(path)).toThrow(expect.objectContaining({ code: 'locked' }))
+    lock.release()
+    lockDirectory(join(dir, 'link'))!.release()
+    expect(countDescriptors()).toBe(before)
+  })
+
+  test('is not held by what its holder starts; its holder is named', async () => {
+    const dir = scratchDir()
+    const script = `const { lockDirectory } = await import('${new URL('../../src/process/lock.ts', import.meta.url)}')
+      lockDirectory(${JSON.stringify(dir)})
+      const { spawn } = await import('node:child_process')
+      console.log(spawn('sleep', ['100'], { stdio: 'ignore' }).pid)
+      setInterval(() => {}, 1000)`
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const sleeper = Number(String((await once(holder.stdout, 'data'))[0]))
+    onTestFinished(() => void process.kill(sleeper, 'SIGKILL'))
+    symlinkSync(dir, `${dir}.link`)
+    onTestFinished(() => rmSync(`${dir}.link`))
+    expect(() => lockDirectory(`${dir}.link`)).toThrow(new RegExp(`held by .*\\(pid ${holder.pid}\\)$`))
+    const ended = once(holder, 'exit')
+    holder.kill('SIGKILL')
+    await ended
+    expect(isAlive(sleeper, readProcStat(sleeper)!.startTicks)).toBe(true)
+    lockDirectory(dir)!.release()
+  })
+
+  test('that cannot be locked is nobody’s', () => {
+    const dir = scratchDir()
+    const before = countDescriptors()
+    expect(lockDirectory(join(dir, 'none'))).toBeNull()
+    writeFileSync(join(dir, 'file'), '')
+    expect(lockDirectory(join(dir, 'file'))).toBeNull()
+    const path = process.env.PATH
+    try {
+      // As flock(1) ends where the file system knows no locks.
+      writeFileSync(join(dir, 'flock'), '#!/bin/sh\necho "flock: 3: Bad file descriptor" >&2\nexit 65\n', {
+        mode: 0o755,
+      })
+      process.env.PATH = `${dir}:${path}`
+      expect(lockDirectory(dir)).toBeNull()
+      process.env.PATH = join(dir, 'none')
+      expect(lockDirectory(dir)).toBeNull()
+    } finally {
+      process.env.PATH = path
+    }
+    expect(countDescriptors()).toBe(before)
+  })
 })
 
 test('no folder, no flock: errors that say so', () => {

@@ -5,7 +5,8 @@ import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
-import { identityOf, removeIfEmpty } from '../debris.ts'
+import { identityOf, type Made, removeIfEmpty } from '../debris.ts'
+import type { HoldingContext } from '../hold-datadir.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { Layout } from '../layout.ts'
 import type { Plan, PlanStep } from '../plan.ts'
@@ -20,7 +21,7 @@ import { makeDirectory } from './bring.ts'
  * was cut short before goes on: the tool is then told that the datadir is not empty, and moves the files that are left.
  */
 export async function moveBack(
-  context: RestoreContext,
+  context: HoldingContext,
   step: Extract<PlanStep, { kind: 'move_back' }>,
   plan: Plan,
   family: ToolFamily,
@@ -48,6 +49,7 @@ export async function moveBack(
       throw error
     }
     if (!existed) fill(identityOf(plan.datadir))
+    takeNew(context, made)
   }
   const { file, args } = step.command
   const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
@@ -65,6 +67,16 @@ export async function moveBack(
     }
     throw error
   })
+}
+
+/** Another agent may have been told to use the datadir that we have just made. */
+function takeNew({ store, now, datadirHold }: HoldingContext, made: Made): void {
+  try {
+    datadirHold.take()
+  } catch (error) {
+    store.dispatch({ type: 'made', atMs: now(), made })
+    throw error
+  }
 }
 
 /** What holds tables; metadata and logs of the tool may stay behind. */
