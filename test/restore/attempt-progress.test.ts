@@ -4,7 +4,7 @@ import type { RestoreEvent, RestoreState } from '../../src/restore/state.ts'
 import { parseState } from '../../src/restore/state-file.ts'
 import { takeOver } from '../../src/restore/take-over.ts'
 import { createToolLock } from '../../src/restore/tool-lock.ts'
-import { samplePlan, sampleState, sampleTool, scratch, T0 } from './samples.ts'
+import { sampleOptions, samplePlan, sampleState, sampleTool, scratch, T0 } from './samples.ts'
 
 /** What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not. */
 
@@ -88,6 +88,8 @@ const DIED: (Timeless | number)[] = [
     idPrefix: '0badcafe',
     link: null,
     adopted: false,
+    options: sampleOptions(),
+    plan: samplePlan(2),
     lastSeenAtMs: T0,
   },
   { type: 'attempt_started' },
@@ -155,7 +157,9 @@ test('a state that the version before wrote goes on, with the seconds that it ke
     { position: 2, part: 'bring', seconds: 20 },
   ])
   const toolLock = createToolLock(`${folder}/lock`)
-  const { state } = await takeOver(found, toolLock, { agentPid: 2, bootId: 'boot', idPrefix: '0badcafe', link: null })
+  const { options, plan } = found
+  const successor = { agentPid: 2, bootId: 'boot', idPrefix: '0badcafe', link: null, adopted: false, options, plan }
+  const { state } = await takeOver(found, toolLock, successor)
   const after = go(state, [{ type: 'attempt_started' }, ...prepare(2), ...MOVED, ...VERIFY])
   expect(seconds(after)).toBe(62)
   expect(after.progress.restorePercent).toBeGreaterThan(98)
