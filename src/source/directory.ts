@@ -1,11 +1,11 @@
-import { lstat, open, opendir } from 'node:fs/promises'
+import { lstat, open, opendir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DirectoryFile, type DirectorySource, PEEK_BYTES } from './source.ts'
 import { unreadable } from './unreadable.ts'
 
 /** A directory as a source. It holds no descriptor between calls. */
 export function openDirectorySource(path: string): DirectorySource {
-  const files = () => walk(path, '')
+  const files = () => walk(path, '', [])
   return {
     name: path,
     kind: 'directory',
@@ -30,18 +30,35 @@ export function openDirectorySource(path: string): DirectorySource {
   }
 }
 
-async function* walk(root: string, below: string): AsyncGenerator<DirectoryFile> {
+/**
+ * All files, what links lead to included: a directory is copied with its links followed. A link that leads nowhere takes no
+ * room, and one to a directory around it is not followed again; the copy will complain of both.
+ */
+async function* walk(root: string, below: string, around: readonly string[]): AsyncGenerator<DirectoryFile> {
+  const directory = join(root, below)
   try {
-    for await (const entry of await opendir(join(root, below))) {
+    const inside = [...around, await realpath(directory)]
+    for await (const entry of await opendir(directory)) {
       const path = below === '' ? entry.name : `${below}/${entry.name}`
-      if (entry.isDirectory()) {
-        yield* walk(root, path)
-      } else {
-        const { size, blocks } = await lstat(join(root, path))
+      const link = entry.isSymbolicLink() ? await leadsTo(join(root, path)) : null
+      if (entry.isDirectory() || (link?.isDirectory && !inside.includes(link.path))) {
+        yield* walk(root, path, inside)
+      } else if (!link?.isDirectory) {
+        const { size, blocks } = await (link ? stat : lstat)(join(root, path))
         yield { path, bytes: size, allocatedBytes: blocks * 512 }
       }
     }
   } catch (thrown) {
-    throw unreadable(join(root, below), thrown)
+    throw unreadable(directory, thrown)
+  }
+}
+
+/** Null where a link leads nowhere. */
+async function leadsTo(link: string): Promise<{ path: string; isDirectory: boolean } | null> {
+  try {
+    return { path: await realpath(link), isDirectory: (await stat(link)).isDirectory() }
+  } catch (error) {
+    if (['ENOENT', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
+    throw error
   }
 }

@@ -5,6 +5,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -36,6 +37,20 @@ describe('a full disk', () => {
     await mountTmpfs(disk, 40 * 1024 * 1024)
     const ended = await at.restore([backup.full.bare], { args: ['--target-dir', join(disk, 'target')] })
     expectFailure(at, ended, 'disk_space', KEPT)
+    expect(readdirSync(disk)).toEqual([])
+  })
+
+  test('known beforehand of what links in a directory lead to: disk_space', async () => {
+    const at = workspace()
+    const [source, other, disk] = [join(at.dir, 'source'), join(at.dir, 'other'), join(at.dir, 'disk')]
+    await execa('cp', ['-a', backup.full.prepared, source])
+    renameSync(join(source, 'app'), other)
+    symlinkSync(other, join(source, 'app'))
+    const { stdout } = await execa('du', ['-sm', source])
+    const withoutLinks = Number.parseInt(stdout, 10)
+    await mountTmpfs(disk, (withoutLinks + 10) * 1024 * 1024)
+    const ended = await at.restore([source], { args: ['--target-dir', join(disk, 'target')] })
+    expectFailure(at, ended, 'disk_space', { kept: ['disk', 'source', 'other'] })
     expect(readdirSync(disk)).toEqual([])
   })
 

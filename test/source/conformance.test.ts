@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, open, openSync, readSync, writeFileSync } from 'node:fs'
+import { mkdirSync, open, openSync, readSync, symlinkSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { openDirectorySource } from '../../src/source/directory.ts'
@@ -137,6 +137,32 @@ describe('directory', () => {
     await expect(source.read('nothing')).rejects.toMatchObject({ code: 'source_missing' })
     await source.close()
     expect(descriptorsBelow(at('.'))).toBe(before)
+  })
+})
+
+describe('links in a directory', () => {
+  test('count as what they lead to, which is copied; none leads round and round', async () => {
+    const root = at('linked')
+    for (const path of [`${root}/db`, at('elsewhere/deep')]) mkdirSync(path, { recursive: true })
+    const content = randomBytes(70_000)
+    for (const path of [`${root}/a`, at('elsewhere/b'), at('elsewhere/deep/c'), at('single')])
+      writeFileSync(path, content)
+    symlinkSync(at('elsewhere'), `${root}/other`)
+    symlinkSync(at('single'), `${root}/db/d`)
+    symlinkSync(root, `${root}/db/up`)
+    symlinkSync('..', at('elsewhere/deep/up'))
+    symlinkSync('loop', `${root}/loop`)
+    symlinkSync('nowhere', `${root}/none`)
+    const source = openDirectorySource(root)
+    const files: Record<string, number> = {}
+    for await (const { path, bytes, allocatedBytes } of source.files()) {
+      files[path] = bytes
+      if (bytes === 70_000) expect(allocatedBytes).toBeGreaterThanOrEqual(70_000)
+    }
+    const whole = 70_000
+    expect(files).toEqual({ a: whole, 'other/b': whole, 'other/deep/c': whole, 'db/d': whole, loop: 4, none: 7 })
+    expect(await source.storedBytes()).toBe(280_011)
+    expect(await source.read('other/deep/c')).toEqual(content)
   })
 })
 
