@@ -145,6 +145,7 @@ function readFacts(dir: string, stderr: string): WorkFacts {
     tool: /mariadb-backup|mariabackup/.test(stderr.slice(0, 4000)) ? 'mariadb-backup' : 'xtrabackup',
     toolVersion: null,
     sourceBytes: null,
+    chainBytes: [],
     fromLsn: number('from_lsn'),
     toLsn: number('to_lsn'),
     lastLsn: number('last_lsn'),

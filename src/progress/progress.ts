@@ -7,6 +7,8 @@ export interface WorkFacts {
   toolVersion: string | null
   /** Bytes of the element's source as stored. */
   sourceBytes: number | null
+  /** The same of every element of the chain, first to last: later ones are priced by their sizes. Empty where it is not looked at. */
+  chainBytes: readonly (number | null)[]
   /** From the element's own checkpoints file. */
   fromLsn: number | null
   toLsn: number | null

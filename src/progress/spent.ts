@@ -48,15 +48,18 @@ interface Older {
   elementSeconds?: number
   fullSeconds?: number | null
   incrementalSeconds?: number | null
+  facts?: object | null
 }
 
 /** A stored estimator with what an older agent kept in another form: by element at least, where not by part. */
 export function withSpent<T>(stored: T): T {
   if (typeof stored !== 'object' || stored === null || 'spent' in stored) return stored
   const { position = 0, phase, phaseSeconds = 0, elementSeconds = 0, fullSeconds, incrementalSeconds } = stored as Older
+  const { facts } = stored as Older
   const full = add([], { position: 1, part: 'prepare', seconds: position > 1 ? (fullSeconds ?? 0) : 0 })
   const newest = position > 2 ? (incrementalSeconds ?? 0) : 0
   const earlier = add(full, { position: position - 1, part: 'prepare', seconds: newest })
   const part = phase === 'finalizing' ? 'prepare' : 'bring'
-  return { ...stored, spent: add(earlier, { position, part, seconds: elementSeconds - phaseSeconds }) }
+  const spent = add(earlier, { position, part, seconds: elementSeconds - phaseSeconds })
+  return { ...stored, spent, ...(facts && { facts: { chainBytes: [], ...facts } }) }
 }

@@ -106,6 +106,7 @@ export const NO_FACTS: WorkFacts = {
   tool: 'mariadb-backup',
   toolVersion: null,
   sourceBytes: null,
+  chainBytes: [],
   fromLsn: null,
   toLsn: null,
   lastLsn: null,

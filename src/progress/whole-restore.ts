@@ -1,9 +1,11 @@
 /**
  * What is left of the whole restore, in seconds: this phase, the rest of this element, the elements after it, the checks
- * at the end. What nothing is known of yet is priced by what was seen of its like: a prepare by its extract, an incremental
- * by the incrementals before it, else by the full backup.
+ * at the end. What nothing is known of yet is priced by what was seen of its like: a prepare by its extract, later elements
+ * by what a stored byte of those so far took; where their sizes are not known, an incremental by the one before it, else by
+ * the full backup.
  */
 import { finalizeLeft, type Price, phaseLeft, prepareLeft } from './left.ts'
+import { INSTANCE_SECONDS } from './prices.ts'
 import { secondsOfElement } from './spent.ts'
 import type { ProgressState } from './state.ts'
 
@@ -24,10 +26,28 @@ export function restoreLeft(state: ProgressState, inPhase: Price | null = phaseL
   }
   const later = Math.max(0, state.elements - Math.max(1, state.position))
   if (later > 0) {
-    guess(later * (lastIncremental(state) ?? INCREMENTAL_PER_FULL * fullSeconds(state, seconds)))
+    const one = () => lastIncremental(state) ?? INCREMENTAL_PER_FULL * fullSeconds(state, seconds)
+    guess(Math.max(later * INSTANCE_SECONDS, secondsBySize(state, seconds) ?? later * one()))
   }
   guess(finalizeLeft(state).seconds)
   return { seconds, guessedSeconds }
+}
+
+/** Later elements by their stored bytes; null where a size is not known. `leftSeconds` are left of the one running. */
+function secondsBySize(
+  { facts, elements, position, restoreSeconds }: ProgressState,
+  leftSeconds: number,
+): number | null {
+  const { chainBytes } = facts
+  if (chainBytes.length !== elements) return null
+  let soFar = 0
+  let ahead = 0
+  for (const [i, bytes] of chainBytes.entries()) {
+    if (bytes === null) return null
+    if (i < position) soFar += bytes
+    else ahead += bytes
+  }
+  return soFar > 0 ? ((restoreSeconds + leftSeconds) * ahead) / soFar : null
 }
 
 /** What the newest finished incremental took; null where none is finished. */

@@ -11,6 +11,7 @@ export function factsOf(plan: Plan, position: number): WorkFacts {
     tool: plan.tool.family,
     toolVersion: plan.tool.version,
     sourceBytes: description.storedBytes,
+    chainBytes: plan.elements.map(one => one.description.storedBytes),
     fromLsn: description.fromLsn,
     toLsn: description.toLsn,
     lastLsn: description.lastLsn,

@@ -22,6 +22,7 @@ export const facts: fc.Arbitrary<WorkFacts> = fc.record({
   tool: fc.constantFrom('mariadb-backup', 'xtrabackup'),
   toolVersion: fc.constant(null),
   sourceBytes: nullable(bytes),
+  chainBytes: fc.array(nullable(bytes), { maxLength: 5 }),
   fromLsn: nullable(lsn),
   toLsn: nullable(lsn),
   lastLsn: nullable(lsn),

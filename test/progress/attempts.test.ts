@@ -199,6 +199,9 @@ describe('an estimator that an older agent stored', () => {
     expect(withSpent({ ...older, fullSeconds: null, incrementalSeconds: null, elementSeconds: 'x' })).toMatchObject({
       spent: [],
     })
+    expect(withSpent({ ...older, facts: { tool: 'xtrabackup' } })).toMatchObject({
+      facts: { tool: 'xtrabackup', chainBytes: [] },
+    })
     expect(withSpent(null)).toBeNull()
     expect(withSpent(7)).toBe(7)
   })

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { advanceProgress, initialProgress, viewProgress } from '../../src/progress/estimator.ts'
 import type { ProgressInput, WorkFacts } from '../../src/progress/progress.ts'
 import { NO_FACTS } from '../../src/progress/state.ts'
@@ -7,7 +7,7 @@ import type { ToolEvent } from '../../src/tool/events.ts'
 const START_MS = 1_800_000_000_000
 const MB = 1_000_000
 
-function restore(elements: number) {
+function restore(elements: number, { scale: incrementalScale = 0.4, chainBytes = [] as (number | null)[] } = {}) {
   let state = initialProgress()
   let atMs = START_MS
   const feed = (input: ProgressInput, afterMs = 0) => {
@@ -20,11 +20,11 @@ function restore(elements: number) {
   feed({ type: 'phase', phase: 'getting_backup_info' })
   feed({ type: 'passed' }, 100)
 
-  /** 100 s of extract at 10 MB/s; then a prepare whose scan takes 20 s and whose one batch takes 20 s. Incrementals: 40 % of it. */
+  /** 100 s of extract at 10 MB/s; then a prepare whose scan takes 20 s and whose one batch takes 20 s. Incrementals: a part of it. */
   const element = (position: number) => {
-    const scale = position === 1 ? 1 : 0.4
+    const scale = position === 1 ? 1 : incrementalScale
     const redo = 1000 * MB * scale
-    const facts: WorkFacts = { ...NO_FACTS, sourceBytes: redo, hasMoveBack: position === elements }
+    const facts: WorkFacts = { ...NO_FACTS, sourceBytes: redo, chainBytes, hasMoveBack: position === elements }
     feed({ type: 'element', position, facts })
     feed({ type: 'phase', phase: 'restoring_basebackup' })
     const seen = []
@@ -90,6 +90,28 @@ test('a chain: percent of the whole restore goes on through all of it, to 100 wh
   expect(Math.abs(percents[100]! - 56)).toBeLessThan(10)
   expect(Math.abs(percents[141]! - 78)).toBeLessThan(10)
   expect(percents.at(-1)).toBeGreaterThan(90)
+})
+
+describe('later elements are priced by their stored sizes', () => {
+  const shownAt = (scale: number, chainBytes: (number | null)[]) => {
+    const { element, view } = restore(3, { scale, chainBytes })
+    const percents = element(1).map(({ restorePercent }) => restorePercent!)
+    return { afterExtract: percents.at(-1)!, afterFirst: view().restorePercent! }
+  }
+
+  test.each([0.01, 0.1, 0.4, 1, 3])('incrementals of %s of the full backup', scale => {
+    const whole = 140 * (1 + 2 * scale)
+    const { afterExtract, afterFirst } = shownAt(scale, [1000 * MB, 1000 * MB * scale, 1000 * MB * scale])
+    expect(Math.abs(afterExtract - 10_000 / whole)).toBeLessThan(8)
+    expect(Math.abs(afterFirst - 14_000 / whole)).toBeLessThan(6)
+  })
+
+  test('where one size is not known, they are taken for a third of the full backup', () => {
+    const known = shownAt(3, [1000 * MB, 3000 * MB, 3000 * MB])
+    const unknown = shownAt(3, [1000 * MB, 3000 * MB, null])
+    expect(unknown).toEqual(shownAt(3, []))
+    expect(unknown.afterFirst).toBeGreaterThan(known.afterFirst + 20)
+  })
 })
 
 test('top of an element: percent and ETA of the element before are gone', () => {
