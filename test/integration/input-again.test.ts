@@ -1,6 +1,9 @@
-import { createReadStream, existsSync, readdirSync } from 'node:fs'
+import { createReadStream, existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { zstdCompressSync } from 'node:zlib'
 import { beforeAll, expect, test } from 'vitest'
+import { PLAIN, replayEnv, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
 import {
@@ -79,6 +82,36 @@ test.each(['adopted', 'killed'])('extracted, and its prepare %s', async fate => 
     expectSuccess(await again.ended)
   }
   expect(existsSync(at.datadir)).toBe(true)
+})
+
+test('extracted, and its decompress adopted', async () => {
+  const at = workspace()
+  const version = '8.0.28-21' // its xbstream does not undo zstd yet
+  const older = (info: Buffer) =>
+    Buffer.from(info.toString().replace(/^(tool_version|server_version) = .*$/gm, `$1 = ${version}`))
+  const source = writeXtrabackup(
+    join(at.dir, 'backup'),
+    PLAIN,
+    ({ 'app/t1.ibd': table, xtrabackup_info: info, ...files }) => ({
+      'app/t1.ibd.zst': zstdCompressSync(table!),
+      ...files,
+      xtrabackup_info: older(info!),
+    }),
+  )
+  const tool = join(at.dir, 'mariadb-backup') // the name that stoppedTool looks for
+  writeFileSync(tool, `#!/bin/sh\ncase "$*" in *--decompress*) kill -STOP $$;; esac\nexec ${XTRABACKUP} "$@"\n`, {
+    mode: 0o755,
+  })
+  symlinkSync(join(XTRABACKUP, '../xbstream'), join(at.dir, 'xbstream'))
+  const options = { args: ['--tool-path', tool], env: replayEnv(PLAIN, { REPLAY_VERSION: version }) }
+  const agent = at.start(['-'], { ...options, stdin: createReadStream(source) })
+  const stopped = await stoppedTool(at)
+  agent.child.kill('SIGKILL')
+  await agent.ended
+  process.kill(stopped, 'SIGCONT')
+  const ended = await at.restore(['-'], options)
+  expect(ended, ended.stderr).toMatchObject({ code: 0 })
+  expect(ended.stderr).toMatch(/standard input is not read/)
 })
 
 test('killed in its move-back: nothing is read', async () => {
