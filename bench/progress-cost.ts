@@ -39,9 +39,10 @@ const kinds: Record<string, (i: number) => ProgressInput> = {
 }
 for (const [name, input] of Object.entries(kinds)) {
   let state = begun()
-  const startedAt = performance.now()
+  const before = process.cpuUsage()
   for (let i = 1; i <= EVENTS; i++) state = advanceProgress(state, input(i), i)
-  console.log(`${name.padEnd(12)} ${((1000 * (performance.now() - startedAt)) / EVENTS).toFixed(2)} us`)
+  const { user, system } = process.cpuUsage(before)
+  console.log(`${name.padEnd(12)} ${((user + system) / EVENTS).toFixed(2)} us of CPU`)
 }
 
 const splitter = createLineSplitter()
@@ -64,7 +65,6 @@ const lines = FLOOD_SECONDS * 10 * LINES_PER_READ
 console.log(
   `flood        ${((1000 * busyMs) / lines).toFixed(2)} us a line: ${(busyMs / FLOOD_SECONDS / 10).toFixed(0)} % of a core at 100,000 lines/s, ` +
     `a read of 100 ms of it takes ${(busyMs / FLOOD_SECONDS / 10).toFixed(0)} ms, state ${JSON.stringify(state).length} bytes, ` +
-    `` +
     `kept in memory ${((keptBytes() - warmBytes) / 1e6).toFixed(1)} MB more than after ${WARM_UP_READS / 10} s of it`,
 )
 
