@@ -36,6 +36,8 @@ const options = attempt(() => {
 const transcripts = (options?.dirs ?? [])
   .flatMap(dir => attempt(() => findTranscripts(dir)) ?? [])
   .flatMap(dir => attempt(() => readTranscript(dir)) ?? [])
+if (transcripts.length === 0 && problems.length === 0)
+  problems.push('error: no recorded prepare among them: what was recorded there are other commands\n')
 const scores = transcripts.map(score)
 const svg = options?.plot
 if (svg !== undefined) attempt(() => writeFileSync(svg, plot(scores.filter(isJudged))))

@@ -29,18 +29,18 @@ export interface Transcript {
 const READ_EVERY_MS = 100
 const TICKS_PER_SECOND = 100
 
-/** Folders of prepares at or below `dir`; others (extract, move-back) are left out. Throws where there is none. */
+/** Folders of prepares at or below `dir`; others (extract, move-back) are left out. Throws where there is no recording at all. */
 export function findTranscripts(dir: string): string[] {
   if (!existsSync(dir)) throw new Error(`${dir}: no such folder`)
   if (!statSync(dir).isDirectory()) throw new Error(`${dir}: not a folder`)
-  const found = below(dir)
-  if (found.length === 0)
-    throw new Error(`${dir}: no recorded prepare in it (a folder with ${STDERR.join(' or ')}, not of another command)`)
-  return found
+  const recorded = below(dir)
+  if (recorded.length === 0) throw new Error(`${dir}: nothing recorded in it (no ${STDERR.join(', no ')})`)
+  return recorded.filter(isPrepare)
 }
 
+/** Folders of recordings, of whatever command. */
 function below(dir: string): string[] {
-  if (stderrFile(dir) !== null) return isPrepare(dir) ? [dir] : []
+  if (stderrFile(dir) !== null) return [dir]
   return readdirSync(dir, { withFileTypes: true })
     .filter(entry => entry.isDirectory())
     .map(entry => join(dir, entry.name))
