@@ -12,7 +12,7 @@ import { checkAllMoved, settle } from './steps/move-back.ts'
 import { setOwner } from './steps/ownership.ts'
 import { layoutArguments, START_CHECK, startCheck } from './steps/start-check.ts'
 import { syncFiles } from './steps/sync.ts'
-import { verifyDatadir } from './steps/verify.ts'
+import { SLACK_BYTES, verifyDatadir } from './steps/verify.ts'
 import { tellOnce } from './tell-once.ts'
 
 /**
@@ -36,7 +36,8 @@ export async function finalize(context: RestoreContext): Promise<void> {
     if (hasServer && step.kind !== 'start_check') continue
     store.dispatch({ type: 'step_started', atMs: now(), step: step.kind })
     if (step.kind === 'verify') {
-      await verifyDatadir(datadir, layout, moved)
+      const slackBytes = SLACK_BYTES[plan.tool.family]
+      for (const text of await verifyDatadir(datadir, layout, { slackBytes, onChecked: moved })) tellOnce(context, text)
       moveRemnants(datadir, runDir)
       await tellMissing(context, plan)
     }

@@ -63,7 +63,10 @@ export async function findShort(datadir: string, layout: Layout, onChecked: () =
 
 async function checkOne({ name, path }: Tablespace, { pageBytes }: Layout): Promise<ShortTablespace | null> {
   const { bytes, header } = await headOf(path)
-  const expectedBytes = header.length < TABLESPACE_HEADER_BYTES ? LEAST_PAGE_BYTES : tablespaceBytes(header, pageBytes)
+  const isWhole = header.length === TABLESPACE_HEADER_BYTES
+  // Without a definition it may have been an empty file without a table in the source already.
+  if (!isWhole && !existsSync(path.replace(/(#P#.*)?\.ibd$/i, '.frm'))) return null
+  const expectedBytes = isWhole ? tablespaceBytes(header, pageBytes) : LEAST_PAGE_BYTES
   return expectedBytes !== null && bytes < expectedBytes ? { name, bytes, expectedBytes } : null
 }
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Layout, layoutOf } from '../../src/restore/layout.ts'
 import { findMissing, partitionNames } from '../../src/restore/missing-tables.ts'
-import { verifyDatadir } from '../../src/restore/steps/verify.ts'
+import { SLACK_BYTES, verifyDatadir } from '../../src/restore/steps/verify.ts'
 import { findShort } from '../../src/restore/tablespaces.ts'
 import { scratch } from './samples.ts'
 
@@ -74,10 +74,14 @@ describe('a file that is shorter than it says', () => {
 
   test('is found when not even its header is there; what an ALTER TABLE left is none', async () => {
     const folder = datadir()
-    put(join(folder, 'app/empty.ibd'), '')
+    for (const name of ['empty.frm', 'empty.ibd', 'part.frm', 'part#P#p0.ibd', 'of_no_table.ibd'])
+      put(join(folder, 'app', name), '')
     put(join(folder, 'app/#sql-alter-1.ibd'), '')
     put(join(folder, 'app/zeros.ibd'), Buffer.alloc(4 * PAGE))
-    expect(await shortIn(folder)).toEqual([['app/empty.ibd', 0, 1024]])
+    expect((await shortIn(folder)).sort()).toEqual([
+      ['app/empty.ibd', 0, 1024],
+      ['app/part#P#p0.ibd', 0, 1024],
+    ])
   })
 
   test('every one of many', async () => {
@@ -157,8 +161,19 @@ describe('a datadir', () => {
   test('that is whole passes', async () => {
     const folder = datadir()
     tablespace(join(folder, 'app/t.ibd'), 6)
-    await verifyDatadir(folder, LAYOUT)
-    await verifyDatadir(folder, LAYOUT, () => {})
+    expect(await verifyDatadir(folder, LAYOUT)).toEqual([])
+  })
+
+  test('of xtrabackup may lack what a table that grew had not used yet, and this is told', async () => {
+    const folder = datadir()
+    const slackBytes = SLACK_BYTES.xtrabackup
+    const pages = 2 + slackBytes / PAGE
+    tablespace(join(folder, 'app/grew.ibd'), pages, 2 * PAGE)
+    expect(await verifyDatadir(folder, LAYOUT, { slackBytes })).toEqual([
+      expect.stringContaining('app/grew.ibd has 32768 of'),
+    ])
+    truncateSync(join(folder, 'app/grew.ibd'), 2 * PAGE - 1)
+    await expect(verifyDatadir(folder, LAYOUT, { slackBytes })).rejects.toMatchObject({ code: 'verify_failed' })
   })
 
   test.each<[what: string, spoil: (folder: string) => void, layout: Layout, says: RegExp]>([
