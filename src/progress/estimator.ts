@@ -16,6 +16,7 @@ import { credit, lookAt, move } from './evidence.ts'
 import { initialMyHoard, myHoardPercent } from './myhoard.ts'
 import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
 import { initialRedo } from './redo.ts'
+import { glide } from './shown.ts'
 import { secondsOf, settle, standing } from './spent.ts'
 import { emptyState, initialWork, type ProgressState } from './state.ts'
 import { isStepOf } from './steps.ts'
@@ -89,14 +90,22 @@ function takeSource(state: ProgressState, readBytes: number, atMs: number): Prog
   return evidenced({ ...state, work: { ...state.work, sourceBytes: readBytes } }, atMs)
 }
 
-/** A new attempt has done what stands of the ones before, and measured it. */
+/**
+ * A new attempt has done what stands of the ones before, and measured it. Until it has evidence of its own, the whole
+ * restore is as long as it was seen to be: prices from before any run are no better than that.
+ */
 function beginAttempt(
   before: ProgressState,
   { elements, standing: parts = [] }: Extract<ProgressInput, { type: 'restart' }>,
   atMs: number,
 ): ProgressState {
   const spent = standing(settle(before), parts)
-  return { ...emptyState(before.thresholds, elements), spent, restoreSeconds: secondsOf(spent), startedAtMs: atMs }
+  const restoreSeconds = secondsOf(spent)
+  const begun: ProgressState = { ...emptyState(before.thresholds, elements), spent, restoreSeconds, startedAtMs: atMs }
+  if (restoreSeconds === 0 || before.restoreLeftSeconds === null) return begun
+  const left = before.restoreLeftSeconds + Math.max(0, before.restoreSeconds - restoreSeconds)
+  const shownRestore = glide(null, restoreSeconds, left, 0)
+  return { ...begun, restoreLeftSeconds: left, guessedSeconds: left, shownRestore }
 }
 
 /** A phase begins at 0; the same phase again (taken over) goes on from what was shown. */

@@ -4,7 +4,7 @@ import { advanceProgress, initialProgress, type ProgressState, viewProgress } fr
 import type { ProgressInput, WorkPart } from '../../src/progress/progress.ts'
 import { secondsOf, settle, withSpent } from '../../src/progress/spent.ts'
 import { NO_FACTS } from '../../src/progress/state.ts'
-import { anyInputs } from './arbitrary-inputs.ts'
+import { anyInputs, onePrepare } from './arbitrary-inputs.ts'
 
 const MB = 1_000_000
 const ELEMENTS = 3
@@ -111,6 +111,16 @@ describe('an agent died and the next begins a new attempt', () => {
     expect(after.percents.at(-1)).toBeLessThanOrEqual(99)
   })
 
+  test('it begins where the last one saw it, not where prices from before any run put it', () => {
+    // Two elements, then a prepare that is ten times slower than any price says, cut in its middle.
+    const slow = runs[3]!.inputs.map(([input, afterMs]): Run['inputs'][number] => [input, 10 * afterMs])
+    const before = play([...all(runs.slice(0, 3)), ...slow.slice(0, Math.floor(slow.length / 2))])
+    const again: Run['inputs'] = [[restart(runs.slice(0, 3)), 1000], ...beginning(runs, 3), ...slow.slice(0, 4)]
+    const after = play(again, before)
+    expect(after.percents[0]).toBeGreaterThan(20)
+    expect(Math.max(...after.percents)).toBeLessThan(before.percents.at(-1)!)
+  })
+
   test('work that was cut is done again, and its seconds are forgotten', () => {
     const cut = runs[3]!.inputs
     const before = play([...all(runs.slice(0, 3)), ...cut.slice(0, cut.length - 2)])
@@ -146,8 +156,9 @@ describe('whatever came before', () => {
   )
 
   test('what stands is what was credited to it, never more than was credited in all, and the rest is forgotten', () => {
+    let seen = 0
     fc.assert(
-      fc.property(anyInputs, fc.subarray(PARTS), (inputs, standing) => {
+      fc.property(fc.oneof(anyInputs, onePrepare), fc.subarray(PARTS), (inputs, standing) => {
         let state = initialProgress()
         let atMs = 1_800_000_000_000
         for (const { input, afterMs } of inputs) {
@@ -165,16 +176,25 @@ describe('whatever came before', () => {
         expect(new Set(credited.map(({ position, part }) => `${position} ${part}`)).size).toBe(credited.length)
         // Said twice, as by an attempt that finds more to be done again than it knew of, it is the same.
         expect(advanceProgress(after, { type: 'restart', elements: 5, standing }, atMs)).toEqual(after)
-        const { spent: _, restoreSeconds: __, ...rest } = after
-        const {
-          spent: ___,
-          restoreSeconds: ____,
-          ...fresh
-        } = advanceProgress(initialProgress(), { type: 'restart', elements: 5 }, atMs)
-        expect(rest).toEqual(fresh)
+        const fresh = advanceProgress(initialProgress(), { type: 'restart', elements: 5 }, atMs)
+        const { spent, restoreSeconds, restoreLeftSeconds, guessedSeconds, shownRestore } = after
+        const carried = { spent, restoreSeconds, restoreLeftSeconds, guessedSeconds, shownRestore }
+        expect(after).toEqual({ ...fresh, ...carried })
+        if (restoreLeftSeconds === null) {
+          expect(shownRestore).toBeNull()
+          return
+        }
+        // As long as it was seen to be, and no further than it was.
+        seen += 1
+        const whole = state.restoreSeconds + state.restoreLeftSeconds!
+        expect(restoreSeconds).toBeGreaterThan(0)
+        expect(Math.abs(restoreSeconds + restoreLeftSeconds - whole)).toBeLessThanOrEqual(1e-9 * whole)
+        expect(shownRestore).toBeLessThanOrEqual(99)
+        expect(shownRestore! * whole).toBeLessThanOrEqual(100 * state.restoreSeconds * (1 + 1e-9))
       }),
       { numRuns: 400 },
     )
+    expect(seen).toBeGreaterThan(20)
   })
 })
 
