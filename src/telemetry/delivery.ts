@@ -38,24 +38,31 @@ export function makeDelivery(pipelines: readonly Pipeline[]) {
     flush(): void {
       if (!ending) pipelines.forEach(flushOne)
     },
-    async shutdown(): Promise<void> {
+    /** Sends what is left and ends the pipelines, as long as they try; never rejects. */
+    async end(): Promise<void> {
       ending = true
-      const ends = pipelines.map(async pipeline => {
-        // The log processor would drop what came while a flush was under way.
-        await flushes.get(pipeline)
-        await attempt(() => pipeline.shutdown())
-      })
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>(resolve => {
-        timer = setTimeout(() => {
-          diag.error(`the backend did not take everything within ${SHUTDOWN_MS / 1000} s`)
-          resolve()
-        }, SHUTDOWN_MS)
-      })
-      await Promise.race([Promise.all(ends), late])
-      clearTimeout(timer)
+      await Promise.all(
+        pipelines.map(async pipeline => {
+          // The log processor would drop what came while a flush was under way.
+          await flushes.get(pipeline)
+          await attempt(() => pipeline.shutdown())
+        }),
+      )
     },
   }
+}
+
+/** Waits for deliveries that end, for as long as the end of the process may. */
+export async function untilDelivered(ends: readonly Promise<void>[]): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>(resolve => {
+    timer = setTimeout(() => {
+      diag.error(`the backend did not take everything within ${SHUTDOWN_MS / 1000} s`)
+      resolve()
+    }, SHUTDOWN_MS)
+  })
+  await Promise.race([Promise.all(ends), late])
+  clearTimeout(timer)
 }
 
 /** The SDK rejects with an error or a list of them; they go where its own diagnostics go. */

@@ -4,7 +4,6 @@ import { OTLPLogExporter as LogProtobuf } from '@opentelemetry/exporter-logs-otl
 import { OTLPMetricExporter as MetricGrpc } from '@opentelemetry/exporter-metrics-otlp-grpc'
 import { OTLPMetricExporter as MetricJson } from '@opentelemetry/exporter-metrics-otlp-http'
 import { OTLPMetricExporter as MetricProtobuf } from '@opentelemetry/exporter-metrics-otlp-proto'
-import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
 import { OTLPTraceExporter as TraceGrpc } from '@opentelemetry/exporter-trace-otlp-grpc'
 import { OTLPTraceExporter as TraceJson } from '@opentelemetry/exporter-trace-otlp-http'
 import { OTLPTraceExporter as TraceProtobuf } from '@opentelemetry/exporter-trace-otlp-proto'
@@ -14,7 +13,7 @@ import type { MetricReader, PushMetricExporter } from '@opentelemetry/sdk-metric
 import { AggregationTemporality, InstrumentType, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
 import type { SpanProcessor } from '@opentelemetry/sdk-trace'
 import { BatchSpanProcessor } from '@opentelemetry/sdk-trace'
-import { positiveNumber, type Settings, setting } from './settings.ts'
+import { positiveNumber, type Settings } from './settings.ts'
 
 /**
  * Exporters by signal and protocol, and the processors and readers that feed them. All of them read endpoint, headers,
@@ -26,29 +25,35 @@ export const OTLP_EXPORTERS = {
   logs: { 'http/protobuf': LogProtobuf, 'http/json': LogJson, grpc: LogGrpc },
 } as const
 
-export interface Pipelines {
+export interface Processors {
   spanProcessors: SpanProcessor[]
-  metricReaders: MetricReader[]
   logRecordProcessors: LogRecordProcessor[]
 }
 
-export function makePipelines({ signals }: Settings, env: NodeJS.ProcessEnv): Pipelines {
-  const { traces, metrics, logs } = signals
+export function makeProcessors({ signals }: Settings, env: NodeJS.ProcessEnv): Processors {
+  const { traces, logs } = signals
   return {
     spanProcessors: traces
       ? [new BatchSpanProcessor({ exporter: new OTLP_EXPORTERS.traces[traces.protocol](), ...batching(env, 'BSP') })]
       : [],
-    metricReaders: (metrics?.exporters ?? []).map(name =>
-      forgetfulOfGauges(
-        name === 'prometheus'
-          ? prometheusReader(env)
-          : periodicReader(new OTLP_EXPORTERS.metrics[metrics!.protocol](), env),
-      ),
-    ),
     logRecordProcessors: logs
       ? [new BatchLogRecordProcessor({ exporter: new OTLP_EXPORTERS.logs[logs.protocol](), ...batching(env, 'BLRP') })]
       : [],
   }
+}
+
+/** `scraped` makes the reader for a Prometheus that scrapes: their server is the process's. */
+export function makeMetricReaders(
+  { signals: { metrics } }: Settings,
+  env: NodeJS.ProcessEnv,
+  scraped: () => MetricReader,
+): MetricReader[] {
+  if (!metrics) return []
+  return metrics.exporters.map(name =>
+    forgetfulOfGauges(
+      name === 'prometheus' ? scraped() : periodicReader(new OTLP_EXPORTERS.metrics[metrics.protocol](), env),
+    ),
+  )
 }
 
 /** The specification's defaults, but spans leave after 1 s: what ended before a kill should have left. */
@@ -69,12 +74,6 @@ function periodicReader(exporter: PushMetricExporter, env: NodeJS.ProcessEnv): M
   const exportTimeoutMillis = Math.min(timeoutMillis, exportIntervalMillis)
   return new PeriodicExportingMetricReader({ exporter, exportIntervalMillis, exportTimeoutMillis })
 }
-
-const prometheusReader = (env: NodeJS.ProcessEnv): MetricReader =>
-  new PrometheusExporter({
-    host: setting(env, 'OTEL_EXPORTER_PROMETHEUS_HOST') ?? 'localhost',
-    port: positiveNumber(env, 'OTEL_EXPORTER_PROMETHEUS_PORT', 9464),
-  })
 
 /**
  * With cumulative temporality the SDK re-sends a gauge's last value for ever; with delta an unobserved gauge is absent, as it

@@ -1,51 +1,75 @@
-import { logs, metrics, trace } from '@opentelemetry/api'
+import { logs, trace } from '@opentelemetry/api'
 import type { RestoreEvent, RestoreState } from '../restore/state.ts'
-import { makeDelivery } from './delivery.ts'
+import { makeDelivery, untilDelivered } from './delivery.ts'
 import { emitTo, makeRestoreLog } from './logs.ts'
-import { type OwnCounts, observeMetrics } from './metrics.ts'
-import type { Sdk } from './sdk.ts'
+import { type MeteredRestore, meterRestore } from './restore-metrics.ts'
+import { SCOPE, type Sdk } from './sdk.ts'
 import { definedEnv } from './settings.ts'
 import { exportSpan } from './spans.ts'
 import type { Telemetry, TelemetryOptions } from './telemetry.ts'
 import { makeToolLog } from './tool-log.ts'
 import { beginTrace, childEnv } from './trace-context.ts'
 
-const SCOPE = 'restore-agent'
+/** What is remembered of one restore; the next one begins with nothing of it. */
+interface Watched {
+  restoreId: string
+  before: RestoreState | null
+  metrics: MeteredRestore
+  tellRestore: ReturnType<typeof makeRestoreLog>
+  tellTools: ReturnType<typeof makeToolLog>
+}
 
-/** Telemetry as an observer of states: what an event changed is handed to the SDK's queues, and everything else is its business. */
+/**
+ * Telemetry as an observer of states: what an event changed is handed to the SDK's queues, and everything else is its
+ * business. A daemon's restores follow each other: traces and logs share their queues, and each has metrics of its own,
+ * which send its last state when it has ended while the next one may run already.
+ */
 export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOptions): Telemetry {
   const [hasTraces, hasLogs] = [sdk.spanProcessors.length > 0, sdk.logRecordProcessors.length > 0]
   const tracer = trace.getTracer(SCOPE, version)
-  const own: OwnCounts = { linesDropped: {}, errors: {} }
-  let latest: RestoreState | null = null
-  const recordPhase = observeMetrics({
-    meter: metrics.getMeter(SCOPE, version),
-    readers: sdk.metricReaders.length,
-    latest: () => latest,
-    own,
-  })
   const emit = emitTo(logs.getLogger(SCOPE, version))
-  const tellRestore = makeRestoreLog(emit)
-  const tellTools = makeToolLog(emit, own)
-  const countErrors = makeErrorCount(own)
-  const delivery = makeDelivery([...sdk.spanProcessors, ...sdk.metricReaders, ...sdk.logRecordProcessors])
+  const delivery = makeDelivery([...sdk.spanProcessors, ...sdk.logRecordProcessors])
   const inherited = definedEnv(env)
+  let watched: Watched | null = null
+  const ending = new Set<Promise<void>>()
   let failed = false
 
-  const look = (state: RestoreState, event: RestoreEvent) => {
-    const before = latest
-    latest = state
-    countErrors(state, event)
-    for (const span of state.endedSpans) {
-      if (span.kind === 'phase') recordPhase(state, span)
-      exportSpan(tracer, sdk.ids, state.trace, span)
+  const endMetrics = ({ metrics }: Watched) => {
+    const ended = metrics.end()
+    ending.add(ended)
+    void ended.then(() => ending.delete(ended))
+  }
+
+  const watch = ({ restoreId }: RestoreState): Watched => {
+    if (watched?.restoreId === restoreId) return watched
+    if (watched) endMetrics(watched)
+    const metrics = meterRestore(sdk.startMetrics())
+    watched = {
+      restoreId,
+      before: null,
+      metrics,
+      tellRestore: makeRestoreLog(emit),
+      tellTools: makeToolLog(emit, metrics.own),
     }
+    return watched
+  }
+
+  const look = (state: RestoreState, event: RestoreEvent) => {
+    const now = watch(state)
+    const { before, metrics, tellRestore, tellTools } = now
+    now.before = state
+    metrics.observe(state, event)
+    for (const span of state.endedSpans) exportSpan(tracer, sdk.ids, state.trace, span)
     if (hasLogs) {
       tellRestore(state, event)
       tellTools(state, event)
     }
     const begins = state.endedSpans.some(({ kind }) => kind === 'restore_started')
-    if (begins || before?.phase !== state.phase || before.attempt !== state.attempt) delivery.flush()
+    if (begins || before?.phase !== state.phase || before.attempt !== state.attempt) {
+      delivery.flush()
+      metrics.flush()
+    }
+    if (state.status !== 'running') endMetrics(now)
   }
 
   return {
@@ -65,22 +89,9 @@ export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOption
       }
     },
     async shutdown() {
-      await delivery.shutdown()
+      if (watched) endMetrics(watched)
+      await untilDelivered([delivery.end(), ...ending])
       sdk.dispose()
     },
-  }
-}
-
-/** One error an attempt that failed, and one for a restore that failed outside of its attempts or for another reason. */
-function makeErrorCount({ errors }: OwnCounts): (state: RestoreState, event: RestoreEvent) => void {
-  let counted: string | null = null
-  return (state, event) => {
-    if (event.type === 'attempt_started') counted = null
-    for (const { kind, error } of state.endedSpans) {
-      if (!error || (kind !== 'attempt' && kind !== 'restore')) continue
-      if (kind === 'restore' && error.code === counted) continue
-      errors[error.code] = (errors[error.code] ?? 0) + 1
-      counted = error.code
-    }
   }
 }

@@ -1,63 +1,80 @@
 import { format } from 'node:util'
-import { context, type DiagLogger, DiagLogLevel, diag, logs, metrics, propagation, trace } from '@opentelemetry/api'
 import {
-  envDetector,
-  hostDetector,
-  osDetector,
-  type ResourceDetector,
-  resourceFromAttributes,
-  serviceInstanceIdDetector,
-} from '@opentelemetry/resources'
+  context,
+  type DiagLogger,
+  DiagLogLevel,
+  diag,
+  logs,
+  type Meter,
+  metrics,
+  propagation,
+  trace,
+} from '@opentelemetry/api'
+import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import { scrubText } from '../secrets.ts'
-import { makePipelines, type Pipelines } from './exporters.ts'
+import { makeMetricReaders, makeProcessors, type Processors } from './exporters.ts'
 import { makeIds, type PinnedIds } from './pinned-ids.ts'
+import { processResource } from './resource.ts'
+import { openScrapeEndpoint } from './scrape-endpoint.ts'
 import { type Settings, setting } from './settings.ts'
 import type { TelemetryOptions } from './telemetry.ts'
 
-/** The running SDK: its providers are the global ones of @opentelemetry/api. */
-export interface Sdk extends Pipelines {
+/** The running SDK: its providers of traces and logs are the global ones of @opentelemetry/api. */
+export interface Sdk extends Processors {
   ids: PinnedIds
+  /**
+   * Metrics of one restore. A provider of its own forgets it when it is done: in one for the process, the SDK sends the
+   * series of every earlier restore again with each export, and drops new ones when their number passes its limit.
+   */
+  startMetrics(): RestoreMetrics
   /** Takes the providers out of @opentelemetry/api, so that another SDK can be started in this process. */
   dispose(): void
 }
 
+export interface RestoreMetrics {
+  meter: Meter
+  /** To be flushed, and shut down when the restore has ended: that collects once more. */
+  pushed: readonly MetricReader[]
+  /** How many readers collect, those that are scraped included. */
+  readers: number
+  /** Lets go of what is scraped, after a while. */
+  ended(): void
+}
+
+export const SCOPE = 'restore-agent'
+
 export function startSdk(settings: Settings, { env, version, warn }: TelemetryOptions): Sdk {
   sendDiagnosticsTo(warn, setting(env, 'OTEL_LOG_LEVEL'))
   const ids = makeIds()
-  const pipelines = withProcessEnv(env, () => {
-    const made = makePipelines(settings, env)
+  const { processors, resource } = withProcessEnv(env, () => {
+    const made = { processors: makeProcessors(settings, env), resource: processResource(version) }
     new NodeSDK({
-      ...made,
+      ...made.processors,
+      metricReaders: [],
       idGenerator: ids,
-      resource: resourceFromAttributes({ 'service.name': 'restore-agent', 'service.version': version }),
-      resourceDetectors: [serviceInstanceIdDetector, hostDetector, osDetector, pidDetector, ownEnvDetector],
+      resource: made.resource,
+      autoDetectResources: false,
     }).start()
     return made
   })
+  const endpoint = settings.signals.metrics?.exporters.includes('prometheus')
+    ? openScrapeEndpoint(env, resource.waitForAsyncAttributes?.())
+    : null
   return {
-    ...pipelines,
+    ...processors,
     ids,
+    startMetrics() {
+      const readers = withProcessEnv(env, () => makeMetricReaders(settings, env, () => endpoint!.makeReader()))
+      const meter = new MeterProvider({ resource, readers }).getMeter(SCOPE, version)
+      const pushed = readers.filter(reader => reader instanceof PeriodicExportingMetricReader)
+      return { meter, pushed, readers: readers.length, ended: () => endpoint?.ended() }
+    },
     dispose() {
+      endpoint?.close()
       for (const api of [trace, metrics, logs, propagation, context, diag]) api.disable()
     },
   }
-}
-
-/** NodeSDK's own process detector would send command line, owner and path. */
-const pidDetector: ResourceDetector = { detect: () => ({ attributes: { 'process.pid': process.pid } }) }
-
-const NEVER_SENT = /^process\.(command|owner|executable\.path)/
-
-/** OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES; last, so that they win over our own. */
-const ownEnvDetector: ResourceDetector = {
-  detect() {
-    const entries = Object.entries(envDetector.detect().attributes ?? {})
-    const kept = entries.filter(([name]) => !NEVER_SENT.test(name))
-    return {
-      attributes: Object.fromEntries(kept.map(([name, v]) => [name, typeof v === 'string' ? scrubText(v) : v])),
-    }
-  },
 }
 
 /**

@@ -1,0 +1,52 @@
+import type { RestoreEvent, RestoreState } from '../restore/state.ts'
+import { makeDelivery } from './delivery.ts'
+import { type OwnCounts, observeMetrics } from './metrics.ts'
+import type { RestoreMetrics } from './sdk.ts'
+
+/** The metrics of one restore: from its own states to its last export, and nothing after it. */
+export interface MeteredRestore {
+  readonly own: OwnCounts
+  observe(state: RestoreState, event: RestoreEvent): void
+  /** Not to be awaited. */
+  flush(): void
+  /** The last state is collected and sent, and the provider ended. Never rejects; resolves when the backend took it or the exporter gave up. */
+  end(): Promise<void>
+}
+
+export function meterRestore({ meter, pushed, readers, ended }: RestoreMetrics): MeteredRestore {
+  const own: OwnCounts = { linesDropped: {}, errors: {} }
+  let latest: RestoreState | null = null
+  let ending: Promise<void> | null = null
+  const recordPhase = observeMetrics({ meter, readers, latest: () => latest, own })
+  const countErrors = makeErrorCount(own)
+  const delivery = makeDelivery(pushed)
+  return {
+    own,
+    observe(state, event) {
+      if (ending) return
+      latest = state
+      countErrors(state, event)
+      for (const span of state.endedSpans) if (span.kind === 'phase') recordPhase(state, span)
+    },
+    flush: delivery.flush,
+    end() {
+      if (!ending) ended()
+      ending ??= delivery.end()
+      return ending
+    },
+  }
+}
+
+/** One error an attempt that failed, and one for a restore that failed outside of its attempts or for another reason. */
+function makeErrorCount({ errors }: OwnCounts): (state: RestoreState, event: RestoreEvent) => void {
+  let counted: string | null = null
+  return (state, event) => {
+    if (event.type === 'attempt_started') counted = null
+    for (const { kind, error } of state.endedSpans) {
+      if (!error || (kind !== 'attempt' && kind !== 'restore')) continue
+      if (kind === 'restore' && error.code === counted) continue
+      errors[error.code] = (errors[error.code] ?? 0) + 1
+      counted = error.code
+    }
+  }
+}
