@@ -5,13 +5,17 @@ import type { RestoreOptions } from '../config/options.ts'
 import { formatBytes, printable } from '../format.ts'
 import type { Plan, PlanStep } from '../restore/plan.ts'
 import { closeAll, preparePlan } from '../restore/prepare-plan.ts'
+import { unlessAborted } from '../restore/unless-aborted.ts'
 import type { Command } from '../tool/command.ts'
+import { untilSignal } from './signals.ts'
 
 /** Checks everything and prints the plan; nothing is made but a scratch folder that goes again. */
 export async function dryRun(options: RestoreOptions): Promise<number> {
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   try {
-    const { plan, notices, sources } = await preparePlan(options, 'ID', scratch)
+    const { plan, notices, sources } = await untilSignal(signal =>
+      unlessAborted(signal, () => preparePlan(options, 'ID', scratch)),
+    )
     await closeAll(sources)
     if (options.json) process.stdout.write(`${JSON.stringify({ schema: 1, type: 'plan', plan, notices })}\n`)
     else

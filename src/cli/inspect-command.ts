@@ -5,10 +5,12 @@ import type { BackupDescription } from '../backup/backup.ts'
 import { exitCodeOf } from '../errors.ts'
 import { formatBytes, printable } from '../format.ts'
 import { filterCommands } from '../restore/filter-commands.ts'
+import { unlessAborted } from '../restore/unless-aborted.ts'
 import { inspectSource } from '../source/inspect.ts'
 import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
 import { errorAsJson, reportError } from './report-error.ts'
+import { untilSignal } from './signals.ts'
 
 interface InspectFlags {
   full?: boolean
@@ -24,11 +26,10 @@ export async function inspectCommand(name: string, flags: InspectFlags): Promise
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   const source = openSource(name === '-' ? name : resolve(name))
   try {
-    const description = await inspectSource(source, {
-      filters: filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch),
-      keyFile,
-      full: flags.full ?? false,
-    })
+    const filters = filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch)
+    const description = await untilSignal(signal =>
+      unlessAborted(signal, () => inspectSource(source, { filters, keyFile, full: flags.full ?? false, signal })),
+    )
     const { problem } = description
     if (flags.json) process.stdout.write(`${JSON.stringify(asJson(description))}\n`)
     else {

@@ -1,11 +1,11 @@
 import { loadRestoreOptions, type RestoreFlags } from '../config/load.ts'
 import type { RestoreOptions } from '../config/options.ts'
-import { exitCodeOf } from '../errors.ts'
-import { startSession } from '../restore/session.ts'
+import { exitCodeOf, type RestoreError } from '../errors.ts'
+import { type RestoreSession, startSession } from '../restore/session.ts'
 import { startTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { dryRun } from './dry-run.ts'
 import { reportError } from './report-error.ts'
-import { endOnSignals } from './signals.ts'
+import { dieOf, endOnSignals } from './signals.ts'
 import { version } from './version.ts'
 import { chooseView, createView } from './view.ts'
 
@@ -42,24 +42,35 @@ async function restore(options: RestoreOptions): Promise<number> {
   })
   // While the view lives, a stray line would tear it: then a warning is a notice of the restore's.
   let warn = (text: string): void => void process.stderr.write(`warning: ${text}\n`)
+  // Before anything is begun that has to be ended: the cursor, the state, the tools of an agent before.
+  let session: RestoreSession | null = null
+  let ending: RestoreError | null = null
+  const stopListening = endOnSignals(
+    reason => {
+      ending = reason
+      session?.abort(reason)
+    },
+    name => (session === null ? dieOf(name) : session.kill()),
+  )
   const telemetry = await startTelemetry({ env: process.env, version, warn: text => warn(text) })
   const view = createView({ ...choice, stdout: process.stdout, stderr: process.stderr })
   try {
-    const session = await startSession(options, {
+    session = await startSession(options, {
       observers: [telemetry, view],
       beginTrace: () => beginTrace(telemetry),
       childEnv: telemetry.childEnv,
       warn: text => warn(text),
     })
-    warn = text => session.store.dispatch({ type: 'notice', atMs: Date.now(), text })
-    const stopListening = endOnSignals(session.abort, session.kill)
+    if (ending !== null) session.abort(ending)
+    const { store } = session
+    warn = text => store.dispatch({ type: 'notice', atMs: Date.now(), text })
     const state = await session.done
-    stopListening()
     warn = text => void process.stderr.write(`warning: ${text}\n`)
     view.close({ runDir: session.runDir, binlog: state.plan?.elements.at(-1)?.description.binlog ?? null })
     if (state.error) reportError(state.error, process, { json: options.json, color: choice.color })
     return state.error ? exitCodeOf(state.error.code) : 0
   } finally {
+    stopListening()
     view.close()
     await telemetry.shutdown()
   }

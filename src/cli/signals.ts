@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { RestoreError } from '../errors.ts'
 
 /** A launcher (npm, a shell) passes on what the terminal has sent us already: that is the same Ctrl-C, not a second one. */
@@ -5,13 +7,18 @@ const SAME_SIGNAL_MS = 500
 
 /**
  * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does the
- * same as SIGTERM. A second signal does not wait for the tools: `kill` ends them at once. Returns what stops listening.
+ * same as SIGTERM, but under nohup nothing. A second signal does not wait for the tools: `kill` ends them at once. Returns
+ * what stops listening.
  */
-export function endOnSignals(abort: (reason: RestoreError) => void, kill: () => void): () => void {
+export function endOnSignals(
+  abort: (reason: RestoreError) => void,
+  kill: (name: NodeJS.Signals) => void,
+  ignoresHangup = isUnderNohup(),
+): () => void {
   let firstAtMs: number | null = null
   const handle = (name: NodeJS.Signals) => {
     if (firstAtMs !== null) {
-      if (performance.now() - firstAtMs > SAME_SIGNAL_MS) kill()
+      if (performance.now() - firstAtMs > SAME_SIGNAL_MS) kill(name)
       return
     }
     firstAtMs = performance.now()
@@ -21,9 +28,47 @@ export function endOnSignals(abort: (reason: RestoreError) => void, kill: () => 
         : new RestoreError('terminated', `ended by ${name}`),
     )
   }
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const names: NodeJS.Signals[] = ignoresHangup ? ['SIGINT', 'SIGTERM'] : ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const name of names) process.on(name, handle)
+  if (ignoresHangup) process.on('SIGHUP', ignore) // for good, as nohup means it
   return () => {
     for (const name of names) process.off(name, handle)
+  }
+}
+
+const ignore = () => {}
+
+/** The same for a command that has nothing to end in order: work that is given up at the first signal. */
+export async function untilSignal<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const stopListening = endOnSignals(
+    reason => controller.abort(reason),
+    name => dieOf(name),
+  )
+  try {
+    return await work(controller.signal)
+  } finally {
+    stopListening()
+  }
+}
+
+/** Ends this process at once as the signal would have, had nobody listened. */
+export function dieOf(name: NodeJS.Signals): void {
+  process.removeAllListeners(name)
+  process.kill(process.pid, name)
+}
+
+/**
+ * Whoever started us wants hangups ignored. Node sets every signal back to its default before we run, so it shows elsewhere only: bash
+ * and zsh say in `_` what they ran, which is nohup, and a shell that ignores them itself (`trap '' HUP`) meant its commands too.
+ */
+function isUnderNohup(): boolean {
+  if (basename(process.env._ ?? '') === 'nohup') return true
+  try {
+    const status = readFileSync(`/proc/${process.ppid}/status`, 'latin1')
+    const ignored = BigInt(`0x${/^SigIgn:\s+([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`)
+    return (ignored & 1n) !== 0n // SIGHUP is 1
+  } catch {
+    return false // gone
   }
 }

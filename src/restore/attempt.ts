@@ -10,9 +10,10 @@ import type { HoldingContext } from './hold-datadir.ts'
 import type { PlanParts } from './make-plan.ts'
 import { partsOf } from './parts-of.ts'
 import { type Prefetch, prefetch } from './prefetch.ts'
-import { preparePlan } from './prepare-plan.ts'
+import { closeAll, preparePlan } from './prepare-plan.ts'
 import { MOVE_BACK } from './run-labels.ts'
 import { phaseSpanOf } from './spans.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 /**
  * One try at a restore, from wherever earlier ones have come to:
@@ -76,12 +77,16 @@ async function phase<T>(context: RestoreContext, name: Phase, position: number, 
   }
 }
 
-async function lookAndPlan({ store, runDir, now }: RestoreContext, opened: Map<number, Source>): Promise<PlanParts> {
-  const { plan, parts, sources, notices } = await preparePlan(
-    currentOptions(store.state),
-    store.state.restoreId,
-    runDir,
-  )
+/** A source may keep silent for ever, as a pipe into which nobody writes: a signal does not wait for it. */
+async function lookAndPlan(
+  { store, runDir, now, signal }: RestoreContext,
+  opened: Map<number, Source>,
+): Promise<PlanParts> {
+  const preparing = preparePlan(currentOptions(store.state), store.state.restoreId, runDir)
+  const { plan, parts, sources, notices } = await unlessAborted(signal, () => preparing).catch(error => {
+    preparing.then(late => closeAll(late.sources)).catch(() => {}) // what comes after the end is not told
+    throw error
+  })
   for (const [index, source] of sources.entries()) opened.set(index + 1, source)
   mkdirSync(runDir, { recursive: true, mode: 0o700 })
   store.dispatch({ type: 'planned', atMs: now(), plan })

@@ -19,6 +19,7 @@ export interface FoundTool {
 export async function findTool(
   options: Pick<RestoreOptions, 'tool' | 'toolPath'>,
   made: FamilyName | null,
+  versionWithinMs = VERSION_WITHIN_MS,
 ): Promise<FoundTool> {
   const name = options.tool === 'auto' ? (made ?? onlyFamily()) : options.tool
   if (name === null)
@@ -31,7 +32,12 @@ export async function findTool(
   const path = options.toolPath === null ? firstOf(family.programs) : findProgram(options.toolPath)
   return {
     family,
-    planned: { family: name, path, extractor: extractorOf(family, path), version: await versionOf(family, path) },
+    planned: {
+      family: name,
+      path,
+      extractor: extractorOf(family, path),
+      version: await versionOf(family, path, versionWithinMs),
+    },
   }
 }
 
@@ -66,18 +72,33 @@ function firstOf(programs: readonly string[]): string {
   throw new RestoreError('tool_missing', `${programs.join(' or ')} is not on PATH`)
 }
 
-async function versionOf(family: ToolFamily, path: string): Promise<string> {
+/** A tool that has only to tell its version and does not within this time never will. */
+const VERSION_WITHIN_MS = 30_000
+
+async function versionOf(family: ToolFamily, path: string, withinMs: number): Promise<string> {
   const { file, args } = family.version(path)
-  const { all = '', failed } = await execa(file, [...args], {
-    all: true,
-    reject: false,
-    stdin: 'ignore',
-    timeout: 30_000,
-  })
+  // A group of its own, so that what a script behind the path has started ends with it.
+  const child = execa(file, [...args], { all: true, reject: false, stdin: 'ignore', detached: true })
+  let late = false
+  const killGroup = () => {
+    late = true
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // gone in the instant
+    }
+  }
+  const timer = setTimeout(killGroup, withinMs)
+  process.on('exit', killGroup)
+  const { all = '', failed } = await child
+  clearTimeout(timer)
+  process.off('exit', killGroup)
   const version = family.parseVersion(all)
   if (failed || version === null)
-    throw new RestoreError('tool_version', `${path} does not tell its version`, {
-      lastWords: all.split('\n').slice(-5),
-    })
+    throw new RestoreError(
+      'tool_version',
+      `${path} does not tell its version${late ? ` within ${withinMs / 1000} s` : ''}`,
+      { lastWords: all.split('\n').slice(-5) },
+    )
   return version
 }

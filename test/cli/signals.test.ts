@@ -10,6 +10,7 @@ function listen() {
   const stop = endOnSignals(
     (reason: RestoreError) => void heard.push(`${reason.code}: ${reason.message}`),
     () => void heard.push('kill'),
+    false,
   )
   return { heard, stop }
 }

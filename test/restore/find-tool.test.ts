@@ -1,4 +1,4 @@
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { findTool } from '../../src/restore/find-tool.ts'
@@ -38,3 +38,25 @@ test('with both or none installed it has to be said', async () => {
   onlyThese()
   await expect(findTool(AUTO, null)).rejects.toMatchObject({ code: 'usage' })
 })
+
+test('a script that does not tell its version is given up in time, with what it has started', async () => {
+  const folder = scratch()
+  const tool = join(folder, 'mariadb-backup')
+  writeFileSync(tool, `#!/bin/sh\nsleep 60 & echo $! > ${folder}/pid\nwait\n`, { mode: 0o755 })
+  const startedAtMs = performance.now()
+  await expect(findTool({ tool: 'mariadb-backup', toolPath: tool }, null, 500)).rejects.toMatchObject({
+    code: 'tool_version',
+    message: expect.stringContaining('within 0.5 s'),
+  })
+  expect(performance.now() - startedAtMs).toBeLessThan(5000)
+  expect(isRunning(Number(readFileSync(join(folder, 'pid'), 'utf8')))).toBe(false)
+})
+
+/** A zombie whose parent has not looked yet does not run. */
+const isRunning = (pid: number): boolean => {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
