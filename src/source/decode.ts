@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import type { OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
 import { type FilterCommand, lastLines, toolMissing } from './filter.ts'
-import { isEarlyEnd } from './layers.ts'
+import { filterFailure } from './filter-failure.ts'
 import type { StreamSource } from './source.ts'
 
 /** One layer and the command that takes it off. */
@@ -19,7 +19,7 @@ const STDERR_LIMIT = 1 << 16
 /**
  * Hands every byte of a source, unpacked, to `push`. It is for looking at a backup, not for restoring it: bytes between
  * two stages pass through this process, with backpressure and in bounded memory. Throws what `push` throws;
- * `source_truncated` or `source_corrupt` when a stage fails of itself; `tool_missing`. No process is left afterwards.
+ * what `filterFailure` finds when a stage fails of itself; `tool_missing`. No process is left afterwards.
  */
 export async function decodeStream(
   source: StreamSource,
@@ -79,7 +79,15 @@ async function checkExits(name: string, stages: readonly Stage[]): Promise<void>
       throw toolMissing(file, cause)
     })
     if (exitCode === 0) continue
-    const code = isEarlyEnd(stderr()) ? 'source_truncated' : 'source_corrupt'
-    throw new RestoreError(code, `${format} cannot read ${name} to its end`, { lastWords: lastLines(stderr()) })
+    const { code, ...hint } = filterFailure(format, stderr())
+    // The key has opened the first bytes: openssl says the same of an end that is missing.
+    throw new RestoreError(
+      code === 'wrong_key' ? 'source_truncated' : code,
+      `${format} cannot read ${name} to its end`,
+      {
+        lastWords: lastLines(stderr()),
+        ...hint,
+      },
+    )
   }
 }

@@ -24,21 +24,36 @@ const TIMEOUT_MS = 30_000
 
 /**
  * Runs a filter on the first bytes of a stream and gives the first bytes that come out, at most `limitBytes`; then the
- * filter is killed. Throws `tool_missing` when it cannot be started.
+ * filter is killed. Throws `tool_missing` when it cannot be started; `source_unreadable` and `tool_killed` when it gave nothing
+ * for a reason that is not in the bytes: it hung, or was killed.
  */
-export async function filterHead(command: FilterCommand, head: Buffer, limitBytes: number): Promise<FilteredHead> {
+export async function filterHead(
+  command: FilterCommand,
+  head: Buffer,
+  limitBytes: number,
+  timeoutMs = TIMEOUT_MS,
+): Promise<FilteredHead> {
   const result = await execa(command.file, [...command.args], {
     input: head,
     encoding: 'buffer',
     maxBuffer: { stdout: limitBytes, stderr: 1 << 16 },
     reject: false,
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     forceKillAfterDelay: 500,
     stripFinalNewline: false,
   })
   if (result.failed && result.code === 'ENOENT') throw toolMissing(command.file, result.cause)
+  const output = Buffer.from(result.stdout ?? []).subarray(0, limitBytes)
+  if (output.length === 0 && result.timedOut)
+    throw new RestoreError('source_unreadable', `${command.file} gave nothing within ${timeoutMs / 1000} s`, {
+      hint: 'see what holds it up: a machine under load, or a program of that name that waits for something',
+    })
+  if (output.length === 0 && result.isTerminated && !result.isMaxBuffer)
+    throw new RestoreError('tool_killed', `${command.file} was killed by ${result.signal}`, {
+      hint: 'something outside killed it; if it was the OOM killer, free memory or raise the cgroup limit',
+    })
   return {
-    output: Buffer.from(result.stdout ?? []).subarray(0, limitBytes),
+    output,
     ended: result.exitCode === 0,
     stderr: Buffer.from(result.stderr ?? []).toString(),
   }

@@ -15,7 +15,10 @@ export function checkKeyFile(path: string): void {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR')
       throw new RestoreError('key_missing', `there is no key file ${path}`, { cause })
-    throw new RestoreError('not_permitted', `cannot read the key file ${path}: ${(cause as Error).message}`, { cause })
+    throw new RestoreError('not_permitted', `cannot read the key file ${path}: ${(cause as Error).message}`, {
+      hint: 'give the user that runs restore-agent the right to read it, or run as root',
+      cause,
+    })
   }
   if (stats.isFile() && !OF_THIS_PROCESS.test(path)) return
   throw new RestoreError(

@@ -1,6 +1,7 @@
 import { detectFormat, ENCRYPTED, type OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
 import { type FilteredHead, type Filters, filterHead, lastLines } from './filter.ts'
+import { filterFailure } from './filter-failure.ts'
 import { PEEK_BYTES, type StreamSource } from './source.ts'
 
 /** More layers than anybody has; the end of a stream that unpacks to itself. */
@@ -24,14 +25,14 @@ export interface Peeled {
   layers: readonly OuterFormat[]
   /** The first bytes of the xbstream, at most 1 MiB; empty when there is a problem. */
   head: Buffer
-  /** `source_empty`, `source_unknown`, `source_corrupt`, `source_truncated`, `key_missing` or `wrong_key`. */
+  /** `source_empty`, `source_unknown`, `source_corrupt`, `source_truncated`, or what `filterFailure` finds around the backup. */
   problem: RestoreError | null
 }
 
 /**
  * Finds the layers around an xbstream: tells the format of the first bytes, runs the filter that takes it off on them,
  * looks at what comes out, and so on until an xbstream appears. Throws only for what is not the backup's fault
- * (`source_unreadable`, `tool_missing`).
+ * (`source_unreadable`, `tool_missing`, `tool_killed`).
  *
  * A wrong key shows in two ways: gpg refuses and gives nothing; openssl gives noise, which has no format.
  */
@@ -87,18 +88,7 @@ function unknown(name: string, layers: readonly OuterFormat[]): RestoreError {
 
 function gaveNothing(name: string, format: OuterFormat, { ended, stderr }: FilteredHead): RestoreError {
   if (ended) return new RestoreError('source_empty', `${format} unpacks ${name} to no bytes at all`)
-  const lastWords = lastLines(stderr)
-  if (ENCRYPTED.has(format) && isKeyRefusal(stderr)) {
-    return new RestoreError('wrong_key', `${format} cannot decrypt ${name} with this key`, { lastWords })
-  }
-  const code = isEarlyEnd(stderr) ? 'source_truncated' : 'source_corrupt'
-  return new RestoreError(code, `${format} cannot read the first bytes of ${name}`, { lastWords })
+  const { code, ...hint } = filterFailure(format, stderr)
+  const what = code === 'wrong_key' ? `cannot decrypt ${name} with this key` : `cannot read the first bytes of ${name}`
+  return new RestoreError(code, `${format} ${what}`, { lastWords: lastLines(stderr), ...hint })
 }
-
-/** The words in which gpg and openssl refuse a key. */
-const isKeyRefusal = (text: string): boolean =>
-  /bad session key|bad passphrase|no secret key|no session key|decryption failed|bad decrypt/i.test(text)
-
-/** The words in which zstd, gzip, lz4, bzip2, xz and gpg complain about an end that came too early. */
-export const isEarlyEnd = (text: string): boolean =>
-  /premature|unexpected end|ends unexpectedly|unfinished|truncated|cannot read|incomplete|read error/i.test(text)

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Grammar, ToolEvent } from './events.ts'
 import { saysDiskFull } from './failure-wording.ts'
+import type { Failure } from './judge-exit.ts'
 
 const NOTHING: readonly ToolEvent[] = []
 
@@ -65,4 +66,10 @@ export function filterGrammar(): Grammar {
     }
     return CONSUMER_GONE.test(text) ? [{ type: 'complaint', level: 'error', text }] : NOTHING
   }
+}
+
+/** The failures that a filter's whole stderr names, first to last. */
+export function filterFailures(stderr: string): Failure[] {
+  const grammar = filterGrammar()
+  return stderr.split('\n').flatMap(line => grammar(line, true).filter(event => event.type === 'failure'))
 }

@@ -4,7 +4,7 @@ import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { BackupDescription } from '../../src/backup/backup.ts'
-import type { Filters } from '../../src/source/filter.ts'
+import { type Filters, filterHead } from '../../src/source/filter.ts'
 import { type InspectOptions, inspectSource } from '../../src/source/inspect.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
@@ -208,6 +208,29 @@ describe('layers', () => {
       const wrong = await inspectBytes(bytes, { keyFile: at('wrong-key') })
       expect(wrong).toMatchObject({ layers: [format], complete: false, problem: { code: 'wrong_key' } })
     }
+  })
+
+  test.each([
+    ['a cipher that does not exist', 'openssl', ['enc', '-d', '-aes256cbc', '-pass', 'pass:x'], 'config_invalid'],
+    ['a key file that is gone', 'openssl', ['enc', '-d', '-aes-256-cbc', '-pass', `file:${at('none')}`], 'key_missing'],
+    ['a limit on memory', 'xz', ['-dc', '--memlimit-decompress=100KiB'], 'memory'],
+  ] as const)('%s is not the fault of the backup', async (_name, format, args, code) => {
+    for (const full of [false, true]) {
+      const { problem } = await inspectBytes(PACKED[format]!(STREAM), {
+        full,
+        keyFile: at('key'),
+        filters: () => ({ file: format, args }),
+      })
+      expect(problem).toMatchObject({ code, hint: expect.not.stringContaining('bytes') })
+      expect(problem?.lastWords).not.toEqual([])
+    }
+  })
+
+  test('nor is a filter that hangs or is killed', async () => {
+    const sh = (script: string) => filterHead({ file: 'sh', args: ['-c', script] }, STREAM, 1000, 200)
+    await expect(sh('exec sleep 60')).rejects.toMatchObject({ code: 'source_unreadable' })
+    await expect(sh('kill -KILL $$')).rejects.toMatchObject({ code: 'tool_killed' })
+    expect((await sh('echo some; exec sleep 60')).output.toString()).toBe('some\n')
   })
 
   test('zstd and gzip tell the size where they can', async () => {
