@@ -47,7 +47,7 @@ async function run(): Promise<void> {
   mkdirSync(join(demo, 'backup-run'), { recursive: true })
 
   say(`1. A MariaDB server with ${DATA_MB} MB of sample data`)
-  await installServer(source)
+  await installServer(source, [], stopAtEnd)
   const before = await serverOn(source, 'source.log', [
     '--innodb-log-file-size=1G',
     '--log-bin=binlog',
@@ -56,6 +56,7 @@ async function run(): Promise<void> {
   await loadSample(before, DATA_MB)
 
   say('2. A backup of it while it is written to: mariadb-backup --backup --stream=xbstream | zstd')
+  interrupt.signal.throwIfAborted()
   const backup = takeBackup(before, {
     datadir: source,
     file: backupFile,
@@ -81,9 +82,13 @@ async function run(): Promise<void> {
 }
 
 async function serverOn(datadir: string, log: string, options: string[] = []): Promise<SampleServer> {
-  const server = await startServer(datadir, join(demo, log), options)
-  cleanups.push(() => server.stop())
-  return server
+  interrupt.signal.throwIfAborted()
+  return startServer(datadir, join(demo, log), options, stopAtEnd)
+}
+
+/** Registered as soon as the process is there: an interrupt may come before it has answered. */
+function stopAtEnd(stop: () => Promise<void>): void {
+  cleanups.push(stop)
 }
 
 async function restore(endpoint: string): Promise<void> {
@@ -96,6 +101,7 @@ async function restore(endpoint: string): Promise<void> {
     '--state-dir',
     show(join(demo, 'state')),
   ]
+  interrupt.signal.throwIfAborted()
   say(`   restore-agent ${args.slice(1).join(' ')} --use-memory 64M --start-check\n`)
   const agent = execa(process.execPath, [...args, '--use-memory', '64M', '--start-check'], {
     cwd: root,

@@ -60,7 +60,10 @@ export async function takeBackup(
 }
 
 const aborted = (signal: AbortSignal | undefined) =>
-  new Promise<void>(resolve => signal?.addEventListener('abort', () => resolve(), { once: true }))
+  new Promise<void>(resolve => {
+    if (signal?.aborted) resolve()
+    signal?.addEventListener('abort', () => resolve(), { once: true })
+  })
 
 export interface BackupRequest {
   datadir: string

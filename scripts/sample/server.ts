@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { delimiter } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,10 +16,14 @@ export interface SampleServer {
 const env = { ...process.env, PATH: [process.env.PATH, '/usr/sbin'].join(delimiter) }
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
 
-/** A new, empty datadir with the system tables. */
-export async function installServer(datadir: string, options: readonly string[] = []): Promise<void> {
+/** A new, empty datadir with the system tables. `onSpawn` as `startServer` has it. */
+export async function installServer(
+  datadir: string,
+  options: readonly string[] = [],
+  onSpawn: OnSpawn = () => {},
+): Promise<void> {
   mkdirSync(datadir, { recursive: true })
-  await execa(
+  const child = execa(
     'mariadb-install-db',
     [
       '--no-defaults',
@@ -29,14 +33,28 @@ export async function installServer(datadir: string, options: readonly string[] 
       '--skip-test-db',
       ...options,
     ],
-    { env, stdin: 'ignore' },
+    { env, stdin: 'ignore', detached: true },
   )
+  let ended = false
+  onSpawn(async () => {
+    if (!ended) process.kill(-child.pid!, 'SIGKILL') // the script and the server that it runs
+    await child.catch(() => {}) // told to whoever waits for the installation
+  })
+  try {
+    await child
+  } finally {
+    ended = true
+  }
 }
+
+/** Hears, as soon as there is a process, what ends it and waits for that. */
+type OnSpawn = (stop: () => Promise<void>) => void
 
 export async function startServer(
   datadir: string,
   logFile: string,
   options: readonly string[] = [],
+  onSpawn: OnSpawn = () => {},
 ): Promise<SampleServer> {
   const port = await freePort()
   const server = execa(
@@ -67,6 +85,14 @@ export async function startServer(
   void server.then(() => {
     ended = true
   })
+  const stop = async () => {
+    if (ended) return
+    const killer = setTimeout(() => server.kill('SIGKILL'), 60_000)
+    await sql('SHUTDOWN').catch(() => server.kill('SIGTERM'))
+    await server
+    clearTimeout(killer)
+  }
+  onSpawn(stop)
   while (
     !(await sql('SELECT 1').then(
       () => true,
@@ -76,17 +102,7 @@ export async function startServer(
     if (ended) throw new Error(`the sample server did not start:\n${tail(logFile)}`)
     await sleep(200)
   }
-  return {
-    port,
-    sql,
-    async stop() {
-      if (ended) return
-      const killer = setTimeout(() => server.kill('SIGKILL'), 60_000)
-      await sql('SHUTDOWN').catch(() => server.kill('SIGTERM'))
-      await server
-      clearTimeout(killer)
-    },
-  }
+  return { port, sql, stop }
 }
 
 /** What must be equal before and after: rows and checksum of every table of the sample. */
@@ -99,7 +115,8 @@ export async function fingerprint({ sql }: SampleServer): Promise<string[]> {
   return rows.map((row, index) => `${row}\t${sums[index]!.split('\t')[1]}`)
 }
 
-const tail = (file: string): string => readFileSync(file, 'utf8').split('\n').slice(-15).join('\n')
+const tail = (file: string): string =>
+  existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(-15).join('\n') : 'it wrote no log'
 
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
