@@ -1,3 +1,4 @@
+import { currentOptions } from '../../restore/current-options.ts'
 import type { RestoreState } from '../../restore/state.ts'
 import { errorAsJson } from '../report-error.ts'
 import type { Outcome, View } from '../view.ts'
@@ -103,6 +104,7 @@ function jsonSummary(state: RestoreState, track: Track, outcome: Outcome | undef
     trace_id: state.trace.traceId,
     status: state.status,
     datadir: state.plan?.datadir ?? null,
+    backup: currentOptions(state).sources,
     seconds: (state.updatedAtMs - state.startedAtMs) / 1000,
     phases: track.phases.map(({ phase, position, startedAtMs, endedAtMs }) => ({
       phase,

@@ -1,5 +1,6 @@
 import type { BinlogPosition } from '../../backup/binlog-info.ts'
 import { formatDuration, printable } from '../../format.ts'
+import { currentOptions } from '../../restore/current-options.ts'
 import type { RestoreState } from '../../restore/state.ts'
 import type { Outcome } from '../view.ts'
 import type { Track } from './track.ts'
@@ -15,6 +16,7 @@ export function summaryLines(state: RestoreState, track: Track, outcome: Outcome
   return [
     '',
     bold(`restored ${printable(state.plan.datadir)} in ${elapsed}`),
+    ...(state.backupIndex === 0 ? [] : [line('backup', `${currentOptions(state).sources.join(' ')}, an older one`)]),
     line(
       'phases',
       phaseDurations(track)

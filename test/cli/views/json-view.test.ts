@@ -106,6 +106,7 @@ test('a success ends with a summary', () => {
     status: 'succeeded',
     seconds: 90.5,
     phases: [{ phase: 'preparing_backup', chain_position: 1, seconds: 90.5 }],
+    backup: ['/backups/full.xb'],
     binlog: { file: 'b.1', position: 4, gtid: null },
     run_dir: '/state/r1',
   })

@@ -70,6 +70,12 @@ test('a whole restore, a line a change', () => {
   ])
 })
 
+test('a success with an older backup names it', () => {
+  const options = { ...at(0).options, olderBackups: [['/backups/older.xb']] }
+  const done = at(91, { status: 'succeeded', phase: 'completed', options, backupIndex: 1 })
+  expect(linesOf([done])).toContain('  backup    /backups/older.xb, an older one')
+})
+
 test('quiet and stalled: begin and end, once each', () => {
   const quiet = { quietSinceMs: T0 + 20_000, lastProgressAtMs: T0 + 20_000, activity: 'dead' as const }
   const lines = linesOf([
