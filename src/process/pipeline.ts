@@ -6,6 +6,7 @@ import { findProgram } from './find-program.ts'
 import { endGroups } from './kill-groups.ts'
 import { type StartedTool, startTool } from './start-tool.ts'
 import { systemError } from './system-error.ts'
+import { TOOL_LOCALE } from './tool-locale.ts'
 
 export interface Stage {
   /** Short, safe in a file name: it is part of the tool's id. */
@@ -25,7 +26,7 @@ export interface PipelineOptions {
   /** Where the last stage writes (stays open here); nowhere when absent. */
   stdoutFd?: number | undefined
   cwd?: string | undefined
-  /** Added to our own environment. */
+  /** Added to our own environment; the language is English in any case. */
   env?: Readonly<Record<string, string>> | undefined
   /** Stderr and status files go here: `<label>-<n>-<name>.stderr` and `.status`, n from 1. */
   runDir: string
@@ -49,7 +50,7 @@ export interface Pipeline {
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { stages, stdin, stdoutFd, cwd = process.cwd(), runDir, label, lockFd } = options
   const ready = stages.map(stage => {
-    const env = { ...process.env, ...options.env, ...stage.env }
+    const env = { ...process.env, ...options.env, ...stage.env, ...TOOL_LOCALE }
     return { ...stage, env, file: findProgram(stage.file, env) }
   })
 

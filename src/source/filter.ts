@@ -1,6 +1,7 @@
 import { execa } from 'execa'
 import type { OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
+import { TOOL_LOCALE } from '../process/tool-locale.ts'
 
 /** A command that takes off one layer: reads the packed bytes on stdin, writes the unpacked ones to stdout. */
 export interface FilterCommand {
@@ -35,6 +36,7 @@ export async function filterHead(
 ): Promise<FilteredHead> {
   const result = await execa(command.file, [...command.args], {
     input: head,
+    env: TOOL_LOCALE,
     encoding: 'buffer',
     maxBuffer: { stdout: limitBytes, stderr: 1 << 16 },
     reject: false,

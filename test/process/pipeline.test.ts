@@ -74,6 +74,12 @@ describe('joins', () => {
     expect(output).toBe(`${dir}\n1|2|a b|$HOME||"; exit 9|*|`)
   })
 
+  test('the tools speak English, whoever asks for another language', async () => {
+    const env = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8', LANGUAGE: 'de' }
+    const { output } = await run(scratchDir(), { stages: [sh('echo "$LC_ALL|$LANGUAGE"')], env })
+    expect(output).toBe('C|\n')
+  })
+
   test('leaves no descriptor open in 100 runs', async () => {
     const dir = scratchDir()
     const once = (stdin: 'pipe' | 'ignore') =>

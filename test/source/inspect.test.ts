@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { BackupDescription } from '../../src/backup/backup.ts'
 import { type Filters, filterHead } from '../../src/source/filter.ts'
 import { type InspectOptions, inspectSource } from '../../src/source/inspect.ts'
@@ -231,6 +231,19 @@ describe('layers', () => {
     await expect(sh('exec sleep 60')).rejects.toMatchObject({ code: 'source_unreadable' })
     await expect(sh('kill -KILL $$')).rejects.toMatchObject({ code: 'tool_killed' })
     expect((await sh('echo some; exec sleep 60')).output.toString()).toBe('some\n')
+  })
+
+  test('filters speak English, whatever the language of the user', async () => {
+    vi.stubEnv('LC_ALL', 'de_DE.UTF-8')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    let calls = 0
+    const language = { file: 'sh', args: ['-c', 'cat >/dev/null; echo "$LC_ALL" >&2; exit 1'] }
+    expect((await filterHead(language, Buffer.from('x'), 1000)).stderr).toBe('C\n')
+    const { problem } = await inspectBytes(PACKED.gzip!(STREAM), {
+      full: true,
+      filters: (...args) => (calls++ === 0 ? filters(...args) : language),
+    })
+    expect(problem?.lastWords).toEqual(['C'])
   })
 
   test('zstd and gzip tell the size where they can', async () => {

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
+import { TOOL_LOCALE } from '../../process/tool-locale.ts'
 import { tablespacesIn } from '../tablespaces.ts'
 
 /**
@@ -35,7 +36,12 @@ async function placesOf(datadir: string): Promise<string[]> {
 
 async function syncOne(place: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
-  const child = execa('sync', ['-f', place], { stdio: ['ignore', 'ignore', 'pipe'], reject: false, cleanup: false })
+  const child = execa('sync', ['-f', place], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: TOOL_LOCALE,
+    reject: false,
+    cleanup: false,
+  })
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const abort = () => reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
