@@ -7,7 +7,7 @@ export const ERRORS = {
   internal: { exit: 1, backup: false, hint: 'this is a bug in restore-agent: report it with the run directory' },
   usage: { exit: 2, backup: false, hint: 'see restore-agent --help' },
   config_invalid: { exit: 3, backup: false, hint: 'correct the configuration; nothing was started' },
-  not_permitted: { exit: 4, backup: false, hint: 'run as a user that may write there, usually root' },
+  not_permitted: { exit: 4, backup: false, hint: 'run as a user that may do that, usually root' },
   locked: {
     exit: 5,
     backup: false,

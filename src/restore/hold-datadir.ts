@@ -1,5 +1,6 @@
-import { statSync } from 'node:fs'
+import { type BigIntStats, statSync } from 'node:fs'
 import { type Lock, lockDirectory } from '../process/lock.ts'
+import { systemError } from '../process/system-error.ts'
 import type { RestoreContext } from './context.ts'
 
 /**
@@ -8,7 +9,7 @@ import type { RestoreContext } from './context.ts'
  * refuses others as well.
  */
 export interface DatadirHold {
-  /** Holds the directory that has the name now, if any. Throws `locked`. */
+  /** Holds the directory that has the name now, if any. Throws `locked`, `not_permitted`. */
   take(): void
   release(): void
 }
@@ -16,6 +17,14 @@ export interface DatadirHold {
 /** What the attempts of a restore work with. */
 export interface HoldingContext extends RestoreContext {
   datadirHold: DatadirHold
+}
+
+function statOf(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false })
+  } catch (thrown) {
+    throw systemError(thrown, `cannot look at ${path}`)
+  }
 }
 
 export function holdDatadir(datadir: string): DatadirHold {
@@ -26,7 +35,7 @@ export function holdDatadir(datadir: string): DatadirHold {
   }
   return {
     take() {
-      const named = statSync(datadir, { bigint: true, throwIfNoEntry: false })
+      const named = statOf(datadir)
       if (lock?.dev === named?.dev && lock?.ino === named?.ino) return
       release()
       if (named?.isDirectory()) lock = lockDirectory(datadir)

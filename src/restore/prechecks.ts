@@ -14,6 +14,7 @@ import { lstat, opendir } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { formatBytes } from '../format.ts'
+import { systemError } from '../process/system-error.ts'
 
 /**
  * What must be true before anything is written. Each check throws the refusal a person can act on, or returns what it found.
@@ -24,6 +25,7 @@ import { formatBytes } from '../format.ts'
  * does not count. Returns whether it exists.
  */
 export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
+  checkReachable(datadir)
   if (!existsSync(datadir)) {
     if (lstatSync(datadir, { throwIfNoEntry: false }))
       throw new RestoreError('datadir_not_empty', `${datadir} is a link to a directory that does not exist`, {
@@ -35,9 +37,36 @@ export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
     throw new RestoreError('datadir_not_empty', `${datadir} is not a directory`, { hint: 'name a directory' })
   const user = processIn(datadir, { cwd })
   if (user) throw new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`)
-  const [first] = readdirSync(datadir)
-  if (first !== undefined) throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`)
-  return true
+  const [first] = namesIn(datadir)
+  if (first === undefined) return true
+  const onMountPoint = first === 'lost+found' // every ext4 has it in its root
+  throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`, {
+    ...(onMountPoint && {
+      hint: `it is the root of a file system: name a folder in it, such as ${join(datadir, 'data')}`,
+    }),
+  })
+}
+
+/** `existsSync` says no also of what this user cannot look at, and of what can never be made. */
+function checkReachable(path: string): void {
+  const ancestor = existingAncestor(path)
+  if (ancestor !== resolve(path) && !statSync(ancestor).isDirectory())
+    throw new RestoreError('usage', `${path} cannot be made: ${ancestor} is not a directory`, {
+      hint: 'name another path',
+    })
+  try {
+    lstatSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    throw systemError(cause, `cannot look at ${path}`)
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch (cause) {
+    throw systemError(cause, `cannot look into ${directory}`)
+  }
 }
 
 /**
@@ -144,6 +173,7 @@ export function existingAncestor(path: string): string {
 
 /** The path can be made or written by this user. */
 export function checkWritable(path: string, what: string): void {
+  checkReachable(path)
   const ancestor = existingAncestor(path)
   try {
     accessSync(ancestor, constants.W_OK | constants.X_OK)

@@ -68,6 +68,28 @@ describe('the datadir', () => {
   })
 })
 
+describe('a place below what is no directory: usage', () => {
+  test.each(['--datadir', '--target-dir'])('%s', async flag => {
+    const at = workspace()
+    const args = flag === '--datadir' ? [flag, '/dev/full/x'] : ['--datadir', at.datadir, flag, '/dev/full/x']
+    const ended = await startAgent(['restore', backup.full.zst, '--state-dir', at.stateDir, ...args]).ended
+    expectFailure(at, ended, 'usage')
+    expect(ended.stderr).toContain('/dev/full is not a directory')
+  })
+})
+
+test('a datadir where this user may not look: not_permitted', async () => {
+  const at = workspace()
+  const closed = join(at.dir, 'closed')
+  for (const made of [at.stateDir, closed]) mkdirSync(made, { mode: 0o700 })
+  await execa('chown', [String(NOBODY), at.stateDir])
+  for (const datadir of [closed, join(closed, 'data')]) {
+    const args = ['restore', '-', '--datadir', datadir, '--state-dir', at.stateDir]
+    const ended = await startAgent(args, { uid: NOBODY, stdinFile: backup.full.zst }).ended
+    expectFailure(at, ended, 'not_permitted', { kept: ['closed'] })
+  }
+})
+
 describe('the target dir', () => {
   test('exists: target_not_new, and stays', async () => {
     const at = workspace()

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   closeSync,
   existsSync,
   linkSync,
@@ -63,6 +64,38 @@ describe('the datadir', () => {
     const folder = fill(scratch(), { x: '' })
     expect(() => checkDatadir(folder)).toThrow(refusal('datadir_not_empty'))
     expect(() => checkDatadir(join(folder, 'x'))).toThrow(refusal('datadir_not_empty'))
+  })
+
+  test('may be the root of a file system only with nothing in it: a folder there is advised', () => {
+    const folder = fill(scratch(), { 'lost+found/x': '' })
+    expect(() => checkDatadir(folder)).toThrow(
+      expect.objectContaining({ code: 'datadir_not_empty', hint: expect.stringContaining(join(folder, 'data')) }),
+    )
+  })
+
+  test('may not lie below a file', () => {
+    const folder = fill(scratch(), { file: '' })
+    for (const path of [join(folder, 'file/data'), join(folder, 'file/a/b'), '/dev/full/x'])
+      expect(() => checkDatadir(path), path).toThrow(refusal('usage'))
+  })
+
+  test('may not be where this user cannot look', () => {
+    const folder = fill(scratch(), { 'closed/data/x': '' })
+    chmodSync(folder, 0o755)
+    for (const [path, mode] of [
+      ['closed', 0o600],
+      ['closed/data', 0o300],
+    ] as const) {
+      chmodSync(join(folder, path), mode)
+      const script = `import { checkDatadir } from '${join(import.meta.dirname, '../../src/restore/prechecks.ts')}'
+        try { checkDatadir('${join(folder, 'closed/data')}') } catch (error) { console.log(error.code, error.message) }`
+      const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+        encoding: 'utf8',
+        ...(process.getuid?.() === 0 && { uid: 65534, gid: 65534 }),
+      })
+      expect(stdout, stderr).toMatch(/^not_permitted cannot look (?:at|into) \S+closed/)
+      chmodSync(join(folder, path), 0o755)
+    }
   })
 
   test('may not be a link that leads nowhere: it could not be made', () => {
