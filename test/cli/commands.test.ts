@@ -43,6 +43,9 @@ describe('restore', () => {
     expect(await restore('--json')).toBe(0)
     expect(said.stderr).toBe('')
     for (const line of said.stdout.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ schema: 1 })
+    const summaries = said.stdout.match(/.*"type":"summary".*/g)
+    expect(summaries).toHaveLength(1)
+    expect(JSON.parse(summaries![0]).run_dir).toContain(join(dir, 'state'))
   })
 
   test('quiet says nothing, until it fails', async () => {

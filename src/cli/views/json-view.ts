@@ -17,6 +17,7 @@ export function createJsonView({ stream }: { stream: ViewStream }): View {
   let state: RestoreState | null = null
   let track: Track | null = null
   let written = ''
+  let closed = false
   return {
     observe(next) {
       track = trackState(track, next)
@@ -26,6 +27,8 @@ export function createJsonView({ stream }: { stream: ViewStream }): View {
       if (mark !== written && outlet.write(`${JSON.stringify(jsonState(next))}\n`)) written = mark
     },
     close(outcome?: Outcome) {
+      if (closed) return
+      closed = true
       let last = ''
       if (state !== null && markOf(state) !== written) last += `${JSON.stringify(jsonState(state))}\n`
       if (state?.status === 'succeeded') last += `${JSON.stringify(jsonSummary(state, track!, outcome))}\n`

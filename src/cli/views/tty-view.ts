@@ -34,10 +34,12 @@ export function createTtyView(options: {
   let timer: NodeJS.Timeout | null = null
   let closed = false
 
+  // A terminal that does not know its size says 0.
+  const columns = () => stream.columns || 80
   // One column stays free: a line that fills the last one wraps on some terminals. One row is for the cursor.
   const look = () => ({
-    width: Math.max(8, (stream.columns ?? 80) - 1),
-    height: Math.max(2, (stream.rows ?? 24) - 1),
+    width: Math.max(8, columns() - 1),
+    height: Math.max(2, (stream.rows || 24) - 1),
     color,
     unicode,
   })
@@ -56,7 +58,7 @@ export function createTtyView(options: {
   }
 
   const onResize = () => {
-    screen.resize(stream.columns ?? 80)
+    screen.resize(columns())
     paintSoon()
   }
   const onExit = () => outlet.end(SHOW_CURSOR)
@@ -64,7 +66,7 @@ export function createTtyView(options: {
   clock.unref()
   stream.on('resize', onResize)
   process.once('exit', onExit)
-  screen.resize(stream.columns ?? 80)
+  screen.resize(columns())
   outlet.write(HIDE_CURSOR)
 
   return {

@@ -30,6 +30,26 @@ test('time goes on when nothing comes, and percent does not', () => {
   expect(terminal.text).toContain(' ▸ prepare         5s')
 })
 
+test('a terminal that says it has 0 columns and rows counts as one of 80 and 24', () => {
+  const unsized = new VirtualTerminal(80, 24)
+  const said: string[] = []
+  const stream = new Proxy(unsized, {
+    get: (target, key) => {
+      if (key === 'columns' || key === 'rows') return 0
+      if (key === 'write') return (text: string) => said.push(text)
+      return Reflect.get(target, key)
+    },
+  })
+  const view = createView({ kind: 'tty', color: false, unicode: true, stdout: stream, stderr: stream })
+  const show = (state: RestoreState) => view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
+  show(preparingNow({ progress: { phasePercent: 12.5 } }))
+  show(preparingNow({ notices: ['paints all anew'] }))
+  vi.advanceTimersByTime(1_000)
+  view.close()
+  expect(said.join('')).not.toContain('Infinity')
+  expect(said.join('')).toContain('12.5 %  redo scan')
+})
+
 test('ten thousand states in a second are at most ten paints, the last one among them', () => {
   show(preparingNow())
   const before = terminal.writes.length
