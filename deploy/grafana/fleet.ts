@@ -5,11 +5,12 @@ import { PanelBuilder as Table } from '@grafana/grafana-foundation-sdk/table'
 import { PanelBuilder as TimeSeries } from '@grafana/grafana-foundation-sdk/timeseries'
 import { dashboard, PROMETHEUS, query, row, thresholds, withUnit } from './panels.ts'
 
-/** Series of every restore. `live` keeps those whose agent spoke within the last 90 s and said that it runs. */
+/** Series of every restore. `live` keeps those of the agent that spoke last, within 90 s, and said that it runs. */
 const all = (metric: string): string => `${metric}{job=~"$job"}`
 const running = `(restore_status{job=~"$job", restore_state="running"} == 1)`
 const inPhase = `(${all('restore_phase_status')} == 1)`
-const alive = `(time() - ${all('restore_heartbeat_time_seconds')} < 90)`
+const heartbeat = all('restore_heartbeat_time_seconds')
+const alive = `(${heartbeat} == on (restore_id) group_left () max by (restore_id) (${heartbeat}) > time() - 90)`
 const live = (expr: string): string =>
   `${expr} and on (restore_id, instance) ${running} and on (restore_id, instance) ${alive}`
 const quiet = `100 * (time() - ${all('restore_last_progress_time_seconds')}) / ${all('restore_stall_threshold_seconds')} and ${inPhase}`
@@ -139,7 +140,11 @@ export function fleetDashboard(): Dashboard {
         .title('Progress')
         .description('Percent of each whole restore.')
         .datasource(PROMETHEUS)
-        .withTarget(query(`max by (restore_id) (${all('restore_progress_percent')})`, { legend: '{{restore_id}}' }))
+        .withTarget(
+          query(`max by (restore_id) (${all('restore_progress_percent')} and on (restore_id, instance) ${alive})`, {
+            legend: '{{restore_id}}',
+          }),
+        )
         .unit('percent')
         .min(0)
         .max(100)
@@ -151,7 +156,7 @@ export function fleetDashboard(): Dashboard {
         .title('Quiet')
         .description('Time without progress as a share of what the running step may take: 100 % is stalled.')
         .datasource(PROMETHEUS)
-        .withTarget(query(`max by (restore_id) (${quiet})`, { legend: '{{restore_id}}' }))
+        .withTarget(query(`max by (restore_id) (${live(quiet)})`, { legend: '{{restore_id}}' }))
         .unit('percent')
         .min(0)
         .height(9)

@@ -10,7 +10,9 @@ import {
   DashboardLinkBuilder,
   DashboardLinkType,
   QueryVariableBuilder,
+  VariableHide,
   VariableRefresh,
+  VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import { PanelBuilder as Gauge } from '@grafana/grafana-foundation-sdk/gauge'
 import { PanelBuilder as Logs } from '@grafana/grafana-foundation-sdk/logs'
@@ -33,9 +35,16 @@ import {
   withUnit,
 } from './panels.ts'
 
-/** Series of this restore. A series of an ended phase answers for five minutes more: join with `inPhase` where it matters. */
+/**
+ * Series of this restore. What ended, a phase or an agent, answers for five minutes more: join with `inPhase` or `live` where
+ * it matters. `live` is restore:live_agent of alerts.yml, made here of what was sent, so that it is there also for an outage
+ * that a queue filled afterwards.
+ */
 const of = (metric: string, matchers = ''): string => `${metric}{job=~"$job", restore_id="$restore_id"${matchers}}`
-const inPhase = `(${of('restore_phase_status')} == 1)`
+const heartbeat = of('restore_heartbeat_time_seconds')
+const live = `and on (restore_id, instance) (${heartbeat} == on (restore_id) group_left () max by (restore_id) (${heartbeat}) > time() - 90)`
+const now = (metric: string): string => `${of(metric)} ${live}`
+const inPhase = `(${of('restore_phase_status')} == 1 ${live})`
 const running = (metric: string): string => `${of(metric)} and ${inPhase}`
 const lastIn = (metric: string): string => `last_over_time(${of(metric)}[$__range])`
 /** A rate per second, over at least four exports. */
@@ -98,6 +107,18 @@ export function restoreDashboard(): Dashboard {
         .label('Restore')
         .datasource(PROMETHEUS)
         .query('label_values(restore_status{job=~"$job"}, restore_id)')
+        // Ids begin with the time: the newest is first, and the one shown.
+        .sort(VariableSort.AlphabeticalDesc)
+        .refresh(VariableRefresh.OnTimeRangeChanged),
+    )
+    .withVariable(
+      new QueryVariableBuilder('service')
+        .label('Service')
+        .datasource(PROMETHEUS)
+        .query('label_values(restore_status{job=~"$job", restore_id="$restore_id"}, job)')
+        // With a service.namespace, the job is namespace/name.
+        .regex('/([^/]+)$/')
+        .hide(VariableHide.HideVariable)
         .refresh(VariableRefresh.OnTimeRangeChanged),
     )
     .link(
@@ -127,9 +148,11 @@ export function restoreDashboard(): Dashboard {
         'Expected end',
         'When the restore is expected to end, and the range of that estimate. Unknown while there is no evidence.',
       )
-        .withTarget(query(`1000 * max(${of('restore_eta_time_seconds')})`, { legend: 'expected', refId: 'A' }))
-        .withTarget(query(`1000 * max(${of('restore_eta_earliest_time_seconds')})`, { legend: 'earliest', refId: 'B' }))
-        .withTarget(query(`1000 * max(${of('restore_eta_latest_time_seconds')})`, { legend: 'latest', refId: 'C' }))
+        .withTarget(query(`1000 * max(${now('restore_eta_time_seconds')})`, { legend: 'expected', refId: 'A' }))
+        .withTarget(
+          query(`1000 * max(${now('restore_eta_earliest_time_seconds')})`, { legend: 'earliest', refId: 'B' }),
+        )
+        .withTarget(query(`1000 * max(${now('restore_eta_latest_time_seconds')})`, { legend: 'latest', refId: 'C' }))
         .unit('dateTimeFromNow')
         .span(8),
     )
@@ -160,7 +183,7 @@ export function restoreDashboard(): Dashboard {
         'Before the deadline',
         'Time between the expected end and the deadline; below zero it is at risk. Unknown without a deadline.',
       )
-        .withTarget(query(`max(${of('restore_deadline_time_seconds')}) - max(${of('restore_eta_time_seconds')})`))
+        .withTarget(query(`max(${now('restore_deadline_time_seconds')}) - max(${now('restore_eta_time_seconds')})`))
         .unit('s')
         .thresholds(thresholds([null, 'red'], [0, 'green'])),
     )
@@ -172,7 +195,7 @@ export function restoreDashboard(): Dashboard {
         .span(2),
     )
     .withPanel(
-      gauge('Restore', 'Percent of the whole restore.').withTarget(query(`max(${of('restore_progress_percent')})`)),
+      gauge('Restore', 'Percent of the whole restore.').withTarget(query(`max(${now('restore_progress_percent')})`)),
     )
     .withPanel(
       gauge('Phase', 'Percent of the phase now running. 100 only after the tool ended well and every check passed.')
@@ -181,8 +204,8 @@ export function restoreDashboard(): Dashboard {
     )
     .withPanel(
       stat('Chain', 'Element of the chain now worked on, and elements in all.')
-        .withTarget(query(`max(${of('restore_chain_position')})`, { legend: 'element', refId: 'A' }))
-        .withTarget(query(`max(${of('restore_chain_length')})`, { legend: 'of', refId: 'B' }))
+        .withTarget(query(`max(${now('restore_chain_position')})`, { legend: 'element', refId: 'A' }))
+        .withTarget(query(`max(${now('restore_chain_length')})`, { legend: 'of', refId: 'B' }))
         .unit('none')
         .height(6)
         .span(4),
@@ -209,30 +232,32 @@ export function restoreDashboard(): Dashboard {
         .withTarget(
           query(`sum by (error_type) (${lastIn('restore_errors_total')}) > 0`, {
             legend: '{{error_type}}',
+            refId: 'A',
             instant: true,
           }),
         )
+        .withTarget(query(`sum(${lastIn('restore_errors_total')}) == 0`, { legend: 'none', refId: 'B', instant: true }))
         .unit('none')
-        .thresholds(thresholds([null, 'red']))
-        .noValue('none')
+        .textMode(BigValueTextMode.ValueAndName)
+        .thresholds(thresholds([null, 'green'], [1, 'red']))
         .height(6),
     )
     .withRow(row('Course'))
     .withPanel(
       timeline('Phases', 'The phase that runs. A gap: nothing arrived.', 7).withTarget(
-        query(`max by (restore_phase) (${of('restore_phase_status')}) == 1`, { legend: '{{restore_phase}}' }),
+        query(`max by (restore_phase) (${now('restore_phase_status')}) == 1`, { legend: '{{restore_phase}}' }),
       ),
     )
     .withPanel(
       timeline('Steps', 'The step inside the phase.', 7).withTarget(
-        query(`max by (restore_phase, restore_step) (${of('restore_step_status')}) == 1`, {
+        query(`max by (restore_phase, restore_step) (${now('restore_step_status')}) == 1`, {
           legend: '{{restore_step}}',
         }),
       ),
     )
     .withPanel(
       series('Progress', "The whole restore, the phase, and MyHoard's number for prepare.", 'percent')
-        .withTarget(query(`max(${of('restore_progress_percent')})`, { legend: 'restore', refId: 'A' }))
+        .withTarget(query(`max(${now('restore_progress_percent')})`, { legend: 'restore', refId: 'A' }))
         .withTarget(
           query(`max by (restore_phase) (${running('restore_phase_progress_percent')})`, {
             legend: '{{restore_phase}}',
@@ -250,11 +275,11 @@ export function restoreDashboard(): Dashboard {
     )
     .withPanel(
       series('Time left', 'Expected time until the end of the restore, with its range.', 's')
-        .withTarget(query(`max(${of('restore_eta_time_seconds')}) - time()`, { legend: 'expected', refId: 'A' }))
+        .withTarget(query(`max(${now('restore_eta_time_seconds')}) - time()`, { legend: 'expected', refId: 'A' }))
         .withTarget(
-          query(`max(${of('restore_eta_earliest_time_seconds')}) - time()`, { legend: 'earliest', refId: 'B' }),
+          query(`max(${now('restore_eta_earliest_time_seconds')}) - time()`, { legend: 'earliest', refId: 'B' }),
         )
-        .withTarget(query(`max(${of('restore_eta_latest_time_seconds')}) - time()`, { legend: 'latest', refId: 'C' })),
+        .withTarget(query(`max(${now('restore_eta_latest_time_seconds')}) - time()`, { legend: 'latest', refId: 'C' })),
     )
     .withPanel(
       series(
@@ -363,7 +388,7 @@ export function restoreDashboard(): Dashboard {
           'The trace of this restore: from its first second, with every finished phase and a progress span every 10 %.',
         )
         .datasource(JAEGER)
-        .withTarget(traceSearch('restore-agent', 'restore.id=$restore_id'))
+        .withTarget(traceSearch('$service', 'restore.id=$restore_id'))
         .unit('none')
         .height(6)
         .span(24),
@@ -373,7 +398,7 @@ export function restoreDashboard(): Dashboard {
         .title('Log')
         .description("What the agent says, and the tools' own lines.")
         .datasource(LOKI)
-        .withTarget(logQuery('{service_name=~"$job"} | restore_id="$restore_id"'))
+        .withTarget(logQuery('{service_name="$service"} | restore_id="$restore_id"'))
         .height(12)
         .span(24)
         .showTime(true)

@@ -213,15 +213,16 @@ export const ALERT_CASES: readonly AlertCase[] = [
     ],
   },
   {
-    name: 'a failed restore that was started again no longer counts as failed',
+    name: 'a failed restore that was started again: the new one has another id, and the failure is told for its hour',
     series: [
       ...agentSeries(healthy({ to: 600, ends: 'failed' })),
-      ...agentSeries(healthy({ instance: 'b', from: 700, to: 1300 })),
+      ...agentSeries(healthy({ restore: 'r2', from: 700, to: 1300, ends: 'succeeded' })),
     ],
     looks: [
       { at: 690, firing: [failed()] },
-      { at: 700, firing: [] },
-      { at: 1300, firing: [] },
+      { at: 1300, firing: [failed()] },
+      { at: 600 + 58 * MINUTE, firing: [failed()] },
+      { at: 600 + 62 * MINUTE, firing: [] },
     ],
   },
   {
@@ -439,9 +440,9 @@ export const ALERT_CASES: readonly AlertCase[] = [
     looks: [{ at: 690, firing: [] }],
   },
   {
-    name: 'agents with one and the same service.instance.id: an ended restore did not vanish, a resumed one did not fail',
+    name: 'agents with one and the same service.instance.id: an ended restore did not vanish',
     series: [
-      ...agentSeries(healthy({ to: 300, ends: 'failed' })),
+      ...agentSeries(healthy({ to: 300 })),
       ...agentSeries(healthy({ instance: 'b', from: 400, to: 600, ends: 'succeeded' })),
       ...agentSeries(healthy({ restore: 'r2', from: 610, to: 1200 })),
       ...agentSeries(healthy({ restore: 'r3', instance: 'b', from: 610, to: 1200 })),

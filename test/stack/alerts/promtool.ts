@@ -19,7 +19,7 @@ function promtoolTest({ name, series, looks }: AlertCase, names: readonly string
           .filter(({ alert }) => alert === alertname)
           .map(({ labels, summary }) => ({
             exp_labels: labels,
-            exp_annotations: { summary, runbook: `docs/runbooks/${alertname}.md` },
+            exp_annotations: { summary, runbook_url: `docs/runbooks/${alertname}.md` },
           })),
       })),
     ),
