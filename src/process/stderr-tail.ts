@@ -98,7 +98,7 @@ export function followStderr(
     clearInterval(timer)
     await work
     try {
-      if (failure !== null) throw failure.error
+      if (failure !== null) throw systemError(failure.error, `cannot follow ${path}`)
       await drain(fstatSync(fd).size) // not to the end of a file that a grandchild may still flood
       const last = splitter.flush()
       if (last) hand([last], 0)

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { toRestoreError } from '../errors.ts'
 import type { Phase } from '../phases.ts'
+import { systemError } from '../process/system-error.ts'
 import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import { currentOptions } from './current-options.ts'
@@ -88,7 +89,11 @@ async function lookAndPlan(
     throw error
   })
   for (const [index, source] of sources.entries()) opened.set(index + 1, source)
-  mkdirSync(runDir, { recursive: true, mode: 0o700 })
+  try {
+    mkdirSync(runDir, { recursive: true, mode: 0o700 })
+  } catch (thrown) {
+    throw systemError(thrown, `cannot write the state dir: ${runDir}`)
+  }
   store.dispatch({ type: 'planned', atMs: now(), plan })
   if (plan.inPlace)
     store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, giveBackTo: plan.targetDir } })

@@ -23,6 +23,7 @@ import {
   checkWritable,
   onSameFileSystem,
 } from './prechecks.ts'
+import { checkStateRoom } from './state-room.ts'
 import { plannedOwner } from './steps/ownership.ts'
 
 export interface PreparedPlan {
@@ -44,6 +45,7 @@ export async function preparePlan(
   scratchDir: string,
 ): Promise<PreparedPlan> {
   checkDatadir(options.datadir)
+  checkStateRoom(options.stateDir)
   const { decryptKeyFile } = options
   if (decryptKeyFile !== null) checkKeyFile(decryptKeyFile)
   const sources = options.sources.map(openSource)

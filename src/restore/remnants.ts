@@ -1,5 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { systemError } from '../process/system-error.ts'
 import { moveFile } from './move-files.ts'
 
 /**
@@ -11,18 +12,27 @@ const METADATA =
 /** Left in the datadir by tools; auto.cnf would make two servers share one UUID. */
 const REMNANT = /^(xtrabackup|mariadb_backup)_|^backup-my\.cnf$|^auto\.cnf$/
 
-/** Copies the metadata files of an element into `<run dir>/backup/<position>`. */
+/** Copies the metadata files of an element into `<run dir>/backup/<position>`. Throws `disk_full`, `not_permitted`. */
 export function keepMetadata(directory: string, runDir: string, position: number): void {
   const folder = join(runDir, 'backup', String(position))
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const name of filesIn(directory).filter(name => METADATA.test(name)))
-    copyFileSync(join(directory, name), join(folder, name))
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    for (const name of filesIn(directory).filter(name => METADATA.test(name)))
+      copyFileSync(join(directory, name), join(folder, name))
+  } catch (thrown) {
+    throw systemError(thrown, `cannot keep the backup's metadata in the state dir (${folder})`)
+  }
 }
 
-/** Moves what the server must not find out of the datadir into `<run dir>/remnants`; returns the names. */
+/** Moves what the server must not find out of the datadir into `<run dir>/remnants`; returns the names. Throws as `keepMetadata`. */
 export function moveRemnants(datadir: string, runDir: string): string[] {
   const remnants = filesIn(datadir).filter(name => REMNANT.test(name) || isForeignBinlogIndex(datadir, name))
-  for (const name of remnants) moveFile(join(datadir, name), join(runDir, 'remnants', name))
+  const folder = join(runDir, 'remnants')
+  try {
+    for (const name of remnants) moveFile(join(datadir, name), join(folder, name))
+  } catch (thrown) {
+    throw systemError(thrown, `cannot keep files of ${datadir} in the state dir (${folder})`)
+  }
   return remnants
 }
 

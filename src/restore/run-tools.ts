@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { basename } from 'node:path'
 import type { Writable } from 'node:stream'
-import { RestoreError, toRestoreError } from '../errors.ts'
+import { ERRORS, RestoreError, toRestoreError } from '../errors.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { startPipeline } from '../process/pipeline.ts'
 import { scrubArguments } from '../secrets.ts'
@@ -10,6 +10,7 @@ import { waitForExit } from './adopt-tool.ts'
 import type { RestoreContext } from './context.ts'
 import { sampleTools } from './sample-tools.ts'
 import type { RunningTool } from './state.ts'
+import { lostWords } from './state-room.ts'
 import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 import { watchTool } from './watch-tool.ts'
 
@@ -44,7 +45,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     signal.throwIfAborted()
     const verdict = run.judge(results)
     // A tool that died first makes the pump fail too: its own words come first.
-    if (verdict !== null) throw verdictError(verdict, results)
+    if (verdict !== null) throw verdictError(context, verdict, results)
     if (feedError !== null) throw feedError
     passed = true
   } finally {
@@ -55,8 +56,15 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   store.dispatch({ type: 'run_finished', atMs: now(), label: run.label })
 }
 
-const verdictError = ({ code, message, stage }: Judgement & { stage: number }, results: readonly RunResult[]) =>
-  new RestoreError(code, message, { lastWords: results[stage]?.lastWords ?? [] })
+function verdictError(
+  { runDir }: RestoreContext,
+  { code, message, stage }: Judgement & { stage: number },
+  results: readonly RunResult[],
+): RestoreError {
+  // Without the tool's last words neither the backup nor the tool can be blamed.
+  const lost = ERRORS[code].backup || code === 'move_back_failed' ? lostWords(runDir) : null
+  return lost ?? new RestoreError(code, message, { lastWords: results[stage]?.lastWords ?? [] })
+}
 
 interface Started {
   tools: readonly WatchedTool[]

@@ -6,6 +6,7 @@ import { describeDirectory } from '../describe-directory.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { PlanElement, PlanStep } from '../plan.ts'
 import { runTools } from '../run-tools.ts'
+import { lostWords } from '../state-room.ts'
 
 /**
  * Runs prepare on one element and checks what its exit code does not tell: that the redo was read to its end, and that
@@ -43,7 +44,7 @@ export async function prepare(
     stdin: 'ignore',
     onEvents,
   })
-  checkRedo(element, reachedLsn)
+  checkRedo(element, reachedLsn, context.runDir)
   if (missing.size > 0) tellMissing(context, element, [...missing])
   await checkPrepared(targetDir, step.last)
 }
@@ -59,9 +60,9 @@ function tellMissing({ store, now }: RestoreContext, { name }: PlanElement, comp
 }
 
 /** mariadb-backup ends with exit 0 and `completed OK!` on a redo log that was cut; only the LSN it reached tells. */
-export function checkRedo(element: PlanElement, reachedLsn: number | null): void {
+function checkRedo(element: PlanElement, reachedLsn: number | null, runDir: string): void {
   const problem = redoProblem(element, reachedLsn)
-  if (problem !== null) throw new RestoreError('redo_incomplete', problem)
+  if (problem !== null) throw lostWords(runDir) ?? new RestoreError('redo_incomplete', problem)
 }
 
 function redoProblem({ name, description }: PlanElement, reachedLsn: number | null): string | null {
