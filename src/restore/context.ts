@@ -14,9 +14,14 @@ export interface RestoreContext {
   signal: AbortSignal
   /** Ends the restore with this error: the tools are ended, what it made is removed. */
   abort: (reason: RestoreError) => void
+  /** The restore was let go of: nothing begins or ends any more, all that follows is the next agent's (run-session.ts). */
+  detached: () => boolean
   /** Hears of an error that should not exist, with its stack. */
   onBug: (error: Error) => void
   now: () => number
   /** What a tool whose span has this id finds in its environment besides ours: its trace context. */
   toolEnv: (spanId: string) => Readonly<Record<string, string>>
 }
+
+/** What a restore that was let go of waits for. */
+export const NEVER = new Promise<never>(() => {})

@@ -4,7 +4,7 @@ import type { Phase, RestoreStatus } from '../phases.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
-import type { RestoreContext } from './context.ts'
+import { NEVER, type RestoreContext } from './context.ts'
 import { removeDebris } from './debris.ts'
 import { type HoldingContext, holdDatadir } from './hold-datadir.ts'
 import { processIn } from './prechecks.ts'
@@ -38,7 +38,7 @@ export async function runRestore(context: RestoreContext, opened = new Map<numbe
 const MOST_INTERRUPTIONS = 8
 
 async function tryOnce(context: HoldingContext, sources: Map<number, Source>): Promise<void> {
-  const { store, now } = context
+  const { store, now, detached } = context
   try {
     if (store.state.interruptions > MOST_INTERRUPTIONS)
       throw new RestoreError('interrupted', `${store.state.interruptions} agents died in this restore`, {
@@ -50,9 +50,11 @@ async function tryOnce(context: HoldingContext, sources: Map<number, Source>): P
     takeDatadir(context)
     if (!adopted) await repair(context)
     await attempt(context, sources)
+    if (detached()) await NEVER
     store.dispatch({ type: 'attempt_ended', atMs: now(), error: null })
     store.dispatch({ type: 'ended', atMs: now(), status: 'succeeded', phase: 'completed', error: null })
   } catch (thrown) {
+    if (detached()) await NEVER
     const error = toRestoreError(thrown)
     // Adopted ones that this attempt did not come to.
     await endGroups(store.state.tools, { lock: context.toolLock.file() })

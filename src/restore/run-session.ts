@@ -9,13 +9,21 @@ import type { RestoreSession, SessionSurroundings } from './session.ts'
 import type { RestoreEvent, RestoreState } from './state.ts'
 import { createStore } from './store.ts'
 
-/** Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as `runRestore` has it. */
+/**
+ * Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as `runRestore` has it.
+ *
+ * Detached, it stands still: it hears of no tool's end any more, starts none, and does not end itself, as if this process had
+ * died while the tools worked (`detached`). What is left for the process to do may take long, and a tool may end meanwhile; its status
+ * file tells the next agent. The state stays in force to the last: whatever still happens, such as a step of ours that was
+ * under way, is noted as ever, so that the process may end at any moment.
+ */
 export function runSession(
   place: Place,
   first: { state: RestoreState; event: RestoreEvent; resumed: boolean; opened?: Map<number, Source> },
   surroundings: SessionSurroundings,
 ): RestoreSession {
   const controller = new AbortController()
+  let detached = false
   const warnOnce = saidOnce(surroundings.warn)
   const { options, restoreId } = first.state
   const store = createStore(first.state, first.event, {
@@ -31,7 +39,10 @@ export function runSession(
     toolLock: place.toolLock,
     runDir,
     signal: controller.signal,
-    abort: reason => controller.abort(reason),
+    abort(reason) {
+      if (!detached) controller.abort(reason)
+    },
+    detached: () => detached,
     onBug: error => surroundings.warn(error.stack ?? error.message),
     now: Date.now,
     toolEnv: spanId => surroundings.childEnv(spanId, store.state),
@@ -46,7 +57,7 @@ export function runSession(
       for (const { pgid, pid, startTicks } of store.state.tools) if (isAlive(pid, startTicks)) killGroup(pgid)
     },
     async detach() {
-      store.freeze()
+      detached = true
       await endGroups(
         store.state.tools.filter(({ fedByAgent }) => fedByAgent),
         { lock: place.toolLock.file() },

@@ -7,7 +7,7 @@ import { startPipeline } from '../process/pipeline.ts'
 import { scrubArguments } from '../secrets.ts'
 import type { Judgement } from '../tool/judge-exit.ts'
 import { waitForExit } from './adopt-tool.ts'
-import type { RestoreContext } from './context.ts'
+import { NEVER, type RestoreContext } from './context.ts'
 import { sampleTools } from './sample-tools.ts'
 import type { RunningTool } from './state.ts'
 import { lostWords } from './state-room.ts'
@@ -23,15 +23,17 @@ import { watchTool } from './watch-tool.ts'
  * whose wrapper was killed goes on unseen.
  *
  * Where an earlier agent started these very tools, they are adopted instead: their files are read again from the start, what
- * the state holds already is only heard again by the grammar, and their exits come from their status files.
+ * the state holds already is only heard again by the grammar, and their exits come from their status files. Where this agent lets go of
+ * the restore, nothing is started, and that a tool has ended is not heard: both are left to the next agent.
  */
 export async function runTools(context: RestoreContext, run: ToolRun): Promise<void> {
   const { store, signal, now } = context
+  if (context.detached()) return NEVER
   signal.throwIfAborted()
   const survivors = store.state.tools.filter(tool => tool.label === run.label)
   if (survivors.length === 0) store.dispatch({ type: 'run_begun', atMs: now(), label: run.label })
   const { tools, stdin } = survivors.length > 0 ? adopt(survivors) : await start(context, run)
-  const ended = tools.map((tool, index) => watchTool(context, tool, run, index))
+  const ended = tools.map((tool, index) => watchTool(context, heardUntilDetached(context, tool), run, index))
   const stopSampling = sampleTools(context, tools, run)
   const endAll = () => endGroups(tools, { lock: context.toolLock.file() })
   const abort = () => void endAll().catch(() => {}) // awaited below, where it can be told
@@ -55,6 +57,11 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   }
   store.dispatch({ type: 'run_finished', atMs: now(), label: run.label })
 }
+
+const heardUntilDetached = ({ detached }: RestoreContext, tool: WatchedTool): WatchedTool => ({
+  ...tool,
+  exited: tool.exited.then(exit => (detached() ? NEVER : exit)),
+})
 
 function verdictError(
   { runDir }: RestoreContext,

@@ -22,7 +22,7 @@ export interface RestoreSession {
   abort(reason: RestoreError): void
   /** SIGKILL to every tool now; `abort` must have come before. */
   kill(): void
-  /** Lets the tools go on without us, for the next agent to adopt; those that we feed are ended. Then the process must end. */
+  /** Lets the tools go on without us, for the next agent to adopt; those that we feed are ended. Nothing is begun any more, and the process must end. */
   detach(): Promise<void>
 }
 

@@ -11,15 +11,12 @@ import type { Observer, RestoreEvent, RestoreState } from './state.ts'
 export interface Store {
   readonly state: RestoreState
   dispatch(event: RestoreEvent): void
-  /** Writes the state durably; from then on nothing changes it any more, whatever is still on its way. */
-  freeze(): void
 }
 
 const PROGRESS_WRITE_MS = 1000
 
 export function createStore(initial: RestoreState, firstEvent: RestoreEvent, options: StoreOptions): Store {
   const { observers } = options
-  let frozen = false
   let state = initial
   let writtenAtMs = 0
 
@@ -50,15 +47,10 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
       return state
     },
     dispatch(event) {
-      if (frozen) return
       const before = state
       state = reduce(before, event)
       save(isDurable(before, state), event.atMs)
       tell(event)
-    },
-    freeze() {
-      save(true, state.updatedAtMs)
-      frozen = true
     },
   }
 }

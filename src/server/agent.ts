@@ -32,9 +32,12 @@ export interface Agent {
   cancel(reason: RestoreError): void
   /** Takes no new restore from now on. */
   drain(): void
-  /** Lets go of the restore's tools, for the next agent; its id, null where none runs. The process must end then. */
+  /**
+   * Lets go of the restore's tools, for the next agent; its id, null where none runs. One that was cancelled is ended, not left to
+   * be gone on with. The process must end then.
+   */
   detach(): Promise<string | null>
-  /** SIGKILL to the tools of a restore that was cancelled. */
+  /** SIGKILL to the tools of a restore that was cancelled; nothing to those of another. */
   kill(): void
   /** Resolves as soon as no restore runs. */
   idle(): Promise<void>
@@ -69,7 +72,7 @@ export interface Sessions {
 interface Run extends RunFacts {
   session: RestoreSession | null
   state: RestoreState | null
-  /** Set where it was cancelled before its session was there. */
+  /** Why it was cancelled, perhaps before its session was there. */
   cancelled: RestoreError | null
 }
 
@@ -77,6 +80,7 @@ export function createAgent(around: AgentSurroundings): Agent {
   const { log } = around
   let run: Run | null = null
   let draining = false
+  let detached = false
   let made: { state: RestoreState; body: RestoreBody } | null = null
   const waiting: (() => void)[] = []
 
@@ -115,6 +119,7 @@ export function createAgent(around: AgentSurroundings): Agent {
       if (own.session === null) release(own)
     }
     if (own.cancelled !== null) own.session?.abort(own.cancelled)
+    else if (detached) await own.session?.detach()
     own.session?.done.then(
       state => finish(own, state),
       thrown => {
@@ -143,6 +148,10 @@ export function createAgent(around: AgentSurroundings): Agent {
     if (run === own) run = null
     around.changed()
     for (const resolve of waiting.splice(0)) resolve()
+  }
+
+  async function idle(): Promise<void> {
+    while (run !== null) await new Promise<void>(resolve => waiting.push(resolve))
   }
 
   const running = (): (Run & { session: RestoreSession; state: RestoreState }) | null =>
@@ -186,24 +195,24 @@ export function createAgent(around: AgentSurroundings): Agent {
     },
     cancel(reason) {
       if (run === null) return
-      if (run.session === null) run.cancelled = reason
-      else run.session.abort(reason)
+      run.cancelled ??= reason
+      run.session?.abort(reason)
     },
     drain() {
       draining = true
       around.changed()
     },
     async detach() {
+      detached = true
+      if (run?.cancelled) await idle()
       const now = running()
       await now?.session.detach()
       return now?.state.restoreId ?? null
     },
     kill() {
-      running()?.session.kill()
+      if (run?.cancelled) run.session?.kill()
     },
-    async idle() {
-      while (run !== null) await new Promise<void>(resolve => waiting.push(resolve))
-    },
+    idle,
   }
 }
 

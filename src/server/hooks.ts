@@ -11,7 +11,7 @@ import { type RunningHook, runHook } from './run-hook.ts'
  */
 export interface Hooks {
   observe(state: RestoreState, run: RunFacts): void
-  /** Waits for what runs and waits, `graceMs` at most, then ends it. */
+  /** Begins none for what comes from now on; waits for what runs and waits, `graceMs` at most, then ends it. */
   close(graceMs: number): Promise<void>
 }
 
@@ -37,6 +37,7 @@ export function createHooks({ hooks, childEnv, log }: HooksSurroundings): Hooks 
   const waiting: Due[] = []
   let seen: Seen | null = null
   let idle: (() => void) | null = null
+  let closed = false
 
   function begin({ event, hook, input, env }: Due): void {
     const started = runHook(hook, input, env)
@@ -52,6 +53,7 @@ export function createHooks({ hooks, childEnv, log }: HooksSurroundings): Hooks 
 
   return {
     observe(state, run) {
+      if (closed) return
       const events = eventsBetween(seen, state)
       seen = seenIn(state)
       for (const event of events) {
@@ -67,6 +69,7 @@ export function createHooks({ hooks, childEnv, log }: HooksSurroundings): Hooks 
       }
     },
     async close(graceMs) {
+      closed = true
       if (running.size === 0) return
       const allEnded = new Promise<void>(resolve => {
         idle = resolve

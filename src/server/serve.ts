@@ -37,13 +37,18 @@ export interface Served {
   readonly address: Address
   /** What SIGHUP asks for. Never rejects. */
   reload(): Promise<void>
-  /** What SIGTERM asks for; a second time, the tools of a restore that is being cancelled get SIGKILL. */
+  /**
+   * What SIGTERM asks for; a second time, the tools of a restore that is being cancelled get SIGKILL. Tools that were detached are
+   * never ended.
+   */
   stop(reason: RestoreError, how?: ServeConfig['onTerm']): void
   /** Resolves when it was stopped or is drained, and nothing of it is left but tools that were detached. */
   ended: Promise<void>
 }
 
 const HOOKS_GRACE_MS = 5_000
+/** A launcher passes on what the terminal has sent us already: that is the same signal, not a second one. */
+const SAME_SIGNAL_MS = 500
 
 /** From a configuration to an agent that takes requests. Throws `listen_failed`, `not_permitted`, or why it cannot go on with what it found. */
 export async function serve(options: ServeOptions): Promise<Served> {
@@ -190,6 +195,9 @@ export async function serve(options: ServeOptions): Promise<Served> {
   async function stop(reason: RestoreError, how: ServeConfig['onTerm']): Promise<void> {
     agent.drain()
     if (how === 'detach') {
+      // First, so that nobody is told that a restore is cancelled which we let go of.
+      events.close()
+      await listener.close()
       const left = await agent.detach()
       return end(
         left === null ? reason.message : `${reason.message}: restore ${left} goes on without us, for the next agent`,
@@ -210,20 +218,22 @@ export async function serve(options: ServeOptions): Promise<Served> {
   ready = true
   events.changed()
 
-  let asked = false
+  let askedAtMs: number | null = null
   return {
     get address() {
       return listener.address
     },
     reload: live.reload,
     stop(reason, how = live.current.onTerm) {
-      if (asked) agent.kill()
-      else
-        void stop(reason, how).catch(thrown => {
-          log('error', 'end', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
-          return end('after an error')
-        })
-      asked = true
+      if (askedAtMs !== null) {
+        if (performance.now() - askedAtMs > SAME_SIGNAL_MS) agent.kill()
+        return
+      }
+      askedAtMs = performance.now()
+      void stop(reason, how).catch(thrown => {
+        log('error', 'end', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
+        return end('after an error')
+      })
     },
     ended,
   }

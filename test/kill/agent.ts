@@ -12,7 +12,7 @@ import { basename } from 'node:path'
 import { loadRestoreOptions, type RestoreFlags } from '../../src/config/load.ts'
 import { exitCodeOf, toRestoreError } from '../../src/errors.ts'
 import { listPids, readProcStat } from '../../src/process/proc-stat.ts'
-import { startSession } from '../../src/restore/session.ts'
+import { type RestoreSession, startSession } from '../../src/restore/session.ts'
 import type { RestoreEvent, RestoreState, RunningTool } from '../../src/restore/state.ts'
 import { randomTrace } from '../../src/telemetry/random-trace.ts'
 import { detailOf, type JournalLine } from './journal.ts'
@@ -24,8 +24,8 @@ export type Moment =
   /** After the n-th (1) event of this type whose detail is this; and so many ms later. */
   | { event: RestoreEvent['type']; detail?: string; nth?: number; afterMs?: number }
 
-/** What dies, in this order; `stop` is SIGSTOP to the tools. */
-export type Victim = 'tools' | 'wrappers' | 'groups' | 'stop' | 'agent' | 'power'
+/** What dies, in this order; `stop` is SIGSTOP to the tools, `detach` lets go of the restore, and the agent lives on for a while. */
+export type Victim = 'detach' | 'tools' | 'wrappers' | 'groups' | 'stop' | 'agent' | 'power'
 
 export interface Crash {
   at: Moment
@@ -45,6 +45,10 @@ export interface AgentRequest {
 const { flags, journal, crash } = JSON.parse(process.env.KILL_TEST!) as AgentRequest
 let latest: RestoreState | null = null
 let durable: string | null = null
+let session: RestoreSession | null = null
+
+/** As long as hooks and telemetry may take. */
+const LINGER_MS = 4000
 
 function watchWrites(): void {
   const { renameSync, fsyncSync } = fs
@@ -79,7 +83,9 @@ function strike(): void {
     if (victim === 'tools') for (const pid of tools.flatMap(programsOf)) send(pid, 'SIGKILL')
     if (victim === 'stop') for (const { pgid } of tools) send(-pgid, 'SIGSTOP')
     if (victim === 'power') losePower(tools)
-    if (victim === 'agent') die()
+    if (victim === 'detach') void session!.detach()
+    if (victim === 'agent' && crash!.kills.includes('detach')) setTimeout(die, LINGER_MS)
+    else if (victim === 'agent') die()
   }
 }
 
@@ -144,7 +150,7 @@ function observe(state: RestoreState, event: RestoreEvent): void {
 watchWrites()
 try {
   const options = await loadRestoreOptions(flags, null, { cwd: '/', env: process.env, isRoot: true, nowMs: Date.now() })
-  const session = await startSession(options, {
+  session = await startSession(options, {
     observers: [{ observe }],
     beginTrace: () => ({ trace: randomTrace(), link: null }),
     childEnv: () => ({}),

@@ -33,6 +33,21 @@ test('a chain killed in every element', async () => {
   await expectRestored(at, ended, 'chain')
 })
 
+test.for(['1-prepare', '2-prepare', '4-prepare', 'move-back', '1-extract'])(
+  'let go of in %s, by an agent that lives on until that has ended, a chain goes on with the next tool under the next agent',
+  async label => {
+    const at = place()
+    const ended = await at.survive(chain(), [{ at: started(label, 0), kills: ['detach', 'agent'] }])
+    await expectRestored(at, ended, 'chain')
+    const journal = at.journal()
+    const begun = journal.filter(({ type }) => type === 'run_begun')
+    expect(new Set(begun.map(({ detail }) => detail)).size, 'something was done twice').toBe(begun.length)
+    const [first] = journal
+    expect(begun.findLast(({ pid }) => pid === first!.pid)?.detail).toBe(label)
+    expect(times(journal, 'resumed', 'adopted')).toBe(1)
+  },
+)
+
 test('a fetch of the next element that is killed costs the prepare in front nothing', async () => {
   const at = place()
   const request = { sources: inject('chain').elements.map(({ zst }) => zst) }

@@ -103,15 +103,6 @@ test('a write that fails stops nothing, is told, and the next event tries again'
   expect(written).toEqual([store.state])
 })
 
-test('frozen, it has written the last state and takes nothing more', () => {
-  const { store, log, during } = record()
-  log.length = 0
-  store.freeze()
-  expect(log).toEqual(['fsync'])
-  expect(during({ type: 'attempt_started', atMs: T0 })).toEqual([])
-  expect(store.state.attempt).toBe(0)
-})
-
 describe('the file', () => {
   test('is replaced as a whole, readable by its owner alone, without what is on its way out', () => {
     const folder = scratch()

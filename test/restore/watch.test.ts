@@ -15,7 +15,7 @@ function start(stallAction: 'warn' | 'fail', stalled: boolean) {
   const progress = { ...state.progress, stalled, lastProgressAtMs: T0 - 90_000, activity: 'dead' as const }
   const stop = watch({
     options: sampleOptions({ stallAction }),
-    store: { state: { ...state, progress }, dispatch: event => void events.push(event), freeze() {} },
+    store: { state: { ...state, progress }, dispatch: event => void events.push(event) },
     now: () => T0,
     abort: reason => void aborts.push(reason),
   } as Partial<RestoreContext> as RestoreContext)

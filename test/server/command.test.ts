@@ -24,8 +24,8 @@ interface Daemon {
   term(): Promise<string>
 }
 
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ra-serve-real-'))
+/** With a serve.yaml of these keys besides. */
+function newFolder(more: object = {}, folder = mkdtempSync(join(tmpdir(), 'ra-serve-real-'))): string {
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const backups = [
     { name: 'chain', source: [backup.full.bare, backup.incremental] },
@@ -33,7 +33,7 @@ function newFolder(): string {
   ]
   writeFileSync(
     join(folder, 'serve.yaml'),
-    JSON.stringify({ listen: '127.0.0.1:0', state_dir: 'state', defaults: { datadir: 'data' }, backups }),
+    JSON.stringify({ listen: '127.0.0.1:0', state_dir: 'state', defaults: { datadir: 'data' }, backups, ...more }),
   )
   return folder
 }
@@ -131,6 +131,20 @@ describe('serve', { timeout: 120_000 }, () => {
     expect(seen.at(-1)).toMatchObject({ restore_id: last!.restore_id, status: 'succeeded', error: null })
     const { restores } = (await (await fetch(`${next.url}/restores`)).json()) as { restores: object[] }
     expect(restores).toMatchObject([{ restore_id: last!.restore_id, backup: 'full', status: 'succeeded' }])
+    await next.term()
+  })
+
+  test('a prepare that ends while a SIGTERM waits for a hook: the next agent takes the chain on from there', async () => {
+    const folder = newFolder({ hooks: { phase_change: [{ command: ['sleep', '100'] }] } })
+    const first = await startDaemon(folder)
+    expect(await first.post('/restore', { backup: 'chain' })).toBe(202)
+    await first.until(({ phase }) => phase === 'preparing_backup')
+    expect(await first.term()).toContain('goes on without us')
+    const next = await startDaemon(newFolder({}, folder))
+    const seen = await next.until(({ status }) => status !== 'running')
+    expect(seen.at(-1)).toMatchObject({ status: 'succeeded', error: null, attempt: 1 })
+    const files = readdirSync(join(folder, 'data'), { recursive: true }).map(String)
+    expect(files.filter(name => name.endsWith('.ibd')).length).toBeGreaterThan(5)
     await next.term()
   })
 

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
 import type { RestoreBody } from '../../src/server/api-schema.ts'
@@ -42,13 +43,59 @@ test('SIGTERM detaches: the restore is let go of, and is not over', async () => 
   expect(agent.log.at(-1)).toBe('info end: ended by SIGTERM: restore restore-1 goes on without us, for the next agent')
 })
 
-test('on_term: cancel ends the restore first; a second signal kills its tools', async () => {
+const LATER_MS = 600
+
+test('a second SIGTERM during a detach leaves the tools alone that were let go of', async () => {
+  const agent = await startAgent(`${YAML}hooks: {phase_change: [{command: [sleep, '60']}]}\n`)
+  const session = await agent.start()
+  session.goTo('preparing_backup')
+  agent.served.stop(terminated())
+  await sleep(LATER_MS)
+  agent.served.stop(terminated())
+  expect(await isOver(agent.served.ended)).toBe(false)
+  await agent.served.ended
+  expect([session.detached, session.killed]).toEqual([true, false])
+})
+
+test('a restore that is being cancelled is ended before a SIGTERM is obeyed, not left to be gone on with', async () => {
+  const agent = await startAgent()
+  const session = await agent.start()
+  session.abort = () => {}
+  expect((await agent.call('DELETE', '/restore')).status).toBe(202)
+  agent.served.stop(terminated())
+  expect(await isOver(agent.served.ended)).toBe(false)
+  session.end(new RestoreError('cancelled', 'cancelled by DELETE /restore'))
+  await agent.served.ended
+  expect(session.detached).toBe(false)
+  expect(agent.log.at(-1)).toBe('info end: ended by SIGTERM')
+})
+
+test('nobody is told that a restore is cancelled which was let go of', async () => {
+  const agent = await startAgent(`${YAML}hooks: {phase_change: [{command: [sleep, '1']}]}\n`)
+  const session = await agent.start()
+  let open: boolean | null = null
+  session.detach = async () => {
+    session.detached = true
+    open = await fetch(`${agent.url()}/healthz`).then(
+      () => true,
+      () => false,
+    )
+  }
+  agent.served.stop(terminated())
+  await agent.served.ended
+  expect([session.detached, open]).toEqual([true, false])
+})
+
+test('on_term: cancel ends the restore first; a second signal kills its tools, the same one again does not', async () => {
   const agent = await startAgent(`${YAML}on_term: cancel\n`)
   const session = await agent.start()
   session.abort = () => {}
   agent.served.stop(terminated())
   expect(await isOver(agent.served.ended)).toBe(false)
   expect(session.killed).toBe(false)
+  agent.served.stop(terminated())
+  expect(session.killed).toBe(false)
+  await sleep(LATER_MS)
   agent.served.stop(terminated())
   expect(session.killed).toBe(true)
   session.end(terminated())
