@@ -12,6 +12,7 @@ import { repair } from './repair.ts'
 import { backoffMs, nextTry } from './retry.ts'
 import { MOVE_BACK } from './run-labels.ts'
 import type { RestoreState } from './state.ts'
+import { tellRemains } from './tell-remains.ts'
 import { watch } from './watch.ts'
 
 /**
@@ -126,9 +127,11 @@ async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: 
   const { store, now } = context
   try {
     const { made } = store.state
-    await removeDebris(staysAsItIs(store.state, makesRoom) ? { ...made, filling: null } : made)
+    const stays = staysAsItIs(store.state, makesRoom)
+    const told = tellRemains(error, store.state, stays)
+    await removeDebris(stays ? { ...made, filling: null } : made)
     store.dispatch({ type: 'made', atMs: now(), made: { directories: [], filling: null, giveBackTo: null } })
-    return error
+    return told
   } catch (thrown) {
     const { message } = toRestoreError(thrown)
     return new RestoreError(error.code, `${error.message}; what it left could not be removed: ${message}`, error)

@@ -1,4 +1,5 @@
-import { createReadStream, readdirSync } from 'node:fs'
+import { cpSync, createReadStream, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -12,6 +13,7 @@ import {
   expectSuccess,
   processAt,
   processesAt,
+  startAgent,
   stoppedTool,
   stoppingTool,
   type Workspace,
@@ -90,6 +92,37 @@ describe.each([
     expectSuccess(await agent.ended)
     expect(at.state()).toMatchObject({ status: 'succeeded', attempt: 2 })
     expect(readdirSync(at.datadir)).toContain('ibdata1')
+  })
+})
+
+describe('the hint of a cancelled restore is true of what remains', () => {
+  const hintOf = ({ stderr }: { stderr: string }) => /^hint: (.*)$/m.exec(stderr)![1]
+
+  test('after all was moved the datadir stays', async () => {
+    const at = workspace()
+    const agent = at.start([backup.full.zst], { args: ['--start-check'] })
+    await processAt(at.dir, /^\S*(?:mariadbd|mysqld) /)
+    process.kill(agent.pid, 'SIGINT')
+    const ended = await agent.ended
+    expect(readdirSync(at.datadir)).toContain('ibdata1')
+    expect(ended.code).toBe(130)
+    expect(hintOf(ended)).toContain(`${at.datadir} holds all that was restored`)
+    expect(at.state()!.error!.hint).toBe(hintOf(ended))
+    expect(processesAt(at.dir)).toEqual([])
+  })
+
+  test('what was prepared in place is not the backup that it was', async () => {
+    const at = workspace()
+    const source = join(at.dir, 'source')
+    cpSync(backup.full.extracted, source, { recursive: true })
+    const tool = stoppingTool(at, '--move-back')
+    const agent = at.start([source], { args: ['--in-place', '--tool-path', tool] })
+    await stoppedTool(at)
+    process.kill(agent.pid, 'SIGTERM')
+    const ended = await agent.ended
+    expectFailure(at, ended, 'terminated', { kept: ['mariadb-backup', 'source'] })
+    expect(hintOf(ended)).toBe(`${source} was consumed in place: restore-agent inspect says what it is now`)
+    expect((await startAgent(['inspect', source]).ended).stdout).toMatch(/^type +full, prepared$/m)
   })
 })
 
