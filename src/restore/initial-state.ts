@@ -41,6 +41,7 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     progress: viewProgress(estimator, atMs),
     estimator,
     source: { readBytes: null, totalBytes: null },
+    ahead: null,
     redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
     rollbackRows: null,
     work: { pages: 0, rows: 0, files: 0 },

@@ -4,7 +4,7 @@ import { viewProgress } from '../progress/estimator.ts'
 import { factsOf } from './facts.ts'
 import { feed } from './feed.ts'
 import { addProgressSpan, progressSpanIsDue } from './progress-spans.ts'
-import { phaseAttributes, stepAttributes } from './span-attributes.ts'
+import { phaseAttributes, sourceAttributes, stepAttributes } from './span-attributes.ts'
 import { endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
 import type { EventOf, RestoreState } from './state.ts'
 
@@ -23,9 +23,12 @@ export function startPhase(before: RestoreState, event: EventOf<'phase_started'>
     progressMark: { atMs, percent: null },
   }
   if (newElement) {
-    const facts = factsOf(before.plan!, position)
+    const ahead = before.ahead?.position === position ? before.ahead : null
+    const planned = factsOf(before.plan!, position)
+    const facts = { ...planned, sourceBytes: ahead?.totalBytes ?? planned.sourceBytes }
     state = feed(state, { type: 'element', position, facts }, atMs)
-    state.source = { readBytes: null, totalBytes: facts.sourceBytes }
+    state.source = { readBytes: ahead?.readBytes ?? null, totalBytes: facts.sourceBytes }
+    state.ahead = ahead ? null : before.ahead
     state.redo = { scannedLsn: null, appliedLsn: null, targetLsn: facts.lastLsn }
     state.rollbackRows = null
   }
@@ -68,7 +71,10 @@ export function endPhaseSpans(
   const isUnder = (id: string | null): boolean =>
     id !== null && (id === phase.id || isUnder(state.spans.find(span => span.id === id)?.parentId ?? null))
   const ended = endSpans(state, span => span.id !== phase.id && isUnder(span.id), end)
-  const attributes = position === state.position ? phaseAttributes(state) : {}
+  const attributes =
+    position === state.position
+      ? phaseAttributes(state)
+      : sourceAttributes(state.ahead?.position === position ? state.ahead : null)
   return endSpans(ended, span => span.id === phase.id, { ...end, attributes })
 }
 
@@ -76,7 +82,8 @@ export function startStep(before: RestoreState, step: Step, atMs: number): Resto
   if (before.step === step) return before
   const state = endStep(before, atMs, null)
   return openSpan(
-    { ...state, step, work: { pages: 0, rows: 0, files: 0 } },
+    // What was done before the phase's first step was seen is of the lines that it was seen in.
+    { ...state, step, work: before.step === null ? state.work : { pages: 0, rows: 0, files: 0 } },
     {
       kind: 'step',
       name: step,

@@ -1,6 +1,7 @@
 import type { Phase } from '../phases.ts'
 import { feed } from './feed.ts'
 import { readToolEvents } from './read-tool-events.ts'
+import { updateAhead } from './reduce-ahead.ts'
 import { endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
 import type { Counters, EventOf, RestoreState } from './state.ts'
 
@@ -72,7 +73,10 @@ export function takeSample(before: RestoreState, event: EventOf<'sample'>): Rest
       cpuSeconds: add(counters.cpuSeconds, phase, event.delta.cpuSeconds),
     },
   }
-  if (event.position !== state.position) return state
+  if (event.position !== state.position)
+    return event.sourceReadBytes === null
+      ? state
+      : updateAhead(state, event.position, { readBytes: event.sourceReadBytes })
   const fed = feed(state, { type: 'sample', sample: event.sample, lines: event.lines }, event.atMs)
   if (event.sourceReadBytes === null) return fed
   return feed(

@@ -1,6 +1,7 @@
 import type { WorkPart } from '../progress/progress.ts'
 import { factsOf } from './facts.ts'
 import { feed } from './feed.ts'
+import { beginAhead, updateAhead } from './reduce-ahead.ts'
 import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
 import { endTool, readLines, startTool, takeSample } from './reduce-tools.ts'
 import { resume } from './resume.ts'
@@ -42,7 +43,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
       // An element in front is not ahead: two phases of it would be open.
       return event.position === state.position
         ? state
-        : openPhaseSpan(state, 'restoring_basebackup', event.position, event.atMs)
+        : openPhaseSpan(beginAhead(state, event.position), 'restoring_basebackup', event.position, event.atMs)
     case 'prefetch_ended':
       return endPhaseSpans(state, event.position, event)
     case 'step_started':
@@ -88,6 +89,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         chainLength: 0,
       }
     case 'source_size':
+      if (event.position !== state.position) return updateAhead(state, event.position, { totalBytes: event.bytes })
       return feed(
         { ...state, source: { ...state.source, totalBytes: event.bytes } },
         { type: 'facts', facts: { sourceBytes: event.bytes } },
@@ -143,6 +145,7 @@ function startAttempt(state: RestoreState, atMs: number): RestoreState {
     resumeLink: null,
     lastAttemptSpanId: openSpanOf(opened, 'attempt')!.id,
     source: { readBytes: null, totalBytes: null },
+    ahead: null,
     redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
     rollbackRows: null,
     counters: { ...opened.counters, attempts: opened.counters.attempts + 1 },

@@ -180,6 +180,8 @@ const counters = {
   attempts: 0,
 }
 
+const sourceBytes = { readBytes: numberOrNull, totalBytes: numberOrNull }
+
 export const stateSchema = z.object({
   schema: z.literal(SCHEMA),
   restoreId: text.regex(/^[\w-]+$/),
@@ -199,7 +201,11 @@ export const stateSchema = z.object({
   chainLength: count.default(0),
   progress: z.looseObject({}).nullable().default(null),
   estimator: z.preprocess(withSpent, estimator.nullable().default(null)),
-  source: z.object({ readBytes: numberOrNull, totalBytes: numberOrNull }).prefault({}),
+  source: z.object(sourceBytes).prefault({}),
+  ahead: z
+    .object({ ...sourceBytes, position: count })
+    .nullable()
+    .default(null),
   redo: z.object({ scannedLsn: numberOrNull, appliedLsn: numberOrNull, targetLsn: numberOrNull }).prefault({}),
   rollbackRows: numberOrNull,
   work: z.object({ pages: count.default(0), rows: count.default(0), files: count.default(0) }).prefault({}),

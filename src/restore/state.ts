@@ -40,7 +40,9 @@ export interface RestoreState {
   /** The estimator's own memory; opaque to everybody else. */
   estimator: ProgressState
   /** Bytes read of the stored form of the element now extracted, and their total where known. */
-  source: { readBytes: number | null; totalBytes: number | null }
+  source: SourceBytes
+  /** The same of the element fetched ahead, until it comes to the front. */
+  ahead: (SourceBytes & { position: number }) | null
   redo: { scannedLsn: number | null; appliedLsn: number | null; targetLsn: number | null }
   /** Rows left to roll back. */
   rollbackRows: number | null
@@ -72,6 +74,11 @@ export interface RestoreState {
   error: ErrorRecord | null
   /** Things a person should know; newest last, at most 20. */
   notices: readonly string[]
+}
+
+export interface SourceBytes {
+  readBytes: number | null
+  totalBytes: number | null
 }
 
 export interface StepWork {
@@ -187,7 +194,7 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       sourceReadBytes: number | null
     }
   /** The size of a source that is only known once somebody looked, such as a directory's. */
-  | { type: 'source_size'; bytes: number | null }
+  | { type: 'source_size'; position: number; bytes: number | null }
   | { type: 'progress'; input: ProgressInput }
   | { type: 'notice'; text: string }
   | { type: 'tick' }

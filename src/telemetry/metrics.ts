@@ -1,7 +1,8 @@
 import { type Attributes, type Meter, type Observable, ValueType } from '@opentelemetry/api'
 import { ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { PHASES, type Phase, RESTORE_STATUSES, STEPS } from '../phases.ts'
-import type { EndedSpan, RestoreState } from '../restore/state.ts'
+import { phaseSpanOf } from '../restore/spans.ts'
+import type { EndedSpan, RestoreState, SourceBytes } from '../restore/state.ts'
 import { scrubText } from '../secrets.ts'
 
 /**
@@ -52,17 +53,29 @@ const running = (name: string, unit: string, read: Read<number | null>, type?: V
 const inRunningPhase = (name: string, unit: string, read: Read<number | null>, type?: ValueType): Row =>
   gauge(name, unit, state => (state.status === 'running' ? [[read(state), inPhase(state)]] : []), type)
 
-/** What belongs to one phase and to the element of the chain that it works on. */
-const ofBackupDuring =
-  (phase: Phase) =>
-  (name: string, unit: string, read: Read<number | null>): Row =>
-    gauge(name, unit, state => {
-      const element = state.plan?.elements[state.position - 1]
-      if (!element || state.status !== 'running' || state.phase !== phase) return []
-      return [[read(state), { 'restore.backup': scrubText(element.name) }]]
-    })
-const extracting = ofBackupDuring('restoring_basebackup')
-const preparing = ofBackupDuring('preparing_backup')
+const ofElement = (state: RestoreState, position: number, value: number | null): Point[] => {
+  const element = state.plan?.elements[position - 1]
+  return element ? [[value, { 'restore.backup': scrubText(element.name) }]] : []
+}
+
+/** What belongs to the element that is being prepared. */
+const preparing = (name: string, unit: string, read: Read<number | null>): Row =>
+  gauge(name, unit, state =>
+    state.status === 'running' && state.phase === 'preparing_backup'
+      ? ofElement(state, state.position, read(state))
+      : [],
+  )
+
+/** What belongs to each element that is being brought: the one in front, or the one fetched ahead. */
+const bringing = (name: string, read: (source: SourceBytes) => number | null): Row =>
+  gauge(name, 'By', state => {
+    const { status, phase, position, source, ahead } = state
+    if (status !== 'running') return []
+    return [
+      ...(phase === 'restoring_basebackup' ? ofElement(state, position, read(source)) : []),
+      ...(ahead && phaseSpanOf(state, ahead.position) ? ofElement(state, ahead.position, read(ahead)) : []),
+    ]
+  })
 
 const byPhase = (counts: Readonly<Partial<Record<Phase, number>>>, attributes?: Attributes): Point[] =>
   Object.entries(counts).map(([phase, count]) => [count, { 'restore.phase': phase, ...attributes }])
@@ -104,8 +117,8 @@ const ROWS: readonly Row[] = [
       return [(counters.linesDropped[phase] ?? 0) + (linesDropped[phase] ?? 0), { 'restore.phase': phase }]
     }),
   ),
-  extracting('restore.source.read', 'By', ({ source }) => source.readBytes),
-  extracting('restore.source.size', 'By', ({ source }) => source.totalBytes),
+  bringing('restore.source.read', ({ readBytes }) => readBytes),
+  bringing('restore.source.size', ({ totalBytes }) => totalBytes),
   counter('restore.tool.io', 'By', ({ counters }) => [
     ...byPhase(counters.ioReadBytes, { 'restore.io.direction': 'read' }),
     ...byPhase(counters.ioWriteBytes, { 'restore.io.direction': 'write' }),

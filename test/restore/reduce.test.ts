@@ -76,6 +76,32 @@ describe('spans', () => {
     expect(ended.find(span => span.name === 'redo_apply')?.attributes).toMatchObject({ 'restore.step.pages': 100 })
   })
 
+  test('of a step name its own files: not those the tool copies when the database is shut down', () => {
+    const file = { type: 'file_started', file: 'x.frm' } as const
+    const { ended } = run([
+      ...PREPARING,
+      lines([
+        { type: 'delta_apply', file: 'a.delta' },
+        { type: 'delta_apply', file: 'b.delta' },
+      ]),
+      lines([{ type: 'delta_apply', file: 'c.delta' }]),
+      lines([{ type: 'redo_scanned', lsn: 1_200_000 }]),
+      lines([{ type: 'shutdown_started' }]),
+      lines([file, file]),
+      { type: 'step_started', step: 'move_back' },
+      lines([file, file, file, file]),
+      { type: 'phase_ended', error: null },
+    ])
+    const files = ended
+      .filter(({ kind }) => kind === 'step')
+      .map(({ name, attributes }) => [name, attributes['restore.step.files']])
+    expect(files.filter(([, count]) => count !== undefined)).toEqual([
+      ['delta_apply', 3],
+      ['move_back', 4],
+    ])
+    expect(files.map(([name]) => name)).toContain('shutdown')
+  })
+
   test('of a failed phase carry its error; the step and the tool in it too', () => {
     const error = failed('disk_full')
     const { state, ended } = run([
@@ -148,6 +174,70 @@ describe('spans', () => {
       expect(span.attributes['restore.progress.from']).toBe(spans[index - 1]!.attributes['restore.progress.to'])
     }
     expect(spans.at(-1)!.attributes['restore.progress.to']).toBe(100)
+  })
+})
+
+describe('an element fetched ahead', () => {
+  const NOTHING = { cpuSeconds: 1, rcharBytes: 1, readBytes: 1, writeBytes: 1 }
+  const read = (position: number, sourceReadBytes: number): Timeless => ({
+    type: 'sample',
+    position,
+    sample: NOTHING,
+    lines: 0,
+    delta: NOTHING,
+    sourceReadBytes,
+  })
+  const AHEAD: readonly Timeless[] = [
+    { type: 'attempt_started' },
+    { type: 'planned', plan: samplePlan(3) },
+    { type: 'phase_started', phase: 'preparing_backup', position: 1 },
+    { type: 'prefetch_started', position: 2 },
+    read(2, 4_000_000),
+  ]
+
+  test('has bytes of its own, which its span ends with; those of the one in front are not touched', () => {
+    const { state, ended } = run([...AHEAD, read(2, 10_000_000), { type: 'prefetch_ended', position: 2, error: null }])
+    expect(state.ahead).toEqual({ position: 2, readBytes: 10_000_000, totalBytes: 10_000_000 })
+    expect(state.source.readBytes).toBeNull()
+    const span = ended.find(({ name }) => name === 'restoring_basebackup')
+    expect(span?.attributes).toMatchObject({
+      'restore.chain.position': 2,
+      'restore.source.read': 10_000_000,
+      'restore.source.size': 10_000_000,
+    })
+  })
+
+  test('comes to the front with its bytes, in mid-fetch and afterwards', () => {
+    const midway = run([
+      ...AHEAD,
+      { type: 'phase_ended', error: null },
+      { type: 'phase_started', phase: 'restoring_basebackup', position: 2 },
+    ])
+    expect(midway.state).toMatchObject({ ahead: null, source: { readBytes: 4_000_000, totalBytes: 10_000_000 } })
+    const after = run([
+      ...AHEAD,
+      read(2, 10_000_000),
+      { type: 'prefetch_ended', position: 2, error: null },
+      { type: 'phase_ended', error: null },
+      { type: 'phase_started', phase: 'preparing_backup', position: 2 },
+    ])
+    expect(after.state).toMatchObject({ ahead: null, source: { readBytes: 10_000_000, totalBytes: 10_000_000 } })
+  })
+
+  test('whose size only a look told: it is not taken for that of the one in front', () => {
+    const { state } = run([...AHEAD, { type: 'source_size', position: 2, bytes: 77 }])
+    expect(state.ahead?.totalBytes).toBe(77)
+    expect(state.source.totalBytes).toBe(10_000_000)
+    const front = run([
+      ...AHEAD,
+      { type: 'source_size', position: 2, bytes: 77 },
+      { type: 'phase_started', phase: 'restoring_basebackup', position: 2 },
+    ])
+    expect(front.state.source.totalBytes).toBe(77)
+  })
+
+  test('of an attempt before says nothing of this one', () => {
+    expect(run([...AHEAD, { type: 'attempt_ended', error: null }, { type: 'attempt_started' }]).state.ahead).toBeNull()
   })
 })
 

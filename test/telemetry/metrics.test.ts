@@ -3,7 +3,7 @@ import { ERROR_CODES } from '../../src/errors.ts'
 import { PHASES, RESTORE_STATUSES, STEPS } from '../../src/phases.ts'
 import type { RestoreState } from '../../src/restore/state.ts'
 import { attributesOf, type Metric, numberOf, type OtlpReceiver, pointsOf, refusingUrl } from './otlp-receiver.ts'
-import { endedSpan, samplePlan, sampleProgress, sampleState, startedState, T0 } from './sample-state.ts'
+import { endedSpan, openSpan, samplePlan, sampleProgress, sampleState, startedState, T0 } from './sample-state.ts'
 import { startWithReceiver } from './start.ts'
 
 const TICK = { type: 'tick', atMs: T0 } as const
@@ -100,6 +100,18 @@ describe('every metric of the contract', () => {
     expect(read(metrics, 'restore.source.size')).toEqual([{ id: 'restore-1', attributes, value: 4000, type: 'int' }])
     expect(metrics.get('restore.source.read')?.unit).toBe('By')
     expect([...metrics.keys()].filter(name => name.startsWith('restore.prepare'))).toEqual([])
+  })
+
+  test('the source of an element fetched ahead, under its own name, as long as its phase is open', async () => {
+    const bringing = openSpan(9, 'phase', 3, { attributes: { 'restore.chain.position': 2 } })
+    const ahead = { position: 2, readBytes: 30, totalBytes: 40 }
+    const state = full({ position: 1, spans: [bringing], ahead })
+    const points = (metrics: Map<string, Metric>) =>
+      ['read', 'size'].map(name =>
+        read(metrics, `restore.source.${name}`).map(({ attributes, value }) => [attributes['restore.backup'], value]),
+      )
+    expect(points(await exported(state))).toEqual([[['inc1.xb.zst', 30]], [['inc1.xb.zst', 40]]])
+    expect(points(await exported({ ...state, spans: [] }))).toEqual([[], []])
   })
 
   test('counters: monotonic, cumulative, from 0', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { RestoreError } from '../../errors.ts'
@@ -18,16 +18,28 @@ import { meterTree } from '../tree-meter.ts'
 /** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
 
-/** Makes a directory that was not there; whoever calls has noted that it is ours. */
+/**
+ * Makes a directory that was not there; whoever calls has noted that it is ours. Folders on the way are open to all, whatever the umask:
+ * the owner of the restored files must get to them.
+ */
 export function makeDirectory(path: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeParents(dirname(path))
     mkdirSync(path, { mode: 0o750 })
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     throw new RestoreError(code === 'EEXIST' ? 'target_not_new' : 'not_permitted', `cannot make ${path}: ${message}`, {
       cause,
     })
+  }
+}
+
+function makeParents(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true })
+  if (first === undefined) return
+  for (let made = folder; ; made = dirname(made)) {
+    chmodSync(made, 0o755)
+    if (made === first) return
   }
 }
 
@@ -68,13 +80,20 @@ function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'
  * The tool reads the file itself. How far it is stands with its descriptor, which its wrapper holds as well and which
  * also a later agent can look at.
  */
-const fileInput = (file: Pick<FileAccess, 'startOffset' | 'fd'>): Pick<ToolRun, 'stdin' | 'sourcePosition'> => ({
-  stdin: () => file.fd(),
-  sourcePosition: ({ pid }) => {
-    const position = filePosition(0, pid)
-    return position === null ? null : Math.max(0, position - file.startOffset)
-  },
-})
+function fileInput(file: Pick<FileAccess, 'startOffset' | 'fd'>): Pick<ToolRun, 'stdin' | 'sourcePosition'> {
+  let ours: number | null = null
+  return {
+    stdin() {
+      ours = file.fd()
+      return ours
+    },
+    sourcePosition({ pid }) {
+      // Ours stands where the tool's stands, and still does when the tool has ended.
+      const position = ours === null ? filePosition(0, pid) : filePosition(ours)
+      return position === null ? null : Math.max(0, position - file.startOffset)
+    },
+  }
+}
 
 /** A pipe has been read from already (its first bytes told what it is), so its bytes pass through us. */
 function pipeInput(source: StreamSource): Pick<ToolRun, 'stdin' | 'sourcePosition' | 'feed'> {
@@ -90,7 +109,8 @@ function pipeInput(source: StreamSource): Pick<ToolRun, 'stdin' | 'sourcePositio
 
 export async function copy(context: RestoreContext, step: StepOf<'copy'>, source: Source): Promise<void> {
   const meter = meterTree(step.into)
-  context.store.dispatch({ type: 'source_size', atMs: context.now(), bytes: await sizeOf(source) })
+  const bytes = await sizeOf(source)
+  context.store.dispatch({ type: 'source_size', atMs: context.now(), position: step.element, bytes })
   try {
     await runTools(context, {
       label: `${step.element}-copy`,
