@@ -1,4 +1,3 @@
-import { currentOptions } from '../../restore/current-options.ts'
 import type { RestoreState } from '../../restore/state.ts'
 import { errorAsJson } from '../report-error.ts'
 import type { Outcome, View } from '../view.ts'
@@ -107,7 +106,7 @@ function jsonSummary(state: RestoreState, track: Track, outcome: Outcome | undef
     trace_id: state.trace.traceId,
     status: state.status,
     datadir: state.plan?.datadir ?? null,
-    backup: currentOptions(state).sources,
+    backup: state.plan?.elements.map(({ name }) => name) ?? null,
     seconds: (state.updatedAtMs - state.startedAtMs) / 1000,
     phases: track.phases.map(({ phase, position, startedAtMs, endedAtMs }) => ({
       phase,

@@ -1,6 +1,6 @@
 import type { BinlogPosition } from '../../backup/binlog-info.ts'
 import { formatDuration, printable } from '../../format.ts'
-import { currentOptions } from '../../restore/current-options.ts'
+import type { Plan } from '../../restore/plan.ts'
 import type { RestoreState } from '../../restore/state.ts'
 import type { Outcome } from '../view.ts'
 import type { Track } from './track.ts'
@@ -16,7 +16,7 @@ export function summaryLines(state: RestoreState, track: Track, outcome: Outcome
   return [
     '',
     bold(`restored ${printable(state.plan.datadir)} in ${elapsed}`),
-    ...(state.backupIndex === 0 ? [] : [line('backup', `${currentOptions(state).sources.join(' ')}, an older one`)]),
+    ...(state.backupIndex > 0 ? [line('backup', `${backupOf(state.plan)}, an older one`)] : []),
     line(
       'phases',
       phaseDurations(track)
@@ -28,6 +28,8 @@ export function summaryLines(state: RestoreState, track: Track, outcome: Outcome
     line('trace', state.trace.traceId),
   ]
 }
+
+const backupOf = ({ elements }: Plan): string => elements.map(({ name }) => name).join(' ')
 
 function binlogLines({ file, position, gtid }: BinlogPosition): [string, string][] {
   const lines: [string, string][] = []

@@ -100,13 +100,17 @@ test('a line a change, none for the rest', () => {
 })
 
 test('a success ends with a summary', () => {
-  const lines = written([preparing(), preparing({ status: 'succeeded', phase: 'completed', updatedAtMs: T0 + 90_500 })])
+  const plan = { ...preparing().plan!, elements: [{ name: '/b/full' }] } as unknown as RestoreState['plan']
+  const lines = written([
+    preparing(),
+    preparing({ plan, status: 'succeeded', phase: 'completed', updatedAtMs: T0 + 90_500 }),
+  ])
   expect(lines.at(-1)).toMatchObject({
     type: 'summary',
     status: 'succeeded',
+    backup: ['/b/full'],
     seconds: 90.5,
     phases: [{ phase: 'preparing_backup', chain_position: 1, seconds: 90.5 }],
-    backup: ['/backups/full.xb'],
     binlog: { file: 'b.1', position: 4, gtid: null },
     run_dir: '/state/r1',
   })

@@ -71,9 +71,15 @@ test('a whole restore, a line a change', () => {
 })
 
 test('a success with an older backup names it', () => {
-  const options = { ...at(0).options, olderBackups: [['/backups/older.xb']] }
-  const done = at(91, { status: 'succeeded', phase: 'completed', options, backupIndex: 1 })
-  expect(linesOf([done])).toContain('  backup    /backups/older.xb, an older one')
+  const elements = ['/backups/older.xb', '/backups/older-inc.xb'].map(name => ({ name, description: { binlog: null } }))
+  const older = samplePlan(2, { elements: elements as unknown as ReturnType<typeof samplePlan>['elements'] })
+  const done = at(91, { status: 'succeeded', phase: 'completed', plan: older, backupIndex: 1 })
+  expect(linesOf([done])).toContain('  backup    /backups/older.xb /backups/older-inc.xb, an older one')
+})
+
+test('one that an agent before began continues', () => {
+  const [first] = linesOf([at(0, { attempt: 1, interruptions: 1 })])
+  expect(first).toMatch(/restore \S+ continues, /)
 })
 
 test('quiet and stalled: begin and end, once each', () => {
