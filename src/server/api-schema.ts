@@ -16,8 +16,11 @@ const phase = z.enum(PHASES)
 const step = z.enum(Object.values(STEPS).flat())
 const status = z.enum(RESTORE_STATUSES)
 
+/** Of what is an object, something else is wrong, and its own text is right. */
+const notAnObject = ({ code }: { code?: string }) => (code === 'invalid_type' ? 'must be an object' : undefined)
+
 export const restoreRequestSchema = z
-  .strictObject({ backup: z.string({ error: 'must be the name of a backup' }) })
+  .strictObject({ backup: z.string({ error: 'must be the name of a backup' }) }, { error: notAnObject })
   .meta({
     id: 'RestoreRequest',
     description: 'Which of the configured backups to restore. All else is the configuration’s.',

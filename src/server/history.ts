@@ -1,4 +1,5 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type HistoryEntry, historyEntrySchema, type RestoreBody, restoreSchema } from './api-schema.ts'
@@ -7,6 +8,9 @@ import { historyEntry } from './restore-body.ts'
 /**
  * Restores that ended, the newest first, and of the last one all there is to show, so that an agent that was replaced still
  * tells how it went. One small file, written whole to a new name and renamed: a reader sees the old one or the new one.
+ *
+ * A restore that falls out of it takes its run dir along. It stands in the file until that is gone, so that an agent that ends in
+ * between leaves none behind.
  */
 export interface History {
   readonly entries: readonly HistoryEntry[]
@@ -15,7 +19,12 @@ export interface History {
   add(restore: RestoreBody): void
   /** How many are kept from now on. */
   keep(count: number): void
+  /** Resolves when the run dirs of those that fell out are gone. */
+  settled(): Promise<void>
 }
+
+/** As session.ts makes them: nothing else in the state dir is removed because a file says so. */
+const RESTORE_ID = /^\d{14}-[0-9a-f]{6}$/
 
 const fileSchema = z.object({
   schema: z.literal(1),
@@ -24,19 +33,51 @@ const fileSchema = z.object({
 })
 
 /** A file that cannot be understood is put aside, not overwritten: history is worth less than a start. */
-export function openHistory(stateDir: string, most: number, warn: (text: string) => void): History {
+export function openHistory(
+  stateDir: string,
+  most: number,
+  warn: (text: string) => void,
+  /** What ran last where the history was kept before: it is not forgotten with the place. */
+  before: RestoreBody | null = null,
+): History {
   const path = join(stateDir, 'restores.json')
-  let { restores, last } = read(path, warn)
+  const found = read(path, warn)
+  let restores = found.restores
+  let leaving: HistoryEntry[] = []
+  let removing = Promise.resolve()
+  let last = newer(found.last, before)
   let count = most
 
   const write = () => {
     try {
-      writeWhole(path, JSON.stringify({ schema: 1, restores, last }))
+      writeWhole(path, JSON.stringify({ schema: 1, restores: [...restores, ...leaving], last }))
     } catch (error) {
       warn(`cannot write ${path}: ${(error as Error).message}`)
     }
   }
 
+  function cut(): void {
+    if (restores.length <= count) return
+    leaving = [...leaving, ...restores.slice(count)]
+    restores = restores.slice(0, count)
+    removing = removing.then(remove)
+  }
+
+  async function remove(): Promise<void> {
+    const gone = leaving
+    for (const { restore_id } of gone) {
+      if (!RESTORE_ID.test(restore_id)) continue
+      const runDir = join(stateDir, restore_id)
+      await rm(runDir, { recursive: true, force: true }).catch(error =>
+        warn(`cannot remove ${runDir}: ${(error as Error).message}`),
+      )
+    }
+    leaving = leaving.filter(entry => !gone.includes(entry))
+    if (gone.length > 0) write()
+  }
+
+  cut()
+  if (last !== found.last) write()
   return {
     get entries() {
       return restores
@@ -46,18 +87,21 @@ export function openHistory(stateDir: string, most: number, warn: (text: string)
     },
     add(restore) {
       const others = restores.filter(({ restore_id }) => restore_id !== restore.restore_id)
-      restores = [historyEntry(restore), ...others].slice(0, count)
+      restores = [historyEntry(restore), ...others]
       last = restore
+      cut()
       write()
     },
     keep(now) {
       count = now
-      if (restores.length <= count) return
-      restores = restores.slice(0, count)
-      write()
+      cut()
     },
+    settled: () => removing,
   }
 }
+
+const newer = (a: RestoreBody | null, b: RestoreBody | null): RestoreBody | null =>
+  a === null || (b !== null && Date.parse(b.updated_at) > Date.parse(a.updated_at)) ? b : a
 
 function read(path: string, warn: (text: string) => void): { restores: HistoryEntry[]; last: RestoreBody | null } {
   const nothing = { restores: [], last: null }

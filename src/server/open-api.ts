@@ -32,7 +32,14 @@ export function openApi(version: string): object {
 const withoutId = ({ id: _, ...schema }: { id?: unknown }) => schema
 
 /** What any request can meet. */
-const EVERYWHERE = ['wrong_host', 'wrong_origin', 'internal'] as const
+const EVERYWHERE = [
+  'wrong_host',
+  'wrong_origin',
+  'method_not_allowed',
+  'request_timeout',
+  'header_too_large',
+  'internal',
+] as const
 
 function operation(route: Route, reference: (schema: z.ZodType) => object) {
   const { success } = route

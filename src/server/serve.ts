@@ -5,7 +5,7 @@ import type { SessionSurroundings } from '../restore/session.ts'
 import { ensureStateDir } from '../restore/state-dir.ts'
 import { createAgent, type Sessions } from './agent.ts'
 import type { AgentLog } from './agent-log.ts'
-import type { StatusBody } from './api-schema.ts'
+import type { RestoreBody, StatusBody } from './api-schema.ts'
 import { createEventStream } from './event-stream.ts'
 import { type Actions, handleRequest, STREAMED } from './handle-request.ts'
 import { openHistory } from './history.ts'
@@ -64,7 +64,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     set: {
       listen: rebind,
       state_dir(stateDir) {
-        history = openHistoryIn({ ...live.current, stateDir }, log)
+        history = openHistoryIn({ ...live.current, stateDir }, log, history.last)
       },
     },
     applied(config) {
@@ -239,7 +239,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   }
 }
 
-function openHistoryIn({ stateDir, history }: ServeConfig, log: AgentLog) {
+function openHistoryIn({ stateDir, history }: ServeConfig, log: AgentLog, before: RestoreBody | null = null) {
   ensureStateDir(stateDir)
-  return openHistory(stateDir, history, text => log('warning', 'history', text))
+  return openHistory(stateDir, history, text => log('warning', 'history', text), before)
 }

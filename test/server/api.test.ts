@@ -183,6 +183,16 @@ describe('what is no request of this API is refused in one shape', () => {
     expect(fake.sessions).toEqual([])
   })
 
+  test.each([
+    [[], 'the body must be an object'],
+    [null, 'the body must be an object'],
+    [{}, 'backup: must be the name of a backup'],
+    [{ backup: 'chain', datadir: '/etc' }, 'the body has a key that is not known here'],
+  ])('what is wrong with %j is said in words', async (json, message) => {
+    const { call } = await startAgent()
+    expect((await call('POST', '/restore', { json })).body.error.message).toBe(message)
+  })
+
   test('65536 bytes are read', async () => {
     const { call } = await startAgent()
     expectError(await call('POST', '/restore', { json: { backup: 'x'.repeat(65_536 - 13) } }), 'unknown_backup')

@@ -23,9 +23,12 @@ test('every route is in it, with what it takes and answers', async () => {
     '401',
     '403',
     '404',
+    '405',
+    '408',
     '409',
     '413',
     '415',
+    '431',
     '500',
     '503',
   ])

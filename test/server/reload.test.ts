@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -131,6 +131,9 @@ test('another state dir waits until no restore runs at all', async () => {
   session.end()
   await until(async () => (await configOf(agent)).pending.length === 0)
   expect(existsSync(join(agent.folder, 'moved'))).toBe(true)
+  // Whoever waits for the end of it is told, and so is who asks the next agent there.
+  expect((await agent.call('GET', '/status/restore')).body).toMatchObject({ status: 'succeeded' })
+  expect(readFileSync(join(agent.folder, 'moved/restores.json'), 'utf8')).toContain('"last":{"restore_id":"restore-1"')
   const next = await agent.start()
   expect(next.options.stateDir).toBe(join(agent.folder, 'moved'))
 })

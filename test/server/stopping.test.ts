@@ -210,6 +210,46 @@ test.each(['', '{', '[]', '{"schema":2,"restores":[],"last":null}', '{"schema":1
   },
 )
 
+const ID = (n: number) => `2026112320153${n}-0ee1b${n}`
+
+test('history: who falls out of it takes its run dir along, and nothing else in the state dir goes', async () => {
+  const folder = folderOf()
+  const history = openHistory(folder, 3, fail)
+  for (const n of [1, 2, 3, 4, 5]) {
+    mkdirSync(join(folder, ID(n), 'backup/1'), { recursive: true })
+    history.add(ended(ID(n)))
+  }
+  for (const name of ['locks', '20261123201536-0ee1b6']) mkdirSync(join(folder, name)) // never in the history
+  history.add(ended('locks'))
+  history.keep(2)
+  await history.settled()
+  const left = [ID(5), '20261123201536-0ee1b6', 'locks', 'restores.json']
+  expect(readdirSync(folder).sort()).toEqual(left.sort())
+  history.add(ended('../x'))
+  history.keep(1)
+  await history.settled()
+  expect(readdirSync(folder)).toContain('locks')
+})
+
+test('history: a run dir that an agent had no time to remove is removed by the next', async () => {
+  const folder = folderOf()
+  const history = openHistory(folder, 1, fail)
+  for (const n of [1, 2]) {
+    mkdirSync(join(folder, ID(n)))
+    history.add(ended(ID(n)))
+  }
+  const file = readFileSync(join(folder, 'restores.json'), 'utf8')
+  await history.settled()
+  expect(readFileSync(join(folder, 'restores.json'), 'utf8')).not.toBe(file)
+  // As if the process had ended in between.
+  writeFileSync(join(folder, 'restores.json'), file)
+  mkdirSync(join(folder, ID(1)))
+  const next = openHistory(folder, 1, fail)
+  await next.settled()
+  expect(next.entries.map(({ restore_id }) => restore_id)).toEqual([ID(2)])
+  expect(readdirSync(folder).sort()).toEqual([ID(2), 'restores.json'])
+})
+
 test('history: what cannot be written is told, and kept in memory', () => {
   const folder = folderOf()
   mkdirSync(join(folder, 'restores.json.tmp'))
