@@ -34,7 +34,8 @@ const reportOptions = (argv: readonly string[]) => ({
 /** Commander has printed help or version, or knows what is wrong with the words of the call. */
 function commanderExit(thrown: CommanderError, argv: readonly string[]): number {
   if (thrown.exitCode === 0) return 0
-  const error = new RestoreError('usage', thrown.message.replace(/^error: /, ''))
+  if (thrown.code === 'commander.help') return exitCodeOf('usage') // without a command: help on stderr says it all
+  const error = new RestoreError('usage', thrown.message.replace(/^error: /, '').replaceAll('\n', ' '))
   reportError(error.record, process, reportOptions(argv))
   return exitCodeOf('usage')
 }
@@ -84,7 +85,11 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
     .addOption(flag('--in-place', 'consume the source directory instead of copying it'))
     .addOption(flag('--deadline <time>', 'when it must have ended: an ISO time, or a duration such as 6h'))
     .addOption(flag('--stall-timeout <duration>', 'how long without progress counts as stalled, in every step'))
-    .addOption(flag('--stall-threshold <step=duration...>', 'the same for one step'))
+    .addOption(
+      flag('--stall-threshold <step=duration>', 'the same for one step; may be given again').argParser(
+        (value: string, before: string[] = []) => [...before, value],
+      ),
+    )
     .addOption(flag('--stall-action <action>', 'warn or fail'))
     .addOption(flag('--retries <n>', 'attempts after the first, for failures that may pass'))
     .addOption(flag('--retry-delay <duration>', 'pause before the first of them; doubled each time'))

@@ -37,6 +37,26 @@ test.each([
   expect(said.stderr).toMatch(/^hint: /m)
 })
 
+test('a flag that is close is named in the same line', async () => {
+  expect(await runCli(['restore', 'x', '--datadirr', 'y'])).toBe(2)
+  expect(said.stderr).toMatch(/^error usage: unknown option '--datadirr' \(Did you mean --datadir\?\)$/m)
+})
+
+test('without a command: help on stderr, and no more', async () => {
+  expect(await runCli([])).toBe(2)
+  expect(said.stdout).toBe('')
+  expect(said.stderr).toMatch(/^Usage: restore-agent/)
+  expect(said.stderr).not.toContain('error')
+})
+
+test('a threshold before SOURCE does not take it for another one, and more of them add up', async () => {
+  const thresholds = ['--stall-threshold', 'flush=5m', '--stall-threshold', 'verify=3m']
+  const places = ['--datadir', '/none/data', '--state-dir', '/none/state']
+  expect(await runCli(['restore', '--dry-run', ...places, ...thresholds, '/none/full.xb'])).toBe(20)
+  expect(await runCli(['restore', '--dry-run', ...places, '--stall-threshold', 'nap=5m', ...thresholds, 'x'])).toBe(2)
+  expect(said.stderr).toContain('--stall-threshold')
+})
+
 test('with --json the error is an object on stdout', async () => {
   expect(await runCli(['restore', 'x', '--json'])).toBe(2)
   expect(said.stderr).toBe('')
