@@ -56,7 +56,7 @@ export function watch(state: ProgressState, nowMs: number): Watch {
     lastProgressAtMs,
     lastActivityAtMs,
     quietSinceMs: running && nowMs - stillSinceMs >= QUIET_AFTER_MS ? stillSinceMs : null,
-    activity: activityOf(state, nowMs, lastProgressAtMs, lastActivityAtMs),
+    activity: activityOf(state, nowMs, { lastProgressAtMs, lastActivityAtMs, stallThresholdMs }),
     stalled: running && nowMs - lastProgressAtMs > stallThresholdMs,
     stallThresholdMs,
   }
@@ -67,12 +67,14 @@ const ENDED: ReadonlySet<Phase> = new Set<Phase>(['completed', 'failed', 'failed
 function activityOf(
   state: ProgressState,
   nowMs: number,
-  lastProgressAtMs: number,
-  lastActivityAtMs: number,
+  { lastProgressAtMs, lastActivityAtMs, stallThresholdMs }: Omit<Watch, 'quietSinceMs' | 'activity' | 'stalled'>,
 ): Progress['activity'] {
-  const recent = (atMs: number | null) => atMs !== null && nowMs - atMs < QUIET_AFTER_MS
+  // What is stalled must not count as progressing, however short the patience is.
+  const withinMs = Math.min(QUIET_AFTER_MS, stallThresholdMs)
+  const recent = (atMs: number | null) => atMs !== null && nowMs - atMs < withinMs
   if (recent(lastProgressAtMs)) return 'progressing'
   if (state.starvedSinceMs !== null && recent(state.lastPrintedAtMs)) return 'flooding'
   if (recent(lastActivityAtMs)) return 'working'
-  return recent(state.lastSampleAtMs) ? 'dead' : 'unknown'
+  const isSampled = state.lastSampleAtMs !== null && nowMs - state.lastSampleAtMs < QUIET_AFTER_MS
+  return isSampled ? 'dead' : 'unknown'
 }

@@ -55,6 +55,16 @@ test('stopped: dead, quiet, stands still for ever, stalled after the threshold o
   expect(view().phasePercent! - before.phasePercent!).toBeLessThan(10)
 })
 
+test('stopped under a patience shorter than what counts as quiet: stalled, and dead', () => {
+  const { view, sample } = scanning({ default: 3_000 })
+  sample(500, 5)
+  sample(500, 5)
+  expect(view()).toMatchObject({ activity: 'progressing', stalled: false })
+  sample(500, 5)
+  sample(500, 5)
+  expect(view()).toMatchObject({ activity: 'dead', stalled: true, stallThresholdMs: 3_000 })
+})
+
 test('working: only CPU moves, so it is slow, not dead; but no progress', () => {
   const { view, sample, now } = scanning()
   const { phasePercent } = view()
