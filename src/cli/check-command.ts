@@ -102,7 +102,12 @@ async function telemetryFindings(): Promise<Finding[]> {
       })
       return { what, found: null, error: error.record, required: false }
     }),
-    ...warnings.map((found): Finding => ({ what: 'telemetry', found, error: null, required: false })),
+    ...warnings.map((text): Finding => {
+      const error = new RestoreError('usage', text, {
+        hint: 'a restore goes on without it; check the OTEL_* variables',
+      })
+      return { what: 'telemetry', found: null, error: error.record, required: false }
+    }),
   ]
 }
 

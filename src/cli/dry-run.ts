@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
 import { formatBytes, printable } from '../format.ts'
 import type { Plan, PlanStep } from '../restore/plan.ts'
+import { checkWritable } from '../restore/prechecks.ts'
 import { closeAll, preparePlan } from '../restore/prepare-plan.ts'
 import { unlessAborted } from '../restore/unless-aborted.ts'
 import type { Command } from '../tool/command.ts'
@@ -11,6 +12,7 @@ import { untilSignal } from './signals.ts'
 
 /** Checks everything and prints the plan; nothing is made but a scratch folder that goes again. */
 export async function dryRun(options: RestoreOptions): Promise<number> {
+  checkWritable(options.stateDir, 'the state dir')
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   try {
     const { plan, notices, sources } = await untilSignal(signal =>
@@ -46,7 +48,7 @@ function planLines(plan: Plan, notices: readonly string[]): string[] {
 function describeStep(plan: Plan, step: PlanStep): string {
   switch (step.kind) {
     case 'extract':
-      return step.stages.map(shell).join(' | ')
+      return `${step.stages.map(shell).join(' | ')} < ${input(plan, step.element)}`
     case 'verify':
       return `check that ${plan.datadir} is whole`
     case 'ownership':
@@ -57,5 +59,11 @@ function describeStep(plan: Plan, step: PlanStep): string {
 }
 
 /** As a shell would take it. */
-export const shell = ({ file, args }: Command): string =>
-  [file, ...args].map(word => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ')
+export const shell = ({ file, args }: Command): string => [file, ...args].map(quoted).join(' ')
+
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)
+
+const input = ({ elements }: Plan, position: number): string => {
+  const { source } = elements[position - 1]!
+  return source === '-' ? '/dev/stdin' : quoted(source)
+}

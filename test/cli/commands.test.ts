@@ -119,8 +119,17 @@ describe('restore', () => {
     expect(await restore('--dry-run', '--owner', '1:2')).toBe(0)
     expect(said.stdout).toMatch(/xtrabackup 8\.0\.35-31/)
     expect(said.stdout).toMatch(/ 1\. .*xbstream -x -C .*\n 2\. .*xtrabackup --prepare .*\n 3\. .*--move-back/)
+    expect(said.stdout).toMatch(new RegExp(` 1\\. .* < ${backup}$`, 'm'))
     expect(said.stdout).toContain(`give ${join(dir, 'data')} to 1:2`)
     expect(readdirSync(dir)).toEqual(['backup.xbstream'])
+  })
+
+  test.each([
+    [2, ['--state-dir', '/dev/full/state']],
+    [56, ['--owner', '99999999999:0']],
+    [56, ['--owner', 'nobody:4294967295']],
+  ])('as a dry run finds what would end it: %i', async (code, args) => {
+    expect(await restore('--dry-run', ...args)).toBe(code)
   })
 
   test('as a dry run with --json prints the plan as an object', async () => {
@@ -185,6 +194,13 @@ describe('check', () => {
       required: true,
       error: { code: 'datadir_not_empty' },
     })
+  })
+
+  test('does not call well what it warns of', async () => {
+    vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', 'nonsense')
+    expect(await check()).toBe(0)
+    expect(said.stdout).toMatch(/^no +telemetry .*not a URL/m)
+    expect(said.stdout).not.toMatch(/^ok.*not a URL/m)
   })
 
   test('names the telemetry endpoint that does not answer, without failing for it', async () => {
