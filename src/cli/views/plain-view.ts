@@ -48,7 +48,9 @@ export function plainLines(before: Told | null, state: RestoreState): { next: To
   for (const notice of newNotices(was?.notices ?? [], state.notices)) lines.push(`note: ${printable(notice)}`)
 
   if (was === null)
-    lines.push(`restore ${state.restoreId} ${state.attempt > 1 ? 'continues' : 'starts'}, trace ${state.trace.traceId}`)
+    lines.push(
+      `restore ${state.restoreId} ${hasBegunBefore(state) ? 'continues' : 'starts'}, trace ${state.trace.traceId}`,
+    )
   if (state.plan !== null && !was?.plan)
     lines.push(`datadir ${printable(state.plan.datadir)}, with ${state.plan.tool.family} ${state.plan.tool.version}`)
   if (state.attempt > 1 && state.attempt !== was?.attempt) lines.push(`attempt ${state.attempt}`)
@@ -77,6 +79,9 @@ export function plainLines(before: Told | null, state: RestoreState): { next: To
   }
   return { next: { state, track, percent, atMs }, lines }
 }
+
+/** Under an agent before, or in an attempt before. */
+const hasBegunBefore = ({ attempt, interruptions }: RestoreState): boolean => attempt > 1 || interruptions > 0
 
 const where = (state: RestoreState): string => {
   const step = stepOf(state.phase, state.step)
