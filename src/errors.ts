@@ -118,6 +118,11 @@ export const ERRORS = {
     hint: 'check that the user and group of --owner exist, and run as root',
   },
   start_check_failed: { exit: 57, backup: true, hint: "read the server's last words above" },
+  server_failed: {
+    exit: 58,
+    backup: false,
+    hint: 'the restored files are all there, a server could not run on them here: read its last words above, and start it yourself',
+  },
 
   interrupted: { exit: 70, backup: false, hint: 'the agent died; start the same command again' },
   cancelled: { exit: 130, backup: false, hint: 'start it again when you are ready; the source is untouched' },

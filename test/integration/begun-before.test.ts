@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import type { Backup } from './make-backup.ts'
@@ -31,6 +31,31 @@ test('without an older one it stays where it is: complete, to be looked at', asy
   rmSync(join(broken, 'mysql'), { recursive: true })
   expect(await at.restore([broken], { args: ['--start-check'] })).toMatchObject({ code: 57 })
   expect(readdirSync(at.datadir)).toContain('ibdata1')
+})
+
+test('a start check that fails for want of rights gives no backup up: server_failed, and the datadir stays', async () => {
+  const at = workspace()
+  const config = join(at.dir, 'restore.yaml')
+  writeFileSync(config, `older_backups:\n  - ${backup.full.prepared}\n`)
+  const closed = join(at.dir, 'closed')
+  mkdirSync(closed, { mode: 0o700 }) // its owner cannot get in there
+  const datadir = join(closed, 'data')
+  const args = ['--datadir', datadir, '--owner', 'nobody:nogroup', '--start-check', '--config', config]
+  const ended = await at.restore([backup.full.zst], { args })
+  expect(ended, ended.stderr).toMatchObject({ code: 58 })
+  expect(ended.stderr).toMatch(/^error server_failed: .*Permission denied/m)
+  expect(ended.stderr).not.toContain('older backup')
+  expect(readdirSync(datadir)).toContain('ibdata1')
+})
+
+test('folders that are made for the datadir let its owner in, whatever the umask', async () => {
+  const at = workspace()
+  const datadir = join(at.dir, 'a/b/data')
+  const umask = process.umask(0o077)
+  const args = ['--datadir', datadir, '--owner', 'nobody:nogroup', '--start-check']
+  const agent = at.start([backup.full.zst], { args })
+  process.umask(umask)
+  expectSuccess(await agent.ended)
 })
 
 async function interrupted(at: Workspace, source: string): Promise<void> {

@@ -189,6 +189,18 @@ describe('places', () => {
     expect(() => makeDirectory('/proc/none')).toThrow(refusal('not_permitted'))
   })
 
+  test('folders on the way can be entered by all, whatever the umask', () => {
+    const folder = scratch()
+    const umask = process.umask(0o077)
+    try {
+      makeDirectory(join(folder, 'a/b/c'))
+    } finally {
+      process.umask(umask)
+    }
+    const modes = ['a', 'a/b', 'a/b/c'].map(path => statSync(join(folder, path)).mode & 0o777)
+    expect(modes).toEqual([0o755, 0o755, 0o700])
+  })
+
   test('what does not exist counts as the folder it will be made in', () => {
     const folder = scratch()
     expect(existingAncestor(join(folder, 'a/b/c'))).toBe(folder)

@@ -5,6 +5,7 @@ import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
 import { findProgram } from '../../process/find-program.ts'
 import type { Command } from '../../tool/command.ts'
+import { serverGrammar } from '../../tool/server-grammar.ts'
 import type { RestoreContext } from '../context.ts'
 import { isPartial } from '../is-partial.ts'
 import type { Plan } from '../plan.ts'
@@ -67,7 +68,7 @@ export async function startCheck(context: RestoreContext, command: Command, plan
   const server = runTools(context, {
     label: START_CHECK,
     position: context.store.state.position,
-    stages: [{ command, grammar: () => [] }],
+    stages: [{ command, grammar: serverGrammar() }],
     judge: judgeServer,
     stdin: 'ignore',
     cwd: datadir,
@@ -89,21 +90,27 @@ export async function startCheck(context: RestoreContext, command: Command, plan
     await server // a server that died is the cause of a question without answer
     throw error instanceof RestoreError
       ? error
-      : new RestoreError('start_check_failed', `the restored server does not answer: ${(error as Error).message}`)
+      : new RestoreError('server_failed', `the restored server does not answer: ${(error as Error).message}`)
   }
   await server
   if (checked) return
   // It ended in order while no agent watched: whether anybody had asked it is not known.
   if (adopted) return startCheck(context, command, plan)
-  throw new RestoreError('start_check_failed', 'the restored server was shut down before it could be asked')
+  throw new RestoreError('server_failed', 'the restored server was shut down before it could be asked')
 }
 
-const judgeServer: ToolRun['judge'] = ([server]) => {
+/** Only what the server says of the data speaks against the backup: an older one would fail here for any other reason as well. */
+export const judgeServer: ToolRun['judge'] = ([server]) => {
   const { code, signal } = server!.exit
   if (code === 0) return null
   if (signal === 'SIGKILL')
     return { code: 'tool_killed', message: `${server!.program} was killed by ${signal}`, stage: 0 }
-  return { code: 'start_check_failed', message: 'the restored server ended by itself', stage: 0 }
+  const { failures } = server!
+  const failure = ['disk_full', 'server_failed', 'start_check_failed']
+    .map(named => failures.find(({ code }) => code === named))
+    .find(found => found !== undefined)
+  if (failure === undefined) return { code: 'server_failed', message: 'the restored server ended by itself', stage: 0 }
+  return { code: failure.code, message: `the restored server ended by itself: ${failure.text}`, stage: 0 }
 }
 
 const answers = (sql: Ask) =>

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest'
+import type { Exit } from '../../src/process/tool-exit.ts'
+import { judgeServer } from '../../src/restore/steps/start-check.ts'
+import { serverGrammar } from '../../src/tool/server-grammar.ts'
+import { eventsOf, only } from './transcripts.ts'
+
+/* Each provoked on a mariadbd 10.11, with every line but its notes. */
+
+const GENERIC = `[Warning] Could not increase number of max_open_files to more than 20000 (request: 32184)
+[ERROR] InnoDB: Plugin initialization aborted with error Generic error
+[ERROR] Plugin 'InnoDB' registration as a STORAGE ENGINE failed.
+[ERROR] Unknown/unsupported storage engine: InnoDB
+[ERROR] Aborting`
+
+function verdict(said: string, exit: Exit = { code: 1, signal: null }) {
+  const stderr = said.replace(/^/gm, '2026-11-23 22:15:46 0 ')
+  const failures = only(eventsOf(serverGrammar(), stderr), 'failure')
+  return judgeServer([{ program: 'mariadbd', exit, failures, saidCompletedOk: false, lastWords: [] }])?.code ?? null
+}
+
+test.each([
+  ['a datadir that its user cannot reach', `mariadbd: Can't change dir to '/a/b/' (Errcode: 13 "Permission denied")`],
+  [
+    'one that its user cannot write',
+    `mariadbd: Can't create/write to file './ddl_recovery.log' (Errcode: 13 "Permission denied")`,
+  ],
+  ['another server on the files', `InnoDB: Unable to lock ./ibdata1 error: 11\n${GENERIC}`],
+  ['no memory', `mariadbd: Out of memory (Needed 0 bytes)\n${GENERIC}`],
+  ['no more descriptors', `InnoDB: Operating system error number 24 in a file operation.\n${GENERIC}`],
+  [
+    'a server of another version',
+    `InnoDB: Unsupported redo log format. The redo log was created with MariaDB 11.8.\n${GENERIC}`,
+  ],
+  ['an option that it does not know', `mariadbd: unknown variable 'innodb_x=1'`],
+  ['keys that it was not told', `InnoDB: Obtaining redo log encryption key version 1 failed (4294967295).\n${GENERIC}`],
+  ['nothing that is known', `Failed to initialize plugins.`],
+])('%s does not speak against the backup: server_failed', (_, said) => {
+  expect(verdict(said.replace(/^(?!\[)/gm, '[ERROR] '))).toBe('server_failed')
+})
+
+test.each([
+  ['a foreign system tablespace', `[ERROR] InnoDB: Inconsistent tablespace ID in ./ibdata1\n${GENERIC}`],
+  ['a broken redo log', `[ERROR] InnoDB: Invalid log header checksum\n${GENERIC}`],
+  [
+    'a broken Aria control file',
+    `[ERROR] mariadbd: Got error 'File size bigger than expected' when trying to use aria control file '/d/aria_log_control'`,
+  ],
+])('%s does: start_check_failed', (_, said) => {
+  expect(verdict(said)).toBe('start_check_failed')
+})
+
+test('a full disk explains all others; a server that ends in order, or is killed, is judged by that', () => {
+  const said = `[ERROR] InnoDB: Error number 28 means 'No space left on device'\n${GENERIC}`
+  expect(verdict(said)).toBe('disk_full')
+  expect(verdict(said, { code: 0, signal: null })).toBeNull()
+  expect(verdict(said, { code: null, signal: 'SIGKILL' })).toBe('tool_killed')
+})
