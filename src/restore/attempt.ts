@@ -10,6 +10,7 @@ import { finalize } from './finalize.ts'
 import type { HoldingContext } from './hold-datadir.ts'
 import type { PlanParts } from './make-plan.ts'
 import { partsOf } from './parts-of.ts'
+import { missingParents } from './prechecks.ts'
 import { type Prefetch, prefetch } from './prefetch.ts'
 import { closeAll, preparePlan } from './prepare-plan.ts'
 import { MOVE_BACK } from './run-labels.ts'
@@ -95,8 +96,11 @@ async function lookAndPlan(
     throw systemError(thrown, `cannot write the state dir: ${runDir}`)
   }
   store.dispatch({ type: 'planned', atMs: now(), plan })
-  if (plan.inPlace)
-    store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, giveBackTo: plan.targetDir } })
+  const parents = missingParents([plan.targetDir, plan.datadir])
+  if (plan.inPlace || parents.length > 0) {
+    const giveBackTo = plan.inPlace ? plan.targetDir : null
+    store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, giveBackTo, parents } })
+  }
   for (const text of notices) store.dispatch({ type: 'notice', atMs: now(), text })
   return parts
 }

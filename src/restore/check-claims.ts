@@ -66,12 +66,14 @@ function isToolOf({ family, path, extractor }: Plan['tool'], toolPath: string | 
 
 function madeProblem(state: RestoreState): string | null {
   const { options, made } = state
-  const { directories, filling, giveBackTo } = made
+  const { directories, filling, giveBackTo, parents = [] } = made
   const own = (directory: string) =>
     directory === bases(state)[0] || bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base)
   const stray = directories.find(directory => !own(directory) || options.sources.includes(directory))
   if (stray !== undefined) return `${stray} is nothing this restore makes`
   if (filling && filling.datadir !== options.datadir) return `${filling.datadir} is not the datadir`
+  const notAbove = parents.find(parent => ![options.datadir, ...bases(state)].some(path => isWithin(path, parent)))
+  if (notAbove !== undefined) return `${notAbove} is not above what this restore makes`
   if (giveBackTo !== null && !(options.inPlace && giveBackTo === options.sources[0]))
     return `${giveBackTo} gave away nothing`
   return null

@@ -16,6 +16,8 @@ export interface Made {
   readonly filling: Filling | null
   /** Files of `filling` go back here instead of away: `--in-place` consumed a directory that was not ours. */
   readonly giveBackTo: string | null
+  /** Folders above target dir and datadir that were not there at first, deepest first: they go again where they are empty. */
+  readonly parents?: readonly string[] | undefined
 }
 
 export interface Filling {
@@ -37,7 +39,7 @@ export const isStillOurs = ({ datadir, identity }: Filling): boolean =>
 export const nothingMade = (): Made => ({ directories: [], filling: null, giveBackTo: null })
 
 /** Can be done again after it was cut short. */
-export async function removeDebris({ directories, filling, giveBackTo }: Made): Promise<void> {
+export async function removeDebris({ directories, filling, giveBackTo, parents = [] }: Made): Promise<void> {
   if (filling && isStillOurs(filling)) {
     const { datadir, existed } = filling
     if (giveBackTo !== null) await giveBack(datadir, giveBackTo)
@@ -45,6 +47,7 @@ export async function removeDebris({ directories, filling, giveBackTo }: Made): 
     if (!existed) rmdirSync(datadir)
   }
   for (const directory of directories) await rm(directory, { recursive: true, force: true })
+  for (const parent of parents) removeIfEmpty(parent)
 }
 
 /**

@@ -171,6 +171,14 @@ export function existingAncestor(path: string): string {
   return current
 }
 
+/** The folders above these paths that do not exist yet, deepest first. */
+export function missingParents(paths: readonly string[]): string[] {
+  const missing = new Set<string>()
+  for (const path of paths)
+    for (let parent = dirname(resolve(path)); !existsSync(parent); parent = dirname(parent)) missing.add(parent)
+  return [...missing].sort((a, b) => b.length - a.length)
+}
+
 /** The path can be made or written by this user. */
 export function checkWritable(path: string, what: string): void {
   checkReachable(path)
@@ -186,36 +194,51 @@ export function checkWritable(path: string, what: string): void {
 export const onSameFileSystem = (a: string, b: string): boolean =>
   statSync(existingAncestor(a)).dev === statSync(existingAncestor(b)).dev
 
+/** Something else is mounted there than in the folder around it. */
+export const isMountPoint = (path: string): boolean => existsSync(path) && !onSameFileSystem(path, dirname(path))
+
 /** Bytes that this user can still write at the path. */
 export function freeBytes(path: string): number {
   const { bavail, bsize } = statfsSync(existingAncestor(path))
   return bavail * bsize
 }
 
+export interface SpaceNeed {
+  path: string
+  what: string
+  /** Null where it is unknown. */
+  bytes: number | null
+  /** What is needed for certain; 0 where even that is unknown. */
+  leastBytes: number
+}
+
 /**
- * Compares what is needed in each place with what is free; needs on one file system add up. An unknown need (null) is no
- * refusal but a notice.
+ * Compares what is needed in each place with what is free; needs on one file system add up. Where a need is unknown, only the
+ * lack of what is certain is a refusal, and a notice tells the rest.
  */
-export function checkSpace(needs: readonly { path: string; what: string; bytes: number | null }[]): string[] {
+export function checkSpace(needs: readonly SpaceNeed[]): string[] {
   const notices: string[] = []
-  const byDevice = new Map<number, { path: string; what: string[]; bytes: number }>()
-  for (const { path, what, bytes } of needs) {
-    if (bytes === null) {
+  const byDevice = new Map<number, { path: string; what: string[]; bytes: number; isLeast: boolean }>()
+  for (const { path, what, bytes, leastBytes } of needs) {
+    if (bytes === null)
       notices.push(
         `the size of the extracted backup is unknown; ${formatBytes(freeBytes(path))} are free for ${what} ${path}`,
       )
-      continue
-    }
     const device = statSync(existingAncestor(path)).dev
-    const sum = byDevice.get(device) ?? { path, what: [], bytes: 0 }
-    byDevice.set(device, { path: sum.path, what: [...sum.what, what], bytes: sum.bytes + bytes })
+    const sum = byDevice.get(device) ?? { path, what: [], bytes: 0, isLeast: false }
+    byDevice.set(device, {
+      path: sum.path,
+      what: [...sum.what, what],
+      bytes: sum.bytes + (bytes ?? leastBytes),
+      isLeast: sum.isLeast || bytes === null,
+    })
   }
-  for (const { path, what, bytes } of byDevice.values()) {
+  for (const { path, what, bytes, isLeast } of byDevice.values()) {
     const free = freeBytes(path)
     if (free < bytes)
       throw new RestoreError(
         'disk_space',
-        `${what.join(' and ')} at ${path} need ${formatBytes(bytes)}, ${formatBytes(free)} are free`,
+        `${what.join(' and ')} at ${path} need ${isLeast ? 'at least ' : ''}${formatBytes(bytes)}, ${formatBytes(free)} are free`,
       )
   }
   return notices

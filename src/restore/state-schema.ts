@@ -231,6 +231,7 @@ export const stateSchema = z.object({
         .nullable()
         .default(null),
       giveBackTo: text.nullable().default(null),
+      parents: z.array(text).optional(),
     })
     .prefault({}),
   failures: count.default(0),

@@ -112,6 +112,15 @@ describe('restore', () => {
     expect(state()).toMatchObject({ phase: 'failed_basebackup', status: 'failed', made: { directories: [] } })
   })
 
+  test('that fails takes the folders away that it made on the way', async () => {
+    vi.stubEnv('REPLAY_FAIL', 'no-metadata')
+    mkdirSync(join(dir, 'deep'))
+    const places = ['--datadir', join(dir, 'deep/a/b/data'), '--target-dir', join(dir, 'other/c/target')]
+    expect(await restore(...places)).toBe(29)
+    expect(readdirSync(dir).sort()).toEqual(['backup.xbstream', 'deep', 'state'])
+    expect(readdirSync(join(dir, 'deep'))).toEqual([])
+  })
+
   test('as a dry run prints the plan and writes nothing', async () => {
     expect(await restore('--dry-run', '--start-check', '--owner', '1:2')).toBe(13)
     expect(said.stderr).toMatch(/error tool_missing: --start-check needs mysqld/)

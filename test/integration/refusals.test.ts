@@ -78,6 +78,21 @@ describe('a place below what is no directory: usage', () => {
   })
 })
 
+test('an owner to whom this user cannot give files: ownership_failed, before anything is made', async () => {
+  const at = workspace()
+  mkdirSync(at.stateDir)
+  await execa('chown', ['-R', String(NOBODY), at.dir])
+  for (const [owner, code] of [
+    ['root:root', 56],
+    [`${NOBODY}:0`, 56],
+    [`${NOBODY}:${NOBODY}`, 0],
+  ] as const) {
+    const args = ['restore', '-', '--dry-run', '--datadir', at.datadir, '--state-dir', at.stateDir, '--owner', owner]
+    const ended = await startAgent(args, { uid: NOBODY, stdinFile: backup.full.bare }).ended
+    expect(ended.code, `${owner}: ${ended.stderr}`).toBe(code)
+  }
+})
+
 test('a datadir where this user may not look: not_permitted', async () => {
   const at = workspace()
   const closed = join(at.dir, 'closed')

@@ -234,6 +234,10 @@ describe('a claim that cannot be true is refused', () => {
         made: { directories: [], filling: { datadir: '/etc', existed: true, identity: '1:1' }, giveBackTo: null },
       }),
     ],
+    [
+      'an empty folder of somebody is to be removed',
+      () => ({ made: { directories: [], filling: null, giveBackTo: null, parents: ['/srv/empty'] } }),
+    ],
     ['files go to a stranger', () => ({ made: { directories: [], filling: null, giveBackTo: '/etc' } })],
     ['the target dir is the root', ({ options }) => ({ options: { ...options, targetDir: '/' } })],
     ['the target dir holds the state dir', ({ options }) => ({ options: { ...options, targetDir: folder } })],
