@@ -25,6 +25,8 @@ COPY --from=build /app/package.json /app/package.json
 COPY --from=build /app/node_modules /app/node_modules
 COPY --from=build /app/dist /app/dist
 RUN ln -s /app/dist/main.js /usr/local/bin/restore-agent && chmod +x /app/dist/main.js
+# The state dir is /var/lib/restore-agent, whoever runs it: mount a volume there, or a new container forgets what was interrupted.
+ENV XDG_STATE_HOME=/var/lib
 WORKDIR /restored
 ENTRYPOINT ["restore-agent"]
 CMD ["--help"]
