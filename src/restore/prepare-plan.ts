@@ -3,6 +3,7 @@ import type { BackupDescription } from '../backup/backup.ts'
 import { checkChain } from '../backup/chain.ts'
 import type { RestoreOptions } from '../config/options.ts'
 import { RestoreError } from '../errors.ts'
+import { formatBytes } from '../format.ts'
 import { availableMemory } from '../process/memory.ts'
 import { inspectSource } from '../source/inspect.ts'
 import { checkKeyFile } from '../source/key-file.ts'
@@ -21,6 +22,8 @@ import {
   checkTargetDir,
   checkUnshared,
   checkWritable,
+  freeBytes,
+  isMountPoint,
   onSameFileSystem,
 } from './prechecks.ts'
 import { checkStateRoom } from './state-room.ts'
@@ -130,14 +133,15 @@ function checkPlaces(plan: Plan): string[] {
   for (const { directorySource, source } of plan.elements)
     if (directorySource) checkOutside(source, plan.targetDir, plan.datadir)
   const sameFileSystem = onSameFileSystem(plan.targetDir, plan.datadir)
+  const room = { bytes: totalBytes(plan), leastBytes: leastBytes(plan) }
   const needs = []
   if (!plan.inPlace) {
     checkWritable(plan.targetDir, 'the target dir')
     for (const { directory } of plan.elements) checkTargetDir(directory, plan.datadir)
-    needs.push({ path: plan.targetDir, what: 'the target dir', bytes: totalBytes(plan) })
+    needs.push({ path: plan.targetDir, what: 'the target dir', ...room })
   }
-  if (!sameFileSystem) needs.push({ path: plan.datadir, what: 'the datadir', bytes: totalBytes(plan) })
-  return checkSpace(needs)
+  if (!sameFileSystem) needs.push({ path: plan.datadir, what: 'the datadir', ...room })
+  return [...checkSpace(needs), ...(sameFileSystem ? [] : [otherFileSystem(plan)])]
 }
 
 function totalBytes(plan: Plan): number | null {
@@ -147,6 +151,27 @@ function totalBytes(plan: Plan): number | null {
     sum += description.dataBytes
   }
   return sum
+}
+
+/** Of a stream as it is stored, what its files take at least: base64 around gpg adds a third, all else only makes it smaller. */
+const LEAST_OF_STORED = 0.7
+
+function leastBytes(plan: Plan): number {
+  const known = plan.elements.map(({ description: { dataBytes, storedBytes } }) =>
+    Math.floor(dataBytes ?? (storedBytes ?? 0) * LEAST_OF_STORED),
+  )
+  return known.reduce((sum, bytes) => sum + bytes, 0)
+}
+
+/** Not what a person expects of a directory that lies beside the datadir by default. */
+function otherFileSystem({ datadir, targetDir, inPlace }: Plan): string {
+  const copies = 'so move-back copies every file'
+  if (inPlace) return `${targetDir} and the datadir ${datadir} lie on different file systems, ${copies}`
+  const free = `${formatBytes(freeBytes(targetDir))} are free for it`
+  const advice = isMountPoint(datadir)
+    ? 'name one with room for the whole backup with --target-dir, or a folder below the mount point as the datadir'
+    : 'it needs room for the whole backup; a --target-dir beside the datadir makes move-back a rename'
+  return `the target dir ${targetDir} is not on the file system of the datadir ${datadir}, ${copies}; ${free}: ${advice}`
 }
 
 export const threadsOf = ({ parallel }: Pick<RestoreOptions, 'parallel'>): number => parallel ?? availableParallelism()

@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { basename } from 'node:path'
 import type { Writable } from 'node:stream'
 import { ERRORS, RestoreError, toRestoreError } from '../errors.ts'
+import { formatBytes } from '../format.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { startPipeline } from '../process/pipeline.ts'
 import { scrubArguments } from '../secrets.ts'
 import type { Judgement } from '../tool/judge-exit.ts'
 import { waitForExit } from './adopt-tool.ts'
 import { NEVER, type RestoreContext } from './context.ts'
+import type { Plan } from './plan.ts'
+import { freeBytes } from './prechecks.ts'
 import { sampleTools } from './sample-tools.ts'
 import type { RunningTool } from './state.ts'
 import { lostWords } from './state-room.ts'
@@ -64,14 +67,21 @@ const heardUntilDetached = ({ detached }: RestoreContext, tool: WatchedTool): Wa
 })
 
 function verdictError(
-  { runDir }: RestoreContext,
+  { runDir, store }: RestoreContext,
   { code, message, stage }: Judgement & { stage: number },
   results: readonly RunResult[],
 ): RestoreError {
   // Without the tool's last words neither the backup nor the tool can be blamed.
   const lost = ERRORS[code].backup || code === 'move_back_failed' ? lostWords(runDir) : null
-  return lost ?? new RestoreError(code, message, { lastWords: results[stage]?.lastWords ?? [] })
+  // A tool names a file, relative to where it works; what is full is a place.
+  const place = code === 'disk_full' && store.state.plan ? ` (${placesOf(store.state.plan)})` : ''
+  return lost ?? new RestoreError(code, `${message}${place}`, { lastWords: results[stage]?.lastWords ?? [] })
 }
+
+const placesOf = ({ targetDir, datadir }: Plan): string =>
+  Object.entries({ 'target dir': targetDir, datadir })
+    .map(([what, path]) => `${what} ${path}: ${formatBytes(freeBytes(path))} free`)
+    .join(', ')
 
 interface Started {
   tools: readonly WatchedTool[]

@@ -40,6 +40,17 @@ describe('a full disk', () => {
     expect(readdirSync(disk)).toEqual([])
   })
 
+  test('known beforehand of a packed stream, which is larger than the whole place: disk_space', async () => {
+    const at = workspace()
+    const disk = join(at.dir, 'disk')
+    await mountTmpfs(disk, 1024 * 1024)
+    const ended = await at.restore([backup.full.gpg], {
+      args: ['--target-dir', join(disk, 'target'), '--decrypt-key-file', backup.keyFile],
+    })
+    expectFailure(at, ended, 'disk_space', KEPT)
+    expect(ended.stderr).toContain('at least')
+  })
+
   test('known beforehand of what links in a directory lead to: disk_space', async () => {
     const at = workspace()
     const [source, other, disk] = [join(at.dir, 'source'), join(at.dir, 'other'), join(at.dir, 'disk')]
@@ -63,6 +74,7 @@ describe('a full disk', () => {
       args: ['--target-dir', join(disk, 'target'), ...(form === 'gpg' ? ['--decrypt-key-file', backup.keyFile] : [])],
     })
     expectFailure(at, ended, 'disk_full', KEPT)
+    expect(ended.stderr).toContain(`(target dir ${join(disk, 'target')}: `)
     expectClean(at, disk)
     expect(at.state()).toMatchObject({ phase: 'failed', status: 'failed' })
   })

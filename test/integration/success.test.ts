@@ -114,6 +114,17 @@ test('with the target dir on another file system, where move-back copies', async
   await expectRestored(at)
 })
 
+test('with a datadir that is a mount point, which is told before anything is extracted', async () => {
+  const at = workspace()
+  await mountTmpfs(at.datadir, 400 * 1024 * 1024)
+  const ended = await at.restore([backup.full.zst])
+  expectSuccess(ended)
+  expect(ended.stderr).toMatch(
+    /note: the target dir .* is not on the file system .* below the mount point.*restoring_basebackup/s,
+  )
+  await expectRestored(at)
+})
+
 test('what the backup knew of itself is kept in the run dir', async () => {
   const at = workspace()
   expectSuccess(await at.restore([backup.full.zst], { args: ['--quiet'] }))

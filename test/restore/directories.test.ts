@@ -213,7 +213,12 @@ describe('places', () => {
   test('needs on one file system add up; an unknown one is told', () => {
     const folder = scratch()
     const half = freeBytes(folder) * 0.6
-    const need = (what: string, bytes: number | null) => ({ path: join(folder, what), what, bytes })
+    const need = (what: string, bytes: number | null, leastBytes = 0) => ({
+      path: join(folder, what),
+      what,
+      bytes,
+      leastBytes,
+    })
     expect(checkSpace([need('the target dir', half)])).toEqual([])
     expect(() => checkSpace([need('the target dir', half), need('the datadir', half)])).toThrow(
       expect.objectContaining({
@@ -222,6 +227,7 @@ describe('places', () => {
       }),
     )
     expect(checkSpace([need('the target dir', null)])).toEqual([expect.stringMatching(/unknown; .* are free/)])
+    expect(() => checkSpace([need('the target dir', null, half), need('the datadir', half)])).toThrow(/need at least/)
   })
 })
 
