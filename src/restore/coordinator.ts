@@ -9,7 +9,7 @@ import { removeDebris } from './debris.ts'
 import { type HoldingContext, holdDatadir } from './hold-datadir.ts'
 import { processIn } from './prechecks.ts'
 import { repair } from './repair.ts'
-import { backoffMs, nextTry } from './retry.ts'
+import { backoffMs, isOfBackup, nextTry } from './retry.ts'
 import { MOVE_BACK } from './run-labels.ts'
 import type { RestoreState } from './state.ts'
 import { tellRemains } from './tell-remains.ts'
@@ -90,9 +90,11 @@ async function goOnAfter(context: RestoreContext, error: RestoreError, looked: b
     await sleep(pauseMs, undefined, { signal }).catch(() => {}) // aborted: the next attempt ends at once
     return
   }
-  const cleaned = await cleanUp(context, error, next?.kind === 'older')
+  const isOwn = next === null && (signal.aborted || !isOfBackup(store.state, error.code))
+  const last = isOwn || next?.kind === 'older' ? error : firstErrorOf(context, error)
+  const cleaned = await cleanUp(context, last, next?.kind === 'older')
   if (next?.kind === 'older') {
-    store.dispatch({ type: 'fell_back', atMs: now(), backupIndex: next.backupIndex })
+    store.dispatch({ type: 'fell_back', atMs: now(), backupIndex: next.backupIndex, error: error.record })
     store.dispatch({
       type: 'notice',
       atMs: now(),
@@ -100,9 +102,18 @@ async function goOnAfter(context: RestoreContext, error: RestoreError, looked: b
     })
     return
   }
-  const outcome = next?.kind === 'exhausted' ? FAILED_BASEBACKUP : outcomeOf(error.code)
+  const outcome = next?.kind === 'exhausted' || last !== error ? FAILED_BASEBACKUP : outcomeOf(error.code)
   store.dispatch({ type: 'ended', atMs: now(), ...outcome, error: cleaned.record })
   if (error.code === 'internal' && error.cause instanceof Error) context.onBug(error.cause)
+}
+
+/** Of backups that all failed, the one asked for has the word: what the older ones suffered from stands in the notices. */
+function firstErrorOf({ store, now }: RestoreContext, error: RestoreError): RestoreError {
+  const { firstError } = store.state
+  if (firstError === null) return error
+  const text = `${error.code}: ${error.message}; there is no older backup to go back to`
+  store.dispatch({ type: 'notice', atMs: now(), text })
+  return new RestoreError(firstError.code, firstError.message, firstError)
 }
 
 const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as const

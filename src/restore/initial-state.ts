@@ -10,6 +10,8 @@ export interface RestoreIdentity {
   agentPid: number
   bootId: string
   options: RestoreOptions
+  /** Name under which it was asked for. */
+  backup?: string | null
   trace: TraceIdentity
   /** The parent of an unsampled TRACEPARENT, linked instead of joined. */
   link: SpanLink | null
@@ -27,6 +29,7 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     agentPid: identity.agentPid,
     bootId: identity.bootId,
     options: identity.options,
+    backup: identity.backup ?? null,
     backupIndex: 0,
     startedAtMs: atMs,
     updatedAtMs: atMs,
@@ -60,6 +63,7 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     lastAttemptSpanId: null,
     resumeLink: null,
     error: null,
+    firstError: null,
     notices: [],
   }
   const attributes = { 'restore.id': identity.restoreId, ...identity.attributes }

@@ -82,6 +82,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
       return {
         ...state,
         backupIndex: event.backupIndex,
+        firstError: state.firstError ?? event.error,
         plan: null,
         begun: [],
         finished: [],

@@ -17,6 +17,25 @@ const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable'
 export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
 
 /**
+ * Errors of one backup rather than of everything here. The backup asked for ends with them, since the person who asked can put
+ * them right; an older one that has them is passed over.
+ */
+const OF_ONE_BACKUP: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'source_missing',
+  'source_unreadable',
+  'source_unknown',
+  'wrong_key',
+  'key_missing',
+  'chain_broken',
+  'tool_missing',
+  'tool_version',
+])
+
+/** Whether the backup that is restored now is at fault, and an older one may not be. */
+export const isOfBackup = ({ backupIndex }: Pick<RestoreState, 'backupIndex'>, code: ErrorCode): boolean =>
+  ERRORS[code].backup || (backupIndex > 0 && OF_ONE_BACKUP.has(code))
+
+/**
  * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was killed gets
  * half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted, never a
  * reason for an older backup.
@@ -32,7 +51,7 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
     const cap = isTooMuch ? halfTheMemory(plan) : memoryCapBytes
     return { kind: 'again', memoryCapBytes: cap }
   }
-  return ERRORS[code].backup ? older : null
+  return isOfBackup(state, code) ? older : null
 }
 
 /** An adopted prepare had what was asked for when it was started; what is asked for since then says more than its end. */

@@ -47,11 +47,13 @@ export const newRestoreId = (): string =>
 export async function startSession(
   options: RestoreOptions,
   surroundings: SessionSurroundings,
+  /** Name under which it is asked for. */
+  backup: string | null = null,
 ): Promise<RestoreSession> {
   const place = openPlace(options.stateDir)
   try {
     const found = place.read()
-    if (found?.status !== 'running') return begin(place, options, surroundings)
+    if (found?.status !== 'running') return begin(place, options, surroundings, backup)
     checkSameRestore(found, options)
     return await goOn(place, found, options, surroundings)
   } catch (error) {
@@ -81,7 +83,12 @@ export async function resumeSession(
   return null
 }
 
-function begin(place: Place, options: RestoreOptions, surroundings: SessionSurroundings): RestoreSession {
+function begin(
+  place: Place,
+  options: RestoreOptions,
+  surroundings: SessionSurroundings,
+  backup: string | null,
+): RestoreSession {
   place.toolLock.fd() // no tool of anybody is left
   const atMs = Date.now()
   const state = initialState(
@@ -90,6 +97,7 @@ function begin(place: Place, options: RestoreOptions, surroundings: SessionSurro
       agentPid: process.pid,
       bootId: bootId(),
       options,
+      backup,
       ...surroundings.beginTrace(),
       attributes: shortPlan(options),
       stallThresholds: stallThresholds(options),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { InnerCompression } from '../backup/file-name.ts'
 import type { OuterFormat } from '../backup/formats.ts'
+import { ERROR_CODES } from '../errors.ts'
 import { PHASES, RESTORE_STATUSES } from '../phases.ts'
 import { withSpent } from '../progress/spent.ts'
 import type { SpanKind } from './state.ts'
@@ -188,6 +189,7 @@ export const stateSchema = z.object({
   agentPid: z.number().int().positive(),
   bootId: text.default(''),
   options,
+  backup: text.nullable().default(null),
   backupIndex: count.default(0),
   startedAtMs: z.number(),
   updatedAtMs: z.number(),
@@ -240,5 +242,9 @@ export const stateSchema = z.object({
   lastAttemptSpanId: text.nullable().default(null),
   resumeLink: z.object({ traceId: text, spanId: text }).nullable().default(null),
   error: z.looseObject({ code: text, message: text }).nullable().default(null),
+  firstError: z
+    .object({ code: z.enum(ERROR_CODES), message: text, lastWords: z.array(text), hint: text })
+    .nullable()
+    .default(null),
   notices: z.array(text).default([]),
 })

@@ -21,6 +21,8 @@ export interface RestoreState {
   bootId: string
   /** What was asked for: a later agent goes on with it, or with what it is told otherwise (option-changes.ts). */
   options: RestoreOptions
+  /** Name under which it was asked for; null where it had none. */
+  backup: string | null
   /** Which backup is being restored: 0 the one asked for, then the older ones in turn. */
   backupIndex: number
   startedAtMs: number
@@ -72,6 +74,8 @@ export interface RestoreState {
   /** A later agent's own parent trace, linked from the attempt it begins. */
   resumeLink: SpanLink | null
   error: ErrorRecord | null
+  /** Why the backup asked for was given up for an older one. */
+  firstError: ErrorRecord | null
   /** Things a person should know; newest last, at most 20. */
   notices: readonly string[]
 }
@@ -207,8 +211,8 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'made'; made: Made }
   /** A failure that may pass: another attempt follows. */
   | { type: 'failed_attempt'; memoryCapBytes: number | null }
-  /** The backup cannot be restored and an older one is tried. */
-  | { type: 'fell_back'; backupIndex: number }
+  /** The backup cannot be restored, for this error, and an older one is tried. */
+  | { type: 'fell_back'; backupIndex: number; error: ErrorRecord }
   /** The next element is fetched while this one is prepared; its phase span opens beside the running one. */
   | { type: 'prefetch_started'; position: number }
   | { type: 'prefetch_ended'; position: number; error: ErrorRecord | null }

@@ -1,7 +1,8 @@
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
 import { restoreOptions, type ServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
 import type { RestoreError } from '../errors.ts'
+import { currentOptions } from '../restore/current-options.ts'
 import type { RestoreSession, resumeSession, SessionSurroundings, startSession } from '../restore/session.ts'
 import type { RestoreState } from '../restore/state.ts'
 import type { AgentLog } from './agent-log.ts'
@@ -91,11 +92,10 @@ export function createAgent(around: AgentSurroundings): Agent {
 
   /** Opens a session by `open` and follows it to its end. */
   async function begin(
-    backup: string | null,
     stateDir: string,
     open: (surroundings: SessionSurroundings) => Promise<RestoreSession | null>,
   ): Promise<RestoreSession | null> {
-    const own: Run = { backup: backup ?? '', runDir: stateDir, session: null, state: null, cancelled: null }
+    const own: Run = { backup: '', runDir: stateDir, session: null, state: null, cancelled: null }
     run = own
     try {
       own.session = await open({
@@ -104,8 +104,7 @@ export function createAgent(around: AgentSurroundings): Agent {
             observe(state, event) {
               own.state = state
               own.runDir = join(stateDir, state.restoreId)
-              // A backup that was gone back to, or that another agent began, has a name as well.
-              own.backup = backupName(around.config(), state) ?? own.backup
+              own.backup = backupName(around.config(), state)
               around.observe(state, event, own)
               around.changed()
             },
@@ -176,7 +175,7 @@ export function createAgent(around: AgentSurroundings): Agent {
     },
     async resume() {
       const { stateDir } = around.config()
-      const session = await begin(null, stateDir, surroundings =>
+      const session = await begin(stateDir, surroundings =>
         around.sessions.resumeSession(stateDir, askedNow, surroundings),
       )
       if (session !== null) log('info', 'restore', `goes on with ${session.store.state.restoreId}`)
@@ -188,8 +187,8 @@ export function createAgent(around: AgentSurroundings): Agent {
       const backup = config.backups.find(candidate => candidate.name === name)
       if (backup === undefined) throw new HttpError('unknown_backup', 'no backup of this name is configured')
       const options = restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
-      const session = await begin(name, config.stateDir, surroundings =>
-        around.sessions.startSession(options, surroundings),
+      const session = await begin(config.stateDir, surroundings =>
+        around.sessions.startSession(options, surroundings, name),
       )
       return session!.store.state.restoreId
     },
@@ -216,10 +215,13 @@ export function createAgent(around: AgentSurroundings): Agent {
   }
 }
 
-/** The configured backup whose chain is being restored. */
-function backupName(config: ServeConfig, { plan, options }: RestoreState): string | null {
-  const sources = plan?.elements.map(({ source }) => source) ?? options.sources
-  return backupsOf(config, { sources, datadir: options.datadir })[0]?.name ?? null
+/** What is restored now: as it was asked for; else, such as an older one, by its name in the configuration, or its first file's. */
+function backupName(config: ServeConfig, state: RestoreState): string {
+  // Where all failed, the error is that of the one asked for.
+  const backupIndex = state.phase === 'failed_basebackup' ? 0 : state.backupIndex
+  if (backupIndex === 0 && state.backup !== null) return state.backup
+  const now = currentOptions({ ...state, backupIndex })
+  return backupsOf(config, now)[0]?.name ?? basename(now.sources[0]!)
 }
 
 const backupsOf = ({ backups }: ServeConfig, { sources, datadir }: Pick<RestoreOptions, 'sources' | 'datadir'>) =>

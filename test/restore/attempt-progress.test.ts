@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { RestoreError } from '../../src/errors.ts'
 import { reduce } from '../../src/restore/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state.ts'
 import { parseState } from '../../src/restore/state-file.ts'
@@ -140,7 +141,10 @@ test('after a reboot, which undoes all that was not moved back, it begins again 
     typeof event === 'object' && event.type === 'resumed' ? { ...event, bootId: 'another' } : event,
   )
   expect(seconds(go(sampleState(), [...BEGIN, ...FIRST, ...rebooted]))).toBe(0)
-  const older: Timeless[] = [{ type: 'fell_back', backupIndex: 1 }, ...BEGIN]
+  const older: Timeless[] = [
+    { type: 'fell_back', backupIndex: 1, error: new RestoreError('source_corrupt', 'a page').record },
+    ...BEGIN,
+  ]
   expect(seconds(go(sampleState(), [...BEGIN, ...FIRST, ...older]))).toBe(0)
 })
 

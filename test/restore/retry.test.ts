@@ -51,6 +51,20 @@ describe('what follows a failed attempt', () => {
     expect(nextTry({ ...state, backupIndex: 2 }, 'source_corrupt', true)).toBeNull()
   })
 
+  test.each([
+    'source_missing',
+    'source_unreadable',
+    'source_unknown',
+    'wrong_key',
+    'key_missing',
+    'chain_broken',
+  ] as const)('%s: an older backup that has it is passed over, the one asked for is not', code => {
+    const state = sampleState({ options: sampleOptions({ olderBackups: OLDER }) })
+    expect(nextTry(state, code, false)).toBeNull()
+    expect(nextTry({ ...state, backupIndex: 1 }, code, false)).toEqual({ kind: 'older', backupIndex: 2 })
+    expect(nextTry({ ...state, backupIndex: 2 }, code, false)).toBeNull()
+  })
+
   test.each(ERROR_CODES.filter(code => !ERRORS[code].backup))('%s never marks a backup as broken', code => {
     const state = sampleState({ plan: samplePlan(), options: sampleOptions({ olderBackups: OLDER }) })
     expect(nextTry(state, code, true)?.kind).not.toBe('older')

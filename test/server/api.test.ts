@@ -119,7 +119,9 @@ describe('a restore', () => {
   test('that went back to an older backup bears its name', async () => {
     const { call, start } = await startAgent()
     const session = await start('chain')
-    session.dispatch({ type: 'fell_back', backupIndex: 1 })
+    session.dispatch({ type: 'fell_back', backupIndex: 1, error: diskFull().record })
+    // Also while it is only looked at.
+    expect((await call('GET', '/status/restore')).body.current_backup_name).toBe('full')
     session.dispatch({
       type: 'planned',
       plan: (await import('./sample-plan.ts')).samplePlan({
@@ -128,6 +130,24 @@ describe('a restore', () => {
       }),
     })
     expect((await call('GET', '/status')).body.restore.backup).toBe('full')
+    session.dispatch({ type: 'ended', status: 'failed', phase: 'failed_basebackup', error: diskFull().record })
+    expect((await call('GET', '/restores')).body.restores[0].backup).toBe('chain')
+  })
+
+  test('keeps the name it was asked for, in another agent too; without one it has that of its file', async () => {
+    const first = await startAgent()
+    const { options, store } = await first.start('full')
+    expect(store.state.backup).toBe('full')
+    for (const [backup, name] of [
+      ['full', 'full'],
+      [null, 'full.xb'],
+    ] as const) {
+      const fake = fakeSessions()
+      fake.interrupted = options
+      fake.interruptedName = backup
+      const { call } = await startAgent(YAML.replaceAll('full.xb', 'another.xb'), { fake })
+      expect((await call('GET', '/restores')).body.restores[0].backup).toBe(name)
+    }
   })
 })
 

@@ -16,6 +16,8 @@ export interface FakeSessions extends Sessions {
   refuseWith: RestoreError | null
   /** Where set, `resumeSession` finds an interrupted restore. */
   interrupted: RestoreOptions | null
+  /** And the name that it was asked for by. */
+  interruptedName: string | null
   /** Holds the next session back until it resolves. */
   hold: Promise<void> | null
 }
@@ -37,21 +39,27 @@ export function fakeSessions(): FakeSessions {
     sessions: [],
     refuseWith: null,
     interrupted: null,
+    interruptedName: null,
     hold: null,
-    async startSession(options, surroundings) {
+    async startSession(options, surroundings, backup) {
       if (fake.hold) await fake.hold
       if (fake.refuseWith) throw fake.refuseWith
-      return begin(options, surroundings, false)
+      return begin(options, surroundings, false, backup)
     },
     async resumeSession(_stateDir, askedNow, surroundings) {
       if (fake.refuseWith) throw fake.refuseWith
       if (fake.interrupted === null) return null
       const found = { options: fake.interrupted } as RestoreState
-      return begin(askedNow(found) ?? fake.interrupted, surroundings, true)
+      return begin(askedNow(found) ?? fake.interrupted, surroundings, true, fake.interruptedName)
     },
   }
 
-  function begin(options: RestoreOptions, surroundings: SessionSurroundings, resumed: boolean): FakeSession {
+  function begin(
+    options: RestoreOptions,
+    surroundings: SessionSurroundings,
+    resumed: boolean,
+    backup: string | null = null,
+  ): FakeSession {
     const restoreId = `restore-${fake.sessions.length + 1}`
     const { promise: done, resolve } = Promise.withResolvers<RestoreState>()
     const state = initialState(
@@ -60,6 +68,7 @@ export function fakeSessions(): FakeSessions {
         agentPid: process.pid,
         bootId: 'boot',
         options,
+        backup,
         ...surroundings.beginTrace(),
         attributes: {},
         stallThresholds: {},
