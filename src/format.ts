@@ -55,10 +55,10 @@ export const formatIso = (atMs: number): string =>
 
 /**
  * Text from outside (paths, a tool's last words) made safe to print: escape sequences and control characters would move
- * the cursor or worse.
+ * the cursor or worse. A tab is a space: how wide it would be depends on where it stands.
  */
 export const printable = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
+  text.replaceAll('\t', ' ').replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
 
 const two = (value: number) => String(value).padStart(2, '0')
 

@@ -37,7 +37,13 @@ export function errorLines(error: ErrorRecord, color = false): string[] {
   const paint = (sgr: number, text: string) => (color ? `\x1b[${sgr}m${text}\x1b[0m` : text)
   return [
     `${paint(31, `error ${error.code}:`)} ${printable(error.message)}`,
-    ...error.lastWords.map(line => paint(2, `  ${printable(line)}`)),
+    ...error.lastWords
+      .map(asOverprinted)
+      .filter(line => line !== '')
+      .map(line => paint(2, `  ${printable(line)}`)),
     `${paint(1, 'hint:')} ${printable(error.hint)}`,
   ]
 }
+
+/** What a terminal would show in the end of a line that the tool has written over, as meters of progress are, or ended with CR LF. */
+const asOverprinted = (line: string): string => line.trimEnd().split('\r').at(-1)!

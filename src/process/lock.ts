@@ -33,6 +33,9 @@ export interface LockHolder {
   command: string
 }
 
+/** What Node calls its main thread, by version; of programs that hold our locks the agent alone is Node's. */
+const AGENTS: ReadonlySet<string> = new Set(['node', 'MainThread'])
+
 const BUSY = 1 // flock(1) -n
 
 const DIRECTORY_HINT = 'another restore goes into this directory: wait for it, or name another one'
@@ -126,5 +129,5 @@ const flock = (fd: number) => spawnSync('flock', ['-n', '-x', '3'], { stdio: ['i
 
 function describe(holders: readonly LockHolder[]): string {
   if (holders.length === 0) return 'a process that cannot be seen from here (another user or container)'
-  return holders.map(({ command, pid }) => `${command} (pid ${pid})`).join(', ')
+  return holders.map(({ command, pid }) => `${AGENTS.has(command) ? 'restore-agent' : command} (pid ${pid})`).join(', ')
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { reportError } from '../../src/cli/report-error.ts'
+import { errorLines, reportError } from '../../src/cli/report-error.ts'
 import { RestoreError } from '../../src/errors.ts'
 
 const { record } = new RestoreError('disk_full', 'no space left, on /data', {
@@ -45,4 +45,9 @@ test('colour says nothing that words do not', () => {
   const colored = reported({ color: true }).stderr
   expect(colored).toContain('\x1b[31m')
   expect(colored.replace(/\x1b\[\d+m/g, '')).toBe(reported().stderr)
+})
+
+test('of last words what a terminal would show: no tab as a strange character, no overwritten meter, no blank line', () => {
+  const lines = errorLines({ ...record, lastWords: ['', '\tat\tfile\r', ' \r\n', '10 %\r20 %\rread error', 'end'] })
+  expect(lines.slice(1, -1)).toEqual(['   at file', '  read error', '  end'])
 })

@@ -135,7 +135,7 @@ describe('a directory', () => {
     onTestFinished(() => void process.kill(sleeper, 'SIGKILL'))
     symlinkSync(dir, `${dir}.link`)
     onTestFinished(() => rmSync(`${dir}.link`))
-    expect(() => lockDirectory(`${dir}.link`)).toThrow(new RegExp(`held by .*\\(pid ${holder.pid}\\)$`))
+    expect(() => lockDirectory(`${dir}.link`)).toThrow(new RegExp(`held by restore-agent \\(pid ${holder.pid}\\)$`))
     const ended = once(holder, 'exit')
     holder.kill('SIGKILL')
     await ended
