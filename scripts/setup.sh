@@ -4,7 +4,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
+# npm writes its own lock last; a later one than ours says that an npm ci by hand has done the work.
+installed_by_hand() {
+  [ -x node_modules/.bin/vitest ] && [ -n "$(find node_modules/.package-lock.json -newer package-lock.json)" ]
+}
+if ! cmp -s package-lock.json node_modules/.installed-lock.json && ! installed_by_hand; then
   echo 'setup: npm ci' >&2
   npm ci --no-audit --no-fund --loglevel=error >&2
   cp package-lock.json node_modules/.installed-lock.json
