@@ -9,6 +9,7 @@ import { inspectSource } from '../source/inspect.ts'
 import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
 import type { Source } from '../source/source.ts'
+import { checkUnpackers } from './check-unpackers.ts'
 import { chooseMemory } from './choose-memory.ts'
 import { filterCommands } from './filter-commands.ts'
 import { findTool } from './find-tool.ts'
@@ -82,6 +83,7 @@ export async function preparePlan(
       })),
     }
     const plan = makePlan(parts)
+    checkUnpackers(plan)
     notices.push(...checkPlaces(plan))
     if (plan.inPlace) await checkUnshared(plan.targetDir)
     return { plan, parts, sources, notices }
