@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fingerprint, startServer } from '../../scripts/sample/server.ts'
 import { findProgram } from '../../src/process/find-program.ts'
-import { attributesOf, type Span, startOtlpReceiver } from '../telemetry/otlp-receiver.ts'
+import { attributesOf, pointsOf, type Span, startOtlpReceiver } from '../telemetry/otlp-receiver.ts'
 import { type Chain, makeChain } from './make-chain.ts'
 import { expectSuccess, processesAt, workspace } from './workspace.ts'
 
@@ -46,7 +46,11 @@ test('takes at most 0.75 of the sequential time, and the trace shows the overlap
       chain.elements.map(({ bare }) => bare),
       {
         args: ['--tool-path', slowTool],
-        env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
+        env: {
+          OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+          OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+          OTEL_METRIC_EXPORT_INTERVAL: '500',
+        },
       },
     )
     expectSuccess(ended)
@@ -81,6 +85,20 @@ test('takes at most 0.75 of the sequential time, and the trace shows the overlap
       const next = span('restoring_basebackup', position + 1)
       expect(BigInt(next.startTimeUnixNano)).toBeLessThan(BigInt(prepare.endTimeUnixNano))
       expect(next.parentSpanId).toBe(prepare.parentSpanId)
+    }
+
+    // Each element's bytes are seen while it is fetched, ahead or not, and its span has all of them.
+    const points = receiver
+      .exports()
+      .flatMap(metrics => metrics.filter(({ name }) => name === 'restore.source.read').flatMap(pointsOf))
+    const seen = new Set(points.map(point => attributesOf(point)['restore.backup']))
+    for (const [index, { bare }] of chain.elements.entries()) {
+      const { size } = statSync(bare)
+      expect(attributesOf(span('restoring_basebackup', index + 1))).toMatchObject({
+        'restore.source.read': size,
+        'restore.source.size': size,
+      })
+      expect([...seen]).toContain(bare)
     }
     const ids = receiver.spans().map(({ spanId }) => spanId)
     expect(new Set(ids).size).toBe(ids.length)
