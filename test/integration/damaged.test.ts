@@ -61,6 +61,7 @@ describe.each(CARRIERS)('in %s', carrier => {
     ['with a flipped byte in a payload', 'source_corrupt', () => flip(bare, chunkAt + 5000)],
     ['with a flipped byte in the magic of a chunk', 'source_corrupt', () => flip(bare, chunkAt + 2)],
     ['with a flipped byte in its first magic', 'source_unknown', () => flip(bare, 2)],
+    ['that begins again after its end', 'source_corrupt', () => Buffer.concat([bare, bare])],
     ['of no bytes', 'source_empty', () => Buffer.alloc(0)],
     ['of garbage', 'source_unknown', () => Buffer.alloc(300_000, 'this is no backup. ')],
   ])('a stream %s: %s', async (_, code, bytes) => {
@@ -82,6 +83,13 @@ describe('damage to the packed bytes', () => {
     writeFileSync(join(at.dir, 'damaged'), bytes.subarray(0, Math.floor(bytes.length * 0.7)))
     const ended = await at.restore([join(at.dir, 'damaged')], { args: keyOf(form) })
     expectFailure(at, ended, 'source_truncated', KEPT)
+  })
+
+  test.each(['zst', 'xz'] as const)('%s, with something else behind it: source_corrupt', async form => {
+    const at = workspace()
+    const bytes = [readFileSync(backup.full[form]), Buffer.alloc(5001, 'what is this? ')]
+    writeFileSync(join(at.dir, 'damaged'), Buffer.concat(bytes))
+    expectFailure(at, await at.restore([join(at.dir, 'damaged')]), 'source_corrupt', KEPT)
   })
 
   test.each(['zst', 'gz', 'lz4', 'bz2', 'xz', 'gpg', 'openssl'] as const)('%s, changed: source_corrupt', async form => {

@@ -121,7 +121,7 @@ describe('a failure', () => {
 
   /** The classes of failure that a restore of a full backup can meet. */
   const CODES: Readonly<Record<string, ErrorCode>> = {
-    'target-not-empty': 'target_not_new',
+    'target-not-empty': 'source_corrupt',
     'disk-full': 'disk_full',
     'disk-full-silent': 'disk_full',
     'truncated-at-chunk-boundary': 'source_truncated',

@@ -7,12 +7,13 @@ import type { FileAccess, Source, StreamSource } from '../../source/source.ts'
 import type { Grammar } from '../../tool/events.ts'
 import { extractGrammar } from '../../tool/extract-grammar.ts'
 import { filterGrammar } from '../../tool/filter-grammar.ts'
-import { type EndedStage, judgePipeline } from '../../tool/judge-pipeline.ts'
+import type { Failure } from '../../tool/judge-exit.ts'
+import { type EndedStage, judgePipeline, type PipelineJudgement } from '../../tool/judge-pipeline.ts'
 import type { RestoreContext } from '../context.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { PlanStep } from '../plan.ts'
 import { runTools } from '../run-tools.ts'
-import type { ToolRun } from '../tool-run.ts'
+import type { RunResult, ToolRun } from '../tool-run.ts'
 import { meterTree } from '../tree-meter.ts'
 
 /** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
@@ -57,10 +58,29 @@ export async function extract(
       command,
       grammar: index === last ? extractGrammar() : filterGrammar(),
     })),
-    judge: results => judgePipeline(results.map((result, index) => ({ ...result, role: roleOf(index, step) }))),
+    judge: results => judgeExtract(results, step),
     ...(source === null ? fileInput(ADOPTED) : source.file ? fileInput(source.file) : pipeInput(source)),
   })
 }
+
+/**
+ * Two things are known here that a pipeline's words alone do not tell: the first bytes of every layer were looked at, so what a filter
+ * does not recognise comes later and is damage; and the directory was new, so a file that exists came twice in the stream.
+ */
+function judgeExtract(results: readonly RunResult[], step: StepOf<'extract'>): PipelineJudgement | null {
+  const judgement = judgePipeline(
+    results.map((result, index) => {
+      const role = roleOf(index, step)
+      return { ...result, role, failures: role === 'extract' ? result.failures : result.failures.map(asDamage) }
+    }),
+  )
+  if (judgement?.code !== 'target_not_new') return judgement
+  const message = `the stream holds a file twice, as two backups in one do: ${judgement.message}`
+  return { ...judgement, code: 'source_corrupt', message }
+}
+
+const asDamage = (failure: Failure): Failure =>
+  failure.code === 'source_unknown' ? { ...failure, code: 'source_corrupt' } : failure
 
 const ADOPTED: Pick<FileAccess, 'startOffset' | 'fd'> = {
   startOffset: 0,
