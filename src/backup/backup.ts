@@ -1,4 +1,4 @@
-import type { ErrorRecord } from '../errors.ts'
+import { ERRORS, type ErrorRecord } from '../errors.ts'
 import type { BinlogPosition } from './binlog-info.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { familyOfInfo, isPrepared, type ToolFamilyName } from './family.ts'
@@ -39,7 +39,7 @@ export interface BackupDescription {
   /** Bytes the extracted and decompressed files take. */
   dataBytes: number | null
   files: number | null
-  /** False when something is missing for certain, null when only the head was seen. */
+  /** False when something is missing or damaged for certain, null when only the head was seen, or nothing for want of a key. */
   complete: boolean | null
   /** Why it cannot be restored, where that is known already. */
   problem: ErrorRecord | null
@@ -89,7 +89,7 @@ export function describeBackup(evidence: BackupEvidence): BackupDescription {
     storedBytes: evidence.storedBytes,
     dataBytes: info?.uncompressedBytes ?? (names.innerCompression === null ? payloadBytes : null),
     files: evidence.files,
-    complete: problem ? false : evidence.complete,
+    complete: problem && ERRORS[problem.code].backup ? false : evidence.complete,
     problem,
   }
 }

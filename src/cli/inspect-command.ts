@@ -83,8 +83,8 @@ function lines(found: BackupDescription, flags: InspectFlags): string[] {
     ['binlog', found.binlog && `${found.binlog.file} position ${found.binlog.position}`],
     ['GTID', found.binlog?.gtid || null],
     ['taken', found.startTime && `${found.startTime} to ${found.endTime}`],
-    ['packed in', found.layers.join(', then ') || 'nothing'],
-    ['files are', packing(found)],
+    ['packed in', found.layers.join(', then ') || (isSeen(found) ? 'nothing' : null)],
+    ['files are', isSeen(found) ? packing(found) : null],
     ['stored', found.storedBytes === null ? null : formatBytes(found.storedBytes)],
     [
       'extracted',
@@ -99,10 +99,19 @@ function lines(found: BackupDescription, flags: InspectFlags): string[] {
   const width = Math.max(...rows.map(([name]) => name.length))
   return [
     ...known.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
-    ...(unknown.length > 0 && !flags.full && !found.problem
-      ? [`${'unknown'.padEnd(width)}  ${unknown.join(', ')}: told at the end of the stream; --full reads all of it`]
+    ...(unknown.length > 0 && !found.problem && !(flags.full && found.complete === null)
+      ? [`${'unknown'.padEnd(width)}  ${unknown.join(', ')}: ${whyUnknown(found)}`]
       : []),
   ]
+}
+
+/** Whether as much as its first file was seen: a key may be missing, or it is no backup. */
+const isSeen = ({ problem, files }: BackupDescription): boolean => problem === null || files !== null
+
+function whyUnknown({ complete, innerCompression, innerEncryption }: BackupDescription): string {
+  if (complete === null) return 'told at the end of the stream; --full reads all of it'
+  if (innerCompression === null && !innerEncryption) return 'the backup does not tell'
+  return 'in files that only the backup tool unpacks, once they are extracted'
 }
 
 const packing = ({ innerCompression, innerEncryption }: BackupDescription): string =>

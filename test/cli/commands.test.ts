@@ -176,6 +176,26 @@ describe('inspect', () => {
     expect(said.stderr).toMatch(/^error source_truncated: /)
   })
 
+  test('of what nothing was seen of says nothing', async () => {
+    const locked = join(dir, 'locked')
+    writeFileSync(locked, 'Salted__ and then bytes that only a key opens')
+    expect(await runCli(['inspect', locked])).toBe(27)
+    expect(said.stdout).toMatch(/packed in +openssl/)
+    expect(said.stdout).not.toMatch(/complete|files are/)
+    expect(await runCli(['inspect', '/etc/passwd'])).toBe(22)
+    expect(said.stdout).not.toContain('nothing')
+  })
+
+  test('of one that was read whole does not promise that its end tells more', async () => {
+    writeXtrabackup(backup, PLAIN, ({ xtrabackup_info, ...files }) => ({
+      ...files,
+      'xtrabackup_info.qp': xtrabackup_info!,
+    }))
+    expect(await runCli(['inspect', backup])).toBe(0)
+    expect(said.stdout).toMatch(/complete +yes/)
+    expect(said.stdout).toMatch(/unknown +.*server.*: in files that only the backup tool unpacks/)
+  })
+
   test('of nothing: source_missing', async () => {
     expect(await runCli(['inspect', join(dir, 'none')])).toBe(20)
   })
