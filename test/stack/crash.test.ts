@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { filledIn, panelQueries } from './run/queries.ts'
 import { eventually, holdPrepare, type Restore, type RestoreRequest, requestIn, startRestore } from './run/restore.ts'
 import { type Stack, startStack } from './run/stack.ts'
 import { faultsOf, named } from './run/trace-shape.ts'
@@ -101,4 +102,18 @@ describe('the same command again', () => {
     },
     90 * S,
   )
+
+  test('is all that the dashboards show, though what the dead agent said last still answers', async () => {
+    const ask = async (dashboard: string, panel: string) => {
+      const exprs = panelQueries.filter(query => query.dashboard === dashboard && query.panel === panel)
+      const answers = exprs.map(({ expr }) => stack.prometheus.query(filledIn(expr, restoreId)))
+      return (await Promise.all(answers)).flat()
+    }
+    const phasesShown = async () => (await ask('Restore', 'Phases')).map(({ labels }) => labels.restore_phase)
+    await eventually('completed', 15 * S, async () => (await phasesShown()).includes('completed'))
+    expect(await phasesShown()).toEqual(['completed'])
+    expect(await stack.prometheus.query(`restore_phase_status{restore_phase="preparing_backup"} == 1`)).toHaveLength(1)
+    expect(await ask('Restore', 'Since progress')).toEqual([])
+    expect(await ask('Restores', 'Restores now')).toEqual([])
+  })
 })
