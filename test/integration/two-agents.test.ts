@@ -23,7 +23,9 @@ test.each([
   const other = () => at.restore([full.prepared], { args: ['--state-dir', join(at.dir, 'other-state')] })
   const second = await other()
   expect(second).toMatchObject({ code: 5 })
-  expect(second.stderr).toMatch(new RegExp(`^error locked: ${at.datadir} is held by restore-agent \\(pid ${first.pid}\\)`, 'm'))
+  expect(second.stderr).toMatch(
+    new RegExp(`^error locked: ${at.datadir} is held by restore-agent \\(pid ${first.pid}\\)`, 'm'),
+  )
   expect(second.stderr).toMatch(/^hint: another restore goes into this directory/m)
   expect(readdirSync(at.datadir)).toEqual([])
   process.kill(stopped, 'SIGCONT')
