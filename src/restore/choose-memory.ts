@@ -18,24 +18,29 @@ export function chooseMemory(
   description: BackupDescription,
   extracted: ExtractedFacts | null,
 ): NonNullable<Plan['memory']> {
-  if (asked !== 'auto') {
-    if (asked > available.bytes)
-      throw new RestoreError(
-        'memory',
-        `--use-memory asks for ${formatBytes(asked)}, ${formatBytes(available.bytes)} are available (${available.reason})`,
-      )
-    return { bytes: Math.max(asked, floorBytes), reason: 'as asked' }
-  }
+  if (asked !== 'auto' && asked > available.bytes)
+    throw new RestoreError(
+      'memory',
+      `--use-memory asks for ${formatBytes(asked)}, ${formatBytes(available.bytes)} are available (${available.reason})`,
+    )
   if (available.bytes < floorBytes)
     throw new RestoreError(
       'memory',
       `prepare needs at least ${formatBytes(floorBytes)}, ${formatBytes(available.bytes)} are available (${available.reason})`,
     )
+  if (asked !== 'auto')
+    return asked < floorBytes
+      ? { bytes: floorBytes, reason: `the least that prepare needs; ${formatBytes(asked)} were asked for` }
+      : { bytes: asked, reason: 'as asked' }
   const share = Math.max(floorBytes, wholeMegabytes(available.bytes * SHARE))
   const usable = usableBytes(description, extracted)
   if (usable !== null && usable < share)
     return { bytes: Math.max(floorBytes, wholeMegabytes(usable)), reason: 'no more is of use to this backup' }
-  return { bytes: share, reason: `70 % of the ${formatBytes(available.bytes)} available (${available.reason})` }
+  const lessLater = extracted === null ? '; less where the backup turns out to have no use for it' : ''
+  return {
+    bytes: share,
+    reason: `70 % of the ${formatBytes(available.bytes)} available (${available.reason})${lessLater}`,
+  }
 }
 
 function usableBytes({ redoMemoryBytes }: BackupDescription, extracted: ExtractedFacts | null): number | null {

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkChain } from '../backup/chain.ts'
 import { RestoreError } from '../errors.ts'
+import { formatBytes } from '../format.ts'
 import { type AvailableMemory, availableMemory } from '../process/memory.ts'
 import { openSource } from '../source/open-source.ts'
 import type { Source } from '../source/source.ts'
@@ -18,6 +19,7 @@ import { keepMetadata } from './remnants.ts'
 import { copy, decompress, extract, makeDirectory } from './steps/bring.ts'
 import { moveBack } from './steps/move-back.ts'
 import { prepare } from './steps/prepare.ts'
+import { tellOnce } from './tell-once.ts'
 
 /** What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
 
@@ -124,8 +126,12 @@ export async function prepareElement(context: HoldingContext, parts: PlanParts, 
   for (const step of stepsOf(context, position, 'move_back')) await moveBack(context, step, plan, parts.family)
 }
 
-/** Memory is chosen when prepare begins: what was available hours ago says nothing. */
-function planMemory({ store, now }: RestoreContext, parts: PlanParts, position: number): void {
+/**
+ * Memory is chosen when prepare begins: what was available hours ago says nothing. It is told of a chain's first element; what
+ * the others take differs little, and a chain may have hundreds.
+ */
+function planMemory(context: RestoreContext, parts: PlanParts, position: number): void {
+  const { store, now } = context
   const { description, extracted } = parts.elements[position - 1]!
   const { memoryCapBytes: cap } = store.state
   const available = capped(availableMemory(), cap)
@@ -133,6 +139,8 @@ function planMemory({ store, now }: RestoreContext, parts: PlanParts, position: 
   const asked = wanted === 'auto' || cap === null ? wanted : Math.min(wanted, cap)
   const memory = chooseMemory(asked, available, parts.family.memoryFloorBytes, description, extracted)
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...parts, memory }) })
+  if (position === 1 && stepsOf(context, position, 'prepare').length > 0)
+    tellOnce(context, `prepare may take ${formatBytes(memory.bytes)} of memory: ${memory.reason}`)
 }
 
 /** After a tool was killed for want of memory, less counts as available. */

@@ -35,6 +35,7 @@ describe('restore', () => {
     expect(said.stderr).toContain(`restored ${join(dir, 'data')}`)
     expect(said.stderr.match(/^restored /gm)).toHaveLength(1)
     expect(said.stderr).toContain('binlog.000042 position 1337')
+    expect(said.stderr).toMatch(/note: prepare may take .*iB of memory: .*(?:available|of use)/)
     expect(readdirSync(join(dir, 'data'))).toContain('ibdata1')
     expect(state()).toMatchObject({ status: 'succeeded', attempt: 1, spans: [], tools: [] })
   })

@@ -39,7 +39,11 @@ async function spoiled(
   return source
 }
 
-const notices = (at: Workspace) => at.state()!.notices.join('\n')
+const notices = (at: Workspace) =>
+  at
+    .state()!
+    .notices.filter(text => !text.startsWith('prepare may take'))
+    .join('\n')
 
 function expectRefusal(ended: Ended, code: number, ...says: readonly (string | RegExp)[]): void {
   expect(ended, ended.stderr).toMatchObject({ code })
