@@ -34,18 +34,29 @@ export async function filterHead(
   limitBytes: number,
   timeoutMs = TIMEOUT_MS,
 ): Promise<FilteredHead> {
-  const result = await execa(command.file, [...command.args], {
+  const filter = execa(command.file, [...command.args], {
     input: head,
     env: TOOL_LOCALE,
     encoding: 'buffer',
-    maxBuffer: { stdout: limitBytes, stderr: 1 << 16 },
+    // Ours to collect: execa would make a message of megabytes of bytes that are no text, for a second, in one piece.
+    buffer: { stdout: false, stderr: true },
+    maxBuffer: { stderr: 1 << 16 },
     reject: false,
     timeout: timeoutMs,
     forceKillAfterDelay: 500,
     stripFinalNewline: false,
   })
+  const pieces: Buffer[] = []
+  let bytes = 0
+  filter.stdout.on('data', (piece: Buffer) => {
+    if (bytes >= limitBytes) return
+    pieces.push(piece)
+    bytes += piece.length
+    if (bytes >= limitBytes) filter.kill()
+  })
+  const result = await filter
   if (result.failed && result.code === 'ENOENT') throw toolMissing(command.file, result.cause)
-  const output = Buffer.from(result.stdout ?? []).subarray(0, limitBytes)
+  const output = Buffer.concat(pieces).subarray(0, limitBytes)
   if (output.length === 0 && result.timedOut)
     throw new RestoreError('source_unreadable', `${command.file} gave nothing within ${timeoutMs / 1000} s`, {
       hint: 'see what holds it up: a machine under load, or a program of that name that waits for something',
