@@ -158,6 +158,8 @@ describe('an extracted directory', () => {
     expectFailure(at, ended, 'redo_incomplete', KEPT)
     expect(ended.stderr).toMatch(/ends at LSN \d+, the backup at LSN \d+/)
     expect(at.state()).toMatchObject({ phase: 'failed_basebackup' })
+    // Not for an instant did the prepare stand as finished: an agent that comes after would have believed it.
+    expect(at.state()!.finished).not.toContain('1-prepare')
   })
 
   test('with the names of 11.x: tool_version', async () => {

@@ -6,7 +6,6 @@ import { describeDirectory } from '../describe-directory.ts'
 import { judgeOne } from '../judge-one.ts'
 import type { PlanElement, PlanStep } from '../plan.ts'
 import { runTools } from '../run-tools.ts'
-import { lostWords } from '../state-room.ts'
 
 /**
  * Runs prepare on one element and checks what its exit code does not tell: that the redo was read to its end, and that
@@ -34,17 +33,17 @@ export async function prepare(
     label: `${step.element}-prepare`,
     position: step.element,
     stages: [{ command: step.command, grammar: family.grammar() }],
-    // Some cuts make the tool stumble over a page from beyond them: its words are not the cause.
+    // The tool ends with exit 0 and `completed OK!` on a redo log that was cut, only the LSN it reached tells; or it stumbles
+    // over a page from beyond the cut, and its words are not the cause.
     judge: results => {
       const judgement = judgeOne('prepare')(results)
-      if (judgement?.code !== 'prepare_failed') return judgement
-      const redo = redoProblem(element, endOfLogLsn)
+      if (judgement !== null && judgement.code !== 'prepare_failed') return judgement
+      const redo = redoProblem(element, judgement === null ? reachedLsn : endOfLogLsn)
       return redo === null ? judgement : { code: 'redo_incomplete', message: redo, stage: 0 }
     },
     stdin: 'ignore',
     onEvents,
   })
-  checkRedo(element, reachedLsn, context.runDir)
   if (missing.size > 0) tellMissing(context, element, [...missing])
   await checkPrepared(targetDir, step.last)
 }
@@ -57,12 +56,6 @@ function tellMissing({ store, now }: RestoreContext, { name }: PlanElement, comp
   const more = complaints.length > 1 ? ` (and ${complaints.length - 1} more)` : ''
   const text = `${name} lacks files that its redo log changes: ${complaints[0]}${more}`
   store.dispatch({ type: 'notice', atMs: now(), text })
-}
-
-/** mariadb-backup ends with exit 0 and `completed OK!` on a redo log that was cut; only the LSN it reached tells. */
-function checkRedo(element: PlanElement, reachedLsn: number | null, runDir: string): void {
-  const problem = redoProblem(element, reachedLsn)
-  if (problem !== null) throw lostWords(runDir) ?? new RestoreError('redo_incomplete', problem)
 }
 
 function redoProblem({ name, description }: PlanElement, reachedLsn: number | null): string | null {
