@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { RestoreError } from '../errors.ts'
-
-/** A launcher (npm, a shell) passes on what the terminal has sent us already: that is the same Ctrl-C, not a second one. */
-const SAME_SIGNAL_MS = 500
+import { SAME_SIGNAL_MS } from '../process/same-signal.ts'
 
 /**
  * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does the

@@ -1,6 +1,7 @@
 import type { ServeConfig, ServeSurroundings } from '../config/serve-config.ts'
 import type { Address } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
+import { SAME_SIGNAL_MS } from '../process/same-signal.ts'
 import type { SessionSurroundings } from '../restore/session.ts'
 import { ensureStateDir } from '../restore/state-dir.ts'
 import { createAgent, type Sessions } from './agent.ts'
@@ -47,8 +48,6 @@ export interface Served {
 }
 
 const HOOKS_GRACE_MS = 5_000
-/** A launcher passes on what the terminal has sent us already: that is the same signal, not a second one. */
-const SAME_SIGNAL_MS = 500
 
 /** From a configuration to an agent that takes requests. Throws `listen_failed`, `not_permitted`, or why it cannot go on with what it found. */
 export async function serve(options: ServeOptions): Promise<Served> {

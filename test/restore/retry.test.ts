@@ -58,6 +58,8 @@ describe('what follows a failed attempt', () => {
     'wrong_key',
     'key_missing',
     'chain_broken',
+    'tool_missing',
+    'tool_version',
   ] as const)('%s: an older backup that has it is passed over, the one asked for is not', code => {
     const state = sampleState({ options: sampleOptions({ olderBackups: OLDER }) })
     expect(nextTry(state, code, false)).toBeNull()
