@@ -4,8 +4,8 @@ import { type ErrorRecord, exitCodeOf, RestoreError, toRestoreError } from '../e
 import { formatBytes, printable } from '../format.ts'
 import { findProgram } from '../process/find-program.ts'
 import { availableMemory } from '../process/memory.ts'
-import { findTool } from '../restore/find-tool.ts'
-import { checkDatadir, checkWritable, freeBytes } from '../restore/prechecks.ts'
+import { findTool } from '../restore/plan/find-tool.ts'
+import { checkDatadir, checkWritable, freeBytes } from '../restore/plan/prechecks.ts'
 import { probeEndpoint } from '../telemetry/probe.ts'
 import { errorAsJson } from './report-error.ts'
 

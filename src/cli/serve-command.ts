@@ -1,7 +1,7 @@
 import { loadServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
 import { RestoreError } from '../errors.ts'
 import { resumeSession, startSession } from '../restore/session.ts'
-import type { Observer } from '../restore/state.ts'
+import type { Observer } from '../restore/state/state.ts'
 import { type AgentLog, createAgentLog } from '../server/agent-log.ts'
 import { type Served, serve } from '../server/serve.ts'
 import { startTelemetry } from '../telemetry/telemetry.ts'

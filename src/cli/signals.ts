@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { RestoreError } from '../errors.ts'
-import { SAME_SIGNAL_MS } from '../process/same-signal.ts'
+import { SAME_SIGNAL_MS } from '../process/duplicate-signal.ts'
 
 /**
  * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does the

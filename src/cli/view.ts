@@ -1,5 +1,5 @@
 import type { BinlogPosition } from '../backup/binlog-info.ts'
-import type { Observer } from '../restore/state.ts'
+import type { Observer } from '../restore/state/state.ts'
 import { createJsonView } from './views/json-view.ts'
 import type { ViewStream } from './views/outlet.ts'
 import { createPlainView } from './views/plain-view.ts'

@@ -10,7 +10,7 @@
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { holePath } from './freed-middle.ts'
+import { holePath } from './cap-file.ts'
 import { readProcStat } from './proc-stat.ts'
 import { systemError } from './system-error.ts'
 import { type Exit, exitOfShellStatus, readExit } from './tool-exit.ts'

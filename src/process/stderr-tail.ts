@@ -2,11 +2,11 @@
  * Follows the file a tool writes its stderr to, and keeps it from filling the disk.
  *
  * A file, unlike a pipe, never makes the tool wait for us, and survives us. It is read every 100 ms, one buffer at a
- * time, so that a flood neither grows memory nor holds the event loop. It does not fill the disk: see freed-middle.ts.
+ * time, so that a flood neither grows memory nor holds the event loop. It does not fill the disk: see cap-file.ts.
  */
 import { closeSync, fstatSync, openSync, read as readCallback } from 'node:fs'
 import { promisify } from 'node:util'
-import { createFreedMiddle } from './freed-middle.ts'
+import { createFreedMiddle } from './cap-file.ts'
 import { createLineSplitter, type Line } from './line-splitter.ts'
 import { systemError } from './system-error.ts'
 

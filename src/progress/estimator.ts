@@ -3,21 +3,22 @@
  *
  *   percent = done / (done + left), both in seconds: done was measured, left is priced at the rates learned so far
  *
- *   evidence.ts     which time counts: only what a line, bytes or I/O stands for
- *   left.ts         the price of what is left of a phase (redo.ts for recovery), whole-restore.ts of everything
+ *   activity.ts     which time counts: only what a line, bytes or I/O stands for
+ *   remaining.ts         the price of what is left of a phase (redo.ts for recovery), whole-restore.ts of everything
  *   shown.ts        from that estimate to a percentage that never goes back
  *   eta.ts, watchdog.ts, myhoard.ts  what else is said
  *
  * A state is plain data and is never changed: a prefix of a run gives what the whole run gave until then.
  */
+
+import { credit, lookAt, move } from './activity.ts'
 import { initialDisk } from './disk.ts'
+import { secondsOf, settle, standing } from './elapsed.ts'
 import { etaOf } from './eta.ts'
-import { credit, lookAt, move } from './evidence.ts'
 import { initialMyHoard, myHoardPercent } from './myhoard.ts'
 import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
 import { initialRedo } from './redo.ts'
 import { glide } from './shown.ts'
-import { secondsOf, settle, standing } from './spent.ts'
 import { emptyState, initialWork, type ProgressState } from './state.ts'
 import { isStepOf } from './steps.ts'
 import { takeToolEvent } from './tool-events.ts'

@@ -11,7 +11,7 @@
  * passed before (2.4 scans again from the checkpoint when memory is full) is null too.
  */
 import type { ToolEvent } from '../tool/events.ts'
-import { pagesOfBatch } from './prices.ts'
+import { pagesOfBatch } from './cost-model.ts'
 import type { WorkFacts } from './progress.ts'
 import { beginBatch, type Redo, redoBytes } from './redo.ts'
 

@@ -2,7 +2,7 @@
  * How far recovery is. MariaDB scans all redo first, then reads it again and applies it batch by batch; xtrabackup scans and
  * applies in turns. Both are the same state here: `scannedBytes`, `coveredBytes` (redo whose pages are counted in batches
  * so far), the running batch, and what was learned from those before it, which are forgotten with the redo applied since.
- * redo-events.ts moves it by lines, evidence.ts by bytes; redo-left.ts prices what is left.
+ * redo-events.ts moves it by lines, activity.ts by bytes; redo-remaining.ts prices what is left.
  */
 import type { WorkFacts } from './progress.ts'
 import { weights } from './weights.ts'

@@ -4,10 +4,10 @@
  */
 import type { Phase, Step } from '../phases.ts'
 import { type DiskMeter, initialDisk } from './disk.ts'
+import type { Spent } from './elapsed.ts'
 import { initialMyHoard, type MyHoard } from './myhoard.ts'
 import type { StallThresholds, ToolSample, WorkFacts } from './progress.ts'
 import { initialRedo, type Redo } from './redo.ts'
-import type { Spent } from './spent.ts'
 
 /** What is done of the parts of a phase that are not recovery. */
 export interface Work {

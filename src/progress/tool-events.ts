@@ -1,6 +1,6 @@
 /** What a tool's event means for the estimate: recovery's are in redo-events.ts, here is the rest of a prepare. */
 import type { ToolEvent } from '../tool/events.ts'
-import { credit, move } from './evidence.ts'
+import { credit, move } from './activity.ts'
 import { myHoardAfter } from './myhoard.ts'
 import { redoBytes } from './redo.ts'
 import { redoAfter } from './redo-events.ts'

@@ -4,9 +4,10 @@
  * by what a stored byte of those so far took; where their sizes are not known, an incremental by the one before it, else by
  * the full backup.
  */
-import { finalizeLeft, type Price, phaseLeft, prepareLeft } from './left.ts'
-import { INSTANCE_SECONDS } from './prices.ts'
-import { secondsOfElement } from './spent.ts'
+
+import { INSTANCE_SECONDS } from './cost-model.ts'
+import { secondsOfElement } from './elapsed.ts'
+import { finalizeLeft, type Price, phaseLeft, prepareLeft } from './remaining.ts'
 import type { ProgressState } from './state.ts'
 
 const PREPARE_PER_EXTRACT = 0.5

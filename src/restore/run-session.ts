@@ -4,10 +4,10 @@ import { isAlive } from '../process/proc-stat.ts'
 import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
-import type { Place } from './place.ts'
 import type { RestoreSession, SessionSurroundings } from './session.ts'
-import type { RestoreEvent, RestoreState } from './state.ts'
-import { createStore } from './store.ts'
+import type { Place } from './state/hold-state-dir.ts'
+import type { RestoreEvent, RestoreState } from './state/state.ts'
+import { createStore } from './state/store.ts'
 
 /**
  * Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as `runRestore` has it.

@@ -1,6 +1,6 @@
 import type { Hook } from '../config/serve-config.ts'
 import type { HookEvent } from '../config/serve-schema.ts'
-import type { RestoreState } from '../restore/state.ts'
+import type { RestoreState } from '../restore/state/state.ts'
 import type { AgentLog } from './agent-log.ts'
 import { type RunFacts, restoreBody, restoreStatusBody } from './restore-body.ts'
 import { type RunningHook, runHook } from './run-hook.ts'

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { exitCodeOf } from '../errors.ts'
 import { STEPS } from '../phases.ts'
-import type { RestoreState } from '../restore/state.ts'
+import type { RestoreState } from '../restore/state/state.ts'
 import type { HistoryEntry, RestoreBody, RestoreStatusBody } from './api-schema.ts'
 
 /** What the agent knows of a restore besides its state. */

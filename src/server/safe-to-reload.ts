@@ -1,5 +1,5 @@
 import type { Phase } from '../phases.ts'
-import type { RestoreState } from '../restore/state.ts'
+import type { RestoreState } from '../restore/state/state.ts'
 
 /** Phases that would have to begin again from their first byte. */
 const NOT_SAFE: readonly Phase[] = ['restoring_basebackup', 'preparing_backup']

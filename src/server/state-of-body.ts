@@ -1,5 +1,5 @@
-import type { Plan } from '../restore/plan.ts'
-import type { RestoreState } from '../restore/state.ts'
+import type { Plan } from '../restore/plan/plan.ts'
+import type { RestoreState } from '../restore/state/state.ts'
 import type { RestoreBody } from './api-schema.ts'
 
 /**

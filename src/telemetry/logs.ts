@@ -1,6 +1,6 @@
 import { type Attributes, type Logger, SeverityNumber } from '@opentelemetry/api'
 import type { ErrorRecord } from '../errors.ts'
-import type { EndedSpan, EventOf, RestoreEvent, RestoreState } from '../restore/state.ts'
+import type { EndedSpan, EventOf, RestoreEvent, RestoreState } from '../restore/state/state.ts'
 import { scrubText } from '../secrets.ts'
 import { scrubAttributes } from './spans.ts'
 import { contextOf } from './trace-context.ts'

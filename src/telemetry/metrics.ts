@@ -1,8 +1,8 @@
 import { type Attributes, type Meter, type Observable, ValueType } from '@opentelemetry/api'
 import { ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { PHASES, type Phase, RESTORE_STATUSES, STEPS } from '../phases.ts'
-import { phaseSpanOf } from '../restore/spans.ts'
-import type { EndedSpan, RestoreState, SourceBytes } from '../restore/state.ts'
+import { phaseSpanOf } from '../restore/state/spans.ts'
+import type { EndedSpan, RestoreState, SourceBytes } from '../restore/state/state.ts'
 import { scrubText } from '../secrets.ts'
 
 /**

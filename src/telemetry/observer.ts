@@ -1,5 +1,5 @@
 import { logs, trace } from '@opentelemetry/api'
-import type { RestoreEvent, RestoreState } from '../restore/state.ts'
+import type { RestoreEvent, RestoreState } from '../restore/state/state.ts'
 import { makeDelivery, untilDelivered } from './delivery.ts'
 import { emitTo, makeRestoreLog } from './logs.ts'
 import { type MeteredRestore, meterRestore } from './restore-metrics.ts'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { TraceIdentity } from '../restore/state.ts'
+import type { TraceIdentity } from '../restore/state/state.ts'
 
 /** A new trace of our own, not sampled. */
 export const randomTrace = (): TraceIdentity => ({

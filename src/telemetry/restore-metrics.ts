@@ -1,4 +1,4 @@
-import type { RestoreEvent, RestoreState } from '../restore/state.ts'
+import type { RestoreEvent, RestoreState } from '../restore/state/state.ts'
 import { makeDelivery } from './delivery.ts'
 import { type OwnCounts, observeMetrics } from './metrics.ts'
 import type { RestoreMetrics } from './sdk.ts'

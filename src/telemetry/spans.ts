@@ -1,5 +1,5 @@
 import { SpanStatusCode, type Tracer } from '@opentelemetry/api'
-import type { AttributeValue, EndedSpan, TraceIdentity } from '../restore/state.ts'
+import type { AttributeValue, EndedSpan, TraceIdentity } from '../restore/state/state.ts'
 import { scrubText } from '../secrets.ts'
 import type { PinnedIds } from './pinned-ids.ts'
 import { contextOf } from './trace-context.ts'

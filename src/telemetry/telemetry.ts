@@ -1,4 +1,4 @@
-import type { Observer, RestoreState, SpanLink, TraceIdentity } from '../restore/state.ts'
+import type { Observer, RestoreState, SpanLink, TraceIdentity } from '../restore/state/state.ts'
 import { randomTrace } from './random-trace.ts'
 import { definedEnv, readSettings } from './settings.ts'
 

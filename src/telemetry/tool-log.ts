@@ -1,5 +1,5 @@
 import { SeverityNumber } from '@opentelemetry/api'
-import type { RestoreEvent, RestoreState } from '../restore/state.ts'
+import type { RestoreEvent, RestoreState } from '../restore/state/state.ts'
 import type { ToolEvent } from '../tool/events.ts'
 import type { Emit } from './logs.ts'
 import type { OwnCounts } from './metrics.ts'

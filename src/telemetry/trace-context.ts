@@ -1,5 +1,5 @@
 import { type Context, createTraceState, propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api'
-import type { RestoreState, SpanLink, TraceIdentity } from '../restore/state.ts'
+import type { RestoreState, SpanLink, TraceIdentity } from '../restore/state/state.ts'
 import type { PinnedIds } from './pinned-ids.ts'
 import { randomTrace } from './random-trace.ts'
 

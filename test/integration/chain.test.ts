@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { fingerprint, startServer } from '../../scripts/sample/server.ts'
-import type { RestoreState } from '../../src/restore/state.ts'
+import type { RestoreState } from '../../src/restore/state/state.ts'
 import { type Chain, makeChain } from './make-chain.ts'
 import { expectFailure, expectSuccess, type Workspace, workspace } from './workspace.ts'
 

@@ -20,7 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
 import { expect, onTestFinished } from 'vitest'
 import { type ErrorCode, exitCodeOf } from '../../src/errors.ts'
-import type { RestoreState } from '../../src/restore/state.ts'
+import type { RestoreState } from '../../src/restore/state/state.ts'
 
 /** A folder for one test with a datadir and a state dir in it; everything goes with the test. */
 export interface Workspace {

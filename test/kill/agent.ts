@@ -13,7 +13,7 @@ import { loadRestoreOptions, type RestoreFlags } from '../../src/config/load.ts'
 import { exitCodeOf, toRestoreError } from '../../src/errors.ts'
 import { listPids, readProcStat } from '../../src/process/proc-stat.ts'
 import { type RestoreSession, startSession } from '../../src/restore/session.ts'
-import type { RestoreEvent, RestoreState, RunningTool } from '../../src/restore/state.ts'
+import type { RestoreEvent, RestoreState, RunningTool } from '../../src/restore/state/state.ts'
 import { randomTrace } from '../../src/telemetry/random-trace.ts'
 import { detailOf, type JournalLine } from './journal.ts'
 

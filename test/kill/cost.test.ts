@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { times } from './journal.ts'
-import { expectRestored, place } from './place.ts'
+import { expectRestored, place } from './restore-dirs.ts'
 import { full, started } from './victims.ts'
 
 const ROUNDS = 5

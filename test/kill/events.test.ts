@@ -1,7 +1,7 @@
 import { expect, inject, test } from 'vitest'
 import type { Moment } from './agent.ts'
 import { times } from './journal.ts'
-import { expectRestored, place } from './place.ts'
+import { expectRestored, place } from './restore-dirs.ts'
 
 /** The agent dies after each event of a restore with a start check: its state is on disk, nothing has followed. */
 const EVENTS: readonly (readonly [event: Extract<Moment, { event: string }>['event'], detail?: string])[] = [

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { expect, onTestFinished } from 'vitest'
 import { times } from './journal.ts'
-import type { Place, Request } from './place.ts'
+import type { Place, Request } from './restore-dirs.ts'
 import { agentAlone, full, killEverythingIn, started } from './victims.ts'
 
 const MEMORY = '/dev/shm'

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import type { EndedSpan, RestoreEvent } from '../../src/restore/state.ts'
+import type { EndedSpan, RestoreEvent } from '../../src/restore/state/state.ts'
 
 /** One event as an agent's observers were told of it. */
 export interface JournalLine {

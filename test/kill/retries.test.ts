@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, inject, test } from 'vitest'
 import { mountTmpfs } from '../integration/workspace.ts'
 import { times } from './journal.ts'
-import { expectNothingLeft, expectRestored, place } from './place.ts'
+import { expectNothingLeft, expectRestored, place } from './restore-dirs.ts'
 import { full, started } from './victims.ts'
 
 const MiB = 1024 * 1024

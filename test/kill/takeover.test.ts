@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, inject, test } from 'vitest'
 import type { Crash } from './agent.ts'
 import { times } from './journal.ts'
-import { expectNothingLeft, expectRestored, type Place, place } from './place.ts'
+import { expectNothingLeft, expectRestored, type Place, place } from './restore-dirs.ts'
 import { chain, full, started } from './victims.ts'
 
 const agentAt = (at: Crash['at']): Crash => ({ at, kills: ['agent'] })

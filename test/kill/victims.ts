@@ -2,7 +2,7 @@ import { describe, expect, inject, test } from 'vitest'
 import type { Crash, Moment, Victim } from './agent.ts'
 import type { TruthName } from './datadir.ts'
 import { type JournalLine, times } from './journal.ts'
-import { type Ended, expectRestored, type Place, place, type Request } from './place.ts'
+import { type Ended, expectRestored, type Place, place, type Request } from './restore-dirs.ts'
 
 /** A step that runs a tool, and a moment in it. */
 export interface Where {

@@ -1,6 +1,6 @@
 import { expect, inject, test } from 'vitest'
 import { times } from './journal.ts'
-import { expectRestored, place } from './place.ts'
+import { expectRestored, place } from './restore-dirs.ts'
 
 /**
  * The agent dies at each of its state writes: what it has done since the write before is done, and not in the file. At

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { secondsOf, settle, withSpent } from '../../src/progress/elapsed.ts'
 import { advanceProgress, initialProgress, type ProgressState, viewProgress } from '../../src/progress/estimator.ts'
 import type { ProgressInput, WorkPart } from '../../src/progress/progress.ts'
-import { secondsOf, settle, withSpent } from '../../src/progress/spent.ts'
 import { NO_FACTS } from '../../src/progress/state.ts'
 import { anyInputs, onePrepare } from './arbitrary-inputs.ts'
 

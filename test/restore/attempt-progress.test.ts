@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
-import { reduce } from '../../src/restore/reduce.ts'
-import type { RestoreEvent, RestoreState } from '../../src/restore/state.ts'
-import { parseState } from '../../src/restore/state-file.ts'
-import { takeOver } from '../../src/restore/take-over.ts'
-import { createToolLock } from '../../src/restore/tool-lock.ts'
+import { takeOver } from '../../src/restore/resume/take-over.ts'
+import { createToolLock } from '../../src/restore/run/tool-lock.ts'
+import { reduce } from '../../src/restore/state/reduce.ts'
+import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
+import { parseState } from '../../src/restore/state/state-file.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, scratch, T0 } from './samples.ts'
 
 /** What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not. */

@@ -17,7 +17,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { identityOf, nothingMade, removeDebris, undoHalfMove } from '../../src/restore/debris.ts'
+import { survey } from '../../src/restore/plan/directory-stats.ts'
 import {
   checkDatadir,
   checkOutside,
@@ -29,11 +29,11 @@ import {
   freeBytes,
   onSameFileSystem,
   processIn,
-} from '../../src/restore/prechecks.ts'
-import { keepMetadata, moveRemnants } from '../../src/restore/remnants.ts'
-import { makeDirectory } from '../../src/restore/steps/bring.ts'
+} from '../../src/restore/plan/prechecks.ts'
+import { identityOf, nothingMade, removeDebris, undoHalfMove } from '../../src/restore/resume/cleanup.ts'
+import { makeDirectory } from '../../src/restore/steps/extract.ts'
+import { keepMetadata, moveRemnants } from '../../src/restore/steps/kept-files.ts'
 import { setOwner } from '../../src/restore/steps/ownership.ts'
-import { survey } from '../../src/restore/survey.ts'
 import { scratch } from './samples.ts'
 
 /** What is looked at, kept, moved and removed in real directories. */
@@ -87,7 +87,7 @@ describe('the datadir', () => {
       ['closed/data', 0o300],
     ] as const) {
       chmodSync(join(folder, path), mode)
-      const script = `import { checkDatadir } from '${join(import.meta.dirname, '../../src/restore/prechecks.ts')}'
+      const script = `import { checkDatadir } from '${join(import.meta.dirname, '../../src/restore/plan/prechecks.ts')}'
         try { checkDatadir('${join(folder, 'closed/data')}') } catch (error) { console.log(error.code, error.message) }`
       const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
         encoding: 'utf8',

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import type { RestoreOptions } from '../../src/config/options.ts'
 import { RestoreError } from '../../src/errors.ts'
-import { initialState } from '../../src/restore/initial-state.ts'
 import type { RestoreSession, SessionSurroundings } from '../../src/restore/session.ts'
-import type { RestoreEvent, RestoreState } from '../../src/restore/state.ts'
-import { createStore } from '../../src/restore/store.ts'
+import { initialState } from '../../src/restore/state/initial-state.ts'
+import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
+import { createStore } from '../../src/restore/state/store.ts'
 import type { Sessions } from '../../src/server/agent.ts'
 import { samplePlan } from './sample-plan.ts'
 

@@ -1,5 +1,5 @@
 import type { RestoreOptions } from '../../src/config/options.ts'
-import type { Plan, PlanStep } from '../../src/restore/plan.ts'
+import type { Plan, PlanStep } from '../../src/restore/plan/plan.ts'
 
 /** A plan as the coordinator would make it for these sources: element n holds n * 1000 bytes. */
 export function samplePlan({ sources, datadir }: Pick<RestoreOptions, 'sources' | 'datadir'>): Plan {

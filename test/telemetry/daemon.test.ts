@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
-import type { RestoreState } from '../../src/restore/state.ts'
+import type { RestoreState } from '../../src/restore/state/state.ts'
 import type { Telemetry } from '../../src/telemetry/telemetry.ts'
 import { attributesOf, numberOf, type OtlpReceiver, pointsOf, refusingUrl } from './otlp-receiver.ts'
 import { endedSpan, samplePlan, sampleState, startedState, T0 } from './sample-state.ts'

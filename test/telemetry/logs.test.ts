@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { RestoreState } from '../../src/restore/state.ts'
+import type { RestoreState } from '../../src/restore/state/state.ts'
 import { attributesOf, type LogRecord, numberOf, pointsOf } from './otlp-receiver.ts'
 import { endedSpan, openSpan, sampleProgress, sampleState, spanId, startedState, T0, TRACE_ID } from './sample-state.ts'
 import { startWithReceiver } from './start.ts'

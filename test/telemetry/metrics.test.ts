@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../../src/errors.ts'
 import { PHASES, RESTORE_STATUSES, STEPS } from '../../src/phases.ts'
-import type { RestoreState } from '../../src/restore/state.ts'
+import type { RestoreState } from '../../src/restore/state/state.ts'
 import { attributesOf, type Metric, numberOf, type OtlpReceiver, pointsOf, refusingUrl } from './otlp-receiver.ts'
 import { endedSpan, openSpan, samplePlan, sampleProgress, sampleState, startedState, T0 } from './sample-state.ts'
 import { startWithReceiver } from './start.ts'

@@ -1,5 +1,5 @@
-import type { Plan } from '../../src/restore/plan.ts'
-import type { EndedSpan, OpenSpan, RestoreState } from '../../src/restore/state.ts'
+import type { Plan } from '../../src/restore/plan/plan.ts'
+import type { EndedSpan, OpenSpan, RestoreState } from '../../src/restore/state/state.ts'
 import { blankState } from '../blank-state.ts'
 
 /** States and spans by hand, so that these tests depend on the shapes only and not on the reducer. */

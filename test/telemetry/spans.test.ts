@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { EndedSpan } from '../../src/restore/state.ts'
+import type { EndedSpan } from '../../src/restore/state/state.ts'
 import { attributesOf } from './otlp-receiver.ts'
 import { endedSpan, sampleState, spanId, startedState, T0, TRACE_ID } from './sample-state.ts'
 import { startWithReceiver } from './start.ts'

@@ -1,5 +1,5 @@
 import { PHASES, type Phase, TERMINAL_PHASES } from '../../phases.ts'
-import type { RestoreState } from '../../restore/state.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
 import type { PhaseRecord, Track } from './track.ts'
 import { PHASE_LABELS } from './words.ts'
 

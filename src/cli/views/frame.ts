@@ -1,5 +1,5 @@
 import { formatBytes, formatClock, formatDuration, formatPercent, formatRoughDuration } from '../../format.ts'
-import type { RestoreState } from '../../restore/state.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
 import { type ChecklistRow, checklistRows } from './checklist.ts'
 import { formatRate } from './meter.ts'
 import { cutPathTo, type Piece, piece, toText, widthOf } from './text-line.ts'

@@ -1,4 +1,4 @@
-import type { RestoreState } from '../../restore/state.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
 import { errorAsJson } from '../report-error.ts'
 import type { Outcome, View } from '../view.ts'
 import { openOutlet, type ViewStream } from './outlet.ts'

@@ -1,5 +1,5 @@
 import { formatBytes, formatDuration, formatIso, formatPercent, formatRoughDuration, printable } from '../../format.ts'
-import type { RestoreState } from '../../restore/state.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
 import type { Outcome, View } from '../view.ts'
 import { formatRate } from './meter.ts'
 import { newNotices } from './notices.ts'

@@ -1,5 +1,5 @@
 import type { Phase } from '../../phases.ts'
-import type { RestoreState } from '../../restore/state.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
 import { type Meter, measure, newMeter, type Rate, rateOf } from './meter.ts'
 import { stepOf } from './words.ts'
 

@@ -1,5 +1,5 @@
 import { printable } from '../../format.ts'
-import type { RestoreState } from '../../restore/state.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
 import type { Outcome, View } from '../view.ts'
 import { renderFrame } from './frame.ts'
 import { newNotices } from './notices.ts'

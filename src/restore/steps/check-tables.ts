@@ -1,6 +1,6 @@
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
-import type { Plan } from '../plan.ts'
+import type { Plan } from '../plan/plan.ts'
 
 /** Asks the restored server; the rows of the answer, columns joined by tabs. */
 export type Ask = (statement: string) => Promise<string[]>

@@ -3,8 +3,8 @@ import { lchown, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
-import type { Plan } from '../plan.ts'
-import { existingAncestor } from '../prechecks.ts'
+import type { Plan } from '../plan/plan.ts'
+import { existingAncestor } from '../plan/prechecks.ts'
 
 /**
  * Who shall own the restored files: `--owner`; else, for root, whoever owns the datadir that is there already, or the

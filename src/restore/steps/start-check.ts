@@ -7,12 +7,12 @@ import { findProgram } from '../../process/find-program.ts'
 import type { Command } from '../../tool/command.ts'
 import { serverGrammar } from '../../tool/server-grammar.ts'
 import type { RestoreContext } from '../context.ts'
-import { isPartial } from '../is-partial.ts'
-import type { Plan } from '../plan.ts'
-import { runTools } from '../run-tools.ts'
-import { tellOnce } from '../tell-once.ts'
-import type { ToolRun } from '../tool-run.ts'
+import { tellOnce } from '../notice-once.ts'
+import type { Plan } from '../plan/plan.ts'
+import { runTools } from '../run/run-tools.ts'
+import type { ToolRun } from '../run/tool-run.ts'
 import { type Ask, checkTables } from './check-tables.ts'
+import { isPartial } from './is-partial.ts'
 
 /**
  * Starts a server on the restored datadir that nobody else can reach (no network, no replication, no events, no grants

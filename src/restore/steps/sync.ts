@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
 import { TOOL_LOCALE } from '../../process/tool-locale.ts'
-import { tablespacesIn } from '../tablespaces.ts'
+import { tablespacesIn } from './tablespaces.ts'
 
 /**
  * Brings the restored files to the disk: what the tools wrote and renamed is mostly in memory when they end, and a power cut

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
-import type { Layout } from '../layout.ts'
-import { survey } from '../survey.ts'
-import { findShort, type ShortTablespace } from '../tablespaces.ts'
+import { survey } from '../plan/directory-stats.ts'
+import type { Layout } from './innodb-files.ts'
+import { findShort, type ShortTablespace } from './tablespaces.ts'
 
 /**
  * How much a tablespace may lack. MariaDB's recovery makes each file as long as its header says. InnoDB's words on hot backups are

@@ -5,7 +5,7 @@ import { type Look, renderFrame } from '../../../src/cli/views/frame.ts'
 import { displayWidth } from '../../../src/cli/views/text-line.ts'
 import { type Track, trackState } from '../../../src/cli/views/track.ts'
 import { PHASES, STEPS, type Step } from '../../../src/phases.ts'
-import type { RestoreState } from '../../../src/restore/state.ts'
+import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { samplePlan, sampleState, T0 } from './sample-state.ts'
 
 beforeAll(() => {

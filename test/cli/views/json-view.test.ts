@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { createView } from '../../../src/cli/view.ts'
-import type { RestoreState } from '../../../src/restore/state.ts'
+import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { preparing, T0 } from './sample-state.ts'
 
 function written(states: readonly RestoreState[], waiting: (index: number) => number = () => 0) {

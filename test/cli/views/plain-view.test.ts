@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { createView } from '../../../src/cli/view.ts'
-import type { RestoreState } from '../../../src/restore/state.ts'
+import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { samplePlan, sampleState, T0 } from './sample-state.ts'
 
 /** The lines for these states, without the date. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createView, type View } from '../../../src/cli/view.ts'
-import type { RestoreState } from '../../../src/restore/state.ts'
+import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { preparing, T0 } from './sample-state.ts'
 import { VirtualTerminal } from './virtual-terminal.ts'
 

@@ -1,0 +1,189 @@
+/**
+ * Time is credited only when something shows what was done in it. Between two looks at the tool in which nothing moved
+ * (stopped, hung) it is dropped; in which only CPU moved it is kept back until a line or bytes come.
+ *
+ * Credited seconds go to the step that was running, where they become its rate.
+ */
+import type { DiskMeter } from './disk.ts'
+import type { ToolSample } from './progress.ts'
+import { type Redo, redoBytes } from './redo.ts'
+import { phaseLeft } from './remaining.ts'
+import { glide } from './shown.ts'
+import type { ProgressState, Work } from './state.ts'
+import { restoreLeft } from './whole-restore.ts'
+
+/** Less I/O than this in one look is noise: the tool's own log lines are writes too. */
+const LEAST_BYTES = 64 * 1024
+/** The end of the redo is said by a line, not guessed from bytes. */
+const ALMOST_ALL = 0.995
+
+/** Something was done: credit the time until now, to the step it was done in. */
+export function credit(state: ProgressState, atMs: number): { state: ProgressState; deltaSeconds: number } {
+  const sinceCounted = state.countedMs === null ? 0 : Math.max(0, atMs - state.countedMs) / 1000
+  const deltaSeconds = state.pendingSeconds + sinceCounted
+  const credited: ProgressState = {
+    ...state,
+    redo: redoIn(state, deltaSeconds),
+    work: workIn(state, deltaSeconds),
+    countedMs: Math.max(atMs, state.countedMs ?? atMs),
+    pendingSeconds: 0,
+    phaseSeconds: state.phaseSeconds + deltaSeconds,
+    restoreSeconds: state.restoreSeconds + deltaSeconds,
+    lastProgressAtMs: Math.max(atMs, state.lastProgressAtMs ?? atMs),
+    lastActivityAtMs: Math.max(atMs, state.lastActivityAtMs ?? atMs),
+    starvedSinceMs: null,
+  }
+  return { state: credited, deltaSeconds }
+}
+
+function redoIn({ step, redo, work }: ProgressState, seconds: number): Redo {
+  if (step === 'redo_scan') return { ...redo, scanSeconds: redo.scanSeconds + seconds }
+  const applying = step === 'redo_apply' || (step === 'flush' && work.closing === 'no')
+  return applying ? { ...redo, batchSeconds: redo.batchSeconds + seconds } : redo
+}
+
+function workIn({ step, work }: ProgressState, seconds: number): Work {
+  switch (step) {
+    case 'delta_apply':
+      return { ...work, deltaSeconds: work.deltaSeconds + seconds }
+    case 'undo_rollback':
+      return { ...work, undoSeconds: work.undoSeconds + seconds }
+    case 'flush':
+      return work.closing === 'no' ? work : { ...work, closingSeconds: work.closingSeconds + seconds }
+    case 'shutdown':
+      return { ...work, closingSeconds: work.closingSeconds + seconds }
+    case 'move_back':
+      return { ...work, moveSeconds: work.moveSeconds + seconds }
+    default:
+      return work
+  }
+}
+
+/** After evidence: price what is left, and move what is shown. */
+export function move(state: ProgressState, deltaSeconds: number, atMs: number): ProgressState {
+  if (state.passed) return state
+  const phase = phaseLeft(state)
+  const restore = restoreLeft(state, phase)
+  const shownPhase =
+    phase === null ? state.shownPhase : glide(state.shownPhase, state.phaseSeconds, phase.seconds, deltaSeconds)
+  return {
+    ...state,
+    lastMovedAtMs: shownPhase === state.shownPhase ? state.lastMovedAtMs : atMs,
+    phaseLeftSeconds: phase?.seconds ?? null,
+    restoreLeftSeconds: restore?.seconds ?? null,
+    guessedSeconds: restore?.guessedSeconds ?? 0,
+    shownPhase,
+    shownRestore:
+      restore === null
+        ? state.shownRestore
+        : glide(state.shownRestore, state.restoreSeconds, restore.seconds, deltaSeconds),
+  }
+}
+
+/** One look at the tool's counters. */
+export function lookAt(before: ProgressState, sample: ToolSample, atMs: number): ProgressState {
+  if (!hasValue(sample)) return { ...before, sample: null }
+  const lastSampleAtMs = Math.max(atMs, before.lastSampleAtMs ?? atMs)
+  if (before.sample === null) return { ...before, sample, lastSampleAtMs }
+  const grown: Growth = {
+    seconds: Math.max(0, atMs - (before.lastSampleAtMs ?? atMs)) / 1000,
+    cpu: growth(sample.cpuSeconds, before.sample.cpuSeconds),
+    rchar: growth(sample.rcharBytes, before.sample.rcharBytes),
+    read: growth(sample.readBytes, before.sample.readBytes),
+    write: growth(sample.writeBytes, before.sample.writeBytes),
+    sinceEvidence: 1,
+  }
+  // A line came since the last look: what was read and written before it belongs to what it ended.
+  if (grown.seconds > 0 && before.countedMs !== null)
+    grown.sinceEvidence = Math.min(1, Math.max(0, (atMs - before.countedMs) / 1000 / grown.seconds))
+  const countedMs = Math.max(atMs, before.countedMs ?? atMs)
+  if (grown.cpu + grown.rchar + grown.read + grown.write === 0) return { ...before, sample, lastSampleAtMs, countedMs }
+  const active: ProgressState = {
+    ...before,
+    sample,
+    lastSampleAtMs,
+    countedMs,
+    pendingSeconds: before.pendingSeconds + (countedMs - (before.countedMs ?? countedMs)) / 1000,
+    lastActivityAtMs: Math.max(atMs, before.lastActivityAtMs ?? atMs),
+  }
+  // Outside of a prepare, bytes say that it lives; where it is, only the source's position and the steps say.
+  if (active.phase !== 'preparing_backup') {
+    return Math.max(grown.rchar, grown.read + grown.write) < LEAST_BYTES ? active : alive(active, atMs)
+  }
+  const done = doneBy(active, grown)
+  if (done === null) return active
+  const credited = credit(done, atMs)
+  return move(credited.state, credited.deltaSeconds, atMs)
+}
+
+const alive = (state: ProgressState, atMs: number): ProgressState => ({
+  ...state,
+  lastProgressAtMs: Math.max(atMs, state.lastProgressAtMs ?? atMs),
+})
+
+/** What moved between two looks; 0 where it is hidden. */
+interface Growth {
+  seconds: number
+  cpu: number
+  rchar: number
+  read: number
+  write: number
+  /** Share of these seconds that is not accounted for yet. */
+  sinceEvidence: number
+}
+
+const hasValue = (sample: ToolSample) =>
+  sample.cpuSeconds !== null || sample.rcharBytes !== null || sample.readBytes !== null || sample.writeBytes !== null
+
+/** A counter that went back is another tool's: it starts from 0. */
+function growth(now: number | null, before: number | null): number {
+  if (now === null || before === null) return 0
+  return now >= before ? now - before : now
+}
+
+/** What the bytes of one look stand for in the running step; null when they are no evidence there. */
+function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
+  if (state.starvedSinceMs !== null) return null
+  const { redo, work, facts } = state
+  const io = grown.read + grown.write
+  const streamed = Math.max(grown.rchar, io)
+  if (streamed < LEAST_BYTES) return null
+  switch (state.step) {
+    case 'redo_scan': {
+      // xtrabackup says every 5 MiB where it is; MariaDB every 15 s, and reads redo with pread, which rchar counts.
+      const ahead = facts.tool === 'mariadb-backup' && !redo.scanEnded ? grown.rchar : 0
+      const total = redoBytes(redo, facts) ?? Number.POSITIVE_INFINITY
+      const scannedBytes = Math.max(redo.scannedBytes, Math.min(redo.scannedBytes + ahead, ALMOST_ALL * total))
+      return { ...state, redo: { ...redo, scannedBytes }, disk: measured(state.disk, grown, streamed) }
+    }
+    case 'redo_apply':
+    case 'flush':
+      if (work.closing !== 'no') return state
+      return {
+        ...state,
+        redo: {
+          ...redo,
+          lineReadBytes: redo.lineReadBytes + grown.sinceEvidence * grown.read,
+          lineWriteBytes: redo.lineWriteBytes + grown.sinceEvidence * grown.write,
+          batchWriteBytes: redo.batchWriteBytes + grown.sinceEvidence * grown.write,
+        },
+      }
+    case 'delta_apply': {
+      const bytes = grown.rchar + grown.write
+      const deltaIoBytes = work.deltaIoBytes + bytes
+      const deltaFileIoBytes = work.deltaFileIoBytes + bytes
+      return { ...state, work: { ...work, deltaIoBytes, deltaFileIoBytes }, disk: measured(state.disk, grown, bytes) }
+    }
+    case 'move_back':
+      return { ...state, work: { ...work, bytesCopied: work.bytesCopied + Math.max(grown.rchar, grown.write) } }
+    default:
+      return io < LEAST_BYTES ? null : state
+  }
+}
+
+const measured = (disk: DiskMeter, grown: Growth, movedBytes: number): DiskMeter => ({
+  seconds: disk.seconds + grown.seconds,
+  cpuSeconds: disk.cpuSeconds + grown.cpu,
+  deviceBytes: disk.deviceBytes + grown.read + grown.write,
+  movedBytes: disk.movedBytes + movedBytes,
+})

@@ -1,0 +1,64 @@
+import type { BackupDescription } from '../../backup/backup.ts'
+import { RestoreError } from '../../errors.ts'
+import { openSource } from '../../source/open-source.ts'
+import type { Source } from '../../source/source.ts'
+import { describe } from '../plan/inputs.ts'
+import type { RestoreState } from '../state/state.ts'
+import { currentOptions } from './current-options.ts'
+import { needsBytes } from './needs-bytes.ts'
+
+/**
+ * Standard input for a restore from it that goes on: what the agent before had read of its own is gone with it. Where the backup
+ * has to be extracted again, the new input must be the same backup, as far as its first bytes tell. Null where it is not
+ * needed. `stands` is the state without what was lost. Throws what is wrong with the input before anything has changed.
+ */
+export async function inputAgain(stands: RestoreState, runDir: string): Promise<Source | null> {
+  const options = currentOptions(stands)
+  // Tools that were adopted have theirs.
+  if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null
+  let source: Source | null = null
+  try {
+    source = openSource('-')
+    checkSame(stands.plan.elements[0]!.description, await describe(source, options, runDir))
+    return source
+  } catch (thrown) {
+    await source?.close()
+    if (!(thrown instanceof RestoreError) || !IS_NO_BACKUP.has(thrown.code)) throw thrown
+    throw new RestoreError(thrown.code, `the interrupted restore needs its backup once more: ${thrown.message}`, {
+      lastWords: thrown.lastWords,
+      hint: 'pipe the same backup in again',
+    })
+  }
+}
+
+const IS_NO_BACKUP: ReadonlySet<string> = new Set(['source_unreadable', 'source_empty', 'source_unknown'])
+
+/** What tells two backups apart. A pipe's first bytes say little of it; a redirected file, all. */
+const TELLING = [
+  'family',
+  'toolVersion',
+  'serverVersion',
+  'serverUuid',
+  'backupUuid',
+  'startTime',
+  'kind',
+  'fromLsn',
+  'toLsn',
+  'lastLsn',
+  'layers',
+  'innerCompression',
+  'storedBytes',
+] as const satisfies (keyof BackupDescription)[]
+
+/** Throws `unfinished` where both are known and differ. */
+export function checkSame(before: BackupDescription, now: BackupDescription): void {
+  for (const key of TELLING) {
+    const [was, is] = [before[key], now[key]]
+    if (was === null || is === null || String(was) === String(is)) continue
+    throw new RestoreError(
+      'unfinished',
+      `standard input holds another backup than the one whose restore was interrupted: ${key} is ${String(is) || 'none'}, not ${String(was) || 'none'}`,
+      { hint: 'pipe the same backup in again, or restore this one with another --state-dir' },
+    )
+  }
+}

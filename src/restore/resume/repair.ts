@@ -1,0 +1,87 @@
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { RestoreError } from '../../errors.ts'
+import type { RestoreContext } from '../context.ts'
+import { describeDirectory } from '../plan/describe-directory.ts'
+import type { Plan } from '../plan/plan.ts'
+import { processIn } from '../plan/prechecks.ts'
+import { MOVE_BACK } from '../state/runs.ts'
+import { isStillOurs, removeIfEmpty, undoHalfMove } from './cleanup.ts'
+
+/**
+ * What an attempt that was cut short left behind, made good before the next one goes on:
+ *
+ *   bringing an element      its directory goes, it is brought again
+ *   a prepare                never trusted: the element is brought again. A killed incremental prepare has eaten its deltas
+ *                            (run again it says `completed OK!` without them); on MariaDB the base takes the same incremental a
+ *                            second time, as long as its metadata still name the element before; Percona gives no such promise,
+ *                            so there the chain begins again.
+ *   a move-back              made such that the tool can go on where it was
+ *
+ * An element prepared in place has no source to be brought from again: MariaDB prepares a full backup again from the
+ * same checkpoint, for xtrabackup it is lost.
+ */
+export async function repair(context: RestoreContext): Promise<void> {
+  const { store, now } = context
+  const { plan, begun, finished, made } = store.state
+  if (plan === null) return
+  const cut = begun.filter(label => !finished.includes(label))
+  for (const index of plan.elements.keys()) {
+    const position = index + 1
+    const prepareCut = cut.includes(`${position}-prepare`)
+    const wholeChain = prepareCut && (plan.tool.family === 'xtrabackup' || (await hasMovedOn(plan, index)))
+    const inPlace = plan.inPlace && (position === 1 || wholeChain)
+    const bringCut = begun.includes(`${position}-bring`) && !finished.includes(`${position}-bring`)
+    if (prepareCut && inPlace) {
+      if (wholeChain)
+        throw new RestoreError('not_prepared', `${plan.targetDir} was being prepared in place when the tool died`, {
+          hint: 'an interrupted prepare cannot be trusted: extract the backup again',
+        })
+      store.dispatch({ type: 'runs_undone', atMs: now(), labels: [`${position}-prepare`] })
+    } else if (prepareCut || bringCut) {
+      const from = wholeChain ? 0 : index
+      for (const { directory } of plan.elements.slice(from, position))
+        if (made.directories.includes(directory)) await rm(directory, { recursive: true, force: true })
+      const positions = Array.from({ length: position - from }, (_, offset) => from + offset + 1)
+      store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
+    }
+  }
+  if (made.filling && !begun.includes(MOVE_BACK)) {
+    // Noted, perhaps made, nothing moved: whoever fills it meanwhile fills his own.
+    if (!made.filling.existed) removeIfEmpty(made.filling.datadir)
+    store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
+  } else if (cut.includes(MOVE_BACK) && made.filling) {
+    const { datadir } = made.filling
+    const changed = isStillOurs(made.filling) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
+    if (changed) {
+      // Neither taken on nor emptied: it holds what somebody else put there.
+      store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
+      throw changed
+    }
+    await undoHalfMove(datadir, plan.targetDir)
+  }
+}
+
+const HANDS_OFF = { hint: 'it was left as it is; empty it yourself, or name another one, and restore again' }
+
+const madeAnew = (datadir: string): RestoreError =>
+  new RestoreError(
+    'datadir_not_empty',
+    `somebody else has changed ${datadir} since the move-back into it was cut short`,
+    HANDS_OFF,
+  )
+
+function serverIn(datadir: string): RestoreError | null {
+  const user = processIn(datadir, { cwd: false })
+  return user && new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`, HANDS_OFF)
+}
+
+/** Killed at its very end, an incremental's prepare has already written that the base holds it. */
+async function hasMovedOn({ elements, targetDir }: Plan, index: number): Promise<boolean> {
+  const before = elements[index - 1]
+  if (before === undefined || !existsSync(targetDir)) return false // nothing before it, or that is brought again already
+  return (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
+}
+
+const RUNS = ['bring', 'extract', 'copy', 'decompress', 'prepare'] as const
+const labelsOf = (position: number): string[] => RUNS.map(run => `${position}-${run}`)

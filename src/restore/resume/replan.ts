@@ -1,0 +1,39 @@
+import { dirname } from 'node:path'
+import { availableMemory } from '../../process/memory.ts'
+import { toolFamily } from '../../tool/tool.ts'
+import { makePlan } from '../plan/build-plan.ts'
+import { chooseMemory } from '../plan/memory.ts'
+import { partsOf } from '../plan/parts-of.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { RestoreState } from '../state/state.ts'
+import { plannedOwner } from '../steps/ownership.ts'
+import type { OptionChanges } from './option-changes.ts'
+
+/**
+ * The plan of a restore that goes on, made anew from what is known of the backup and from the options that it has now: of the one
+ * in the state file only the tool that was chosen is kept, no command. What a first call would be refused for is thrown here too, before
+ * anything has changed: a slip in an option must not cost what was extracted already. Memory is not chosen anew yet,
+ * each prepare does that.
+ */
+export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: string): Plan | null {
+  if (stands.plan === null) return null
+  const isNew = (name: string) => taken.some(({ key }) => key === name)
+  const parts = partsOf(stands, runDir)
+  const plan = makePlan({ ...parts, owner: isNew('owner') ? ownerNow(stands) : parts.owner })
+  if (isNew('memory') && stands.tools.length === 0 && hasPrepare(plan, stands)) checkMemory(stands, plan)
+  return plan
+}
+
+/** A datadir that is ours already does not say whose it shall be. */
+function ownerNow({ options, made: { filling } }: RestoreState): Plan['owner'] {
+  return plannedOwner({ ...options, datadir: filling?.existed === false ? dirname(options.datadir) : options.datadir })
+}
+
+const hasPrepare = ({ steps }: Plan, { finished }: RestoreState): boolean =>
+  steps.some(({ kind, element }) => kind === 'prepare' && !finished.includes(`${element}-prepare`))
+
+/** Throws `memory`. */
+function checkMemory({ options }: RestoreState, { tool, elements }: Plan): void {
+  const { memoryFloorBytes } = toolFamily(tool.family)
+  chooseMemory(options.memory, availableMemory(), memoryFloorBytes, elements[0]!.description, null)
+}

@@ -1,0 +1,85 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { RestoreOptions } from '../../config/options.ts'
+import { RestoreError } from '../../errors.ts'
+import { bootId } from '../../process/proc-stat.ts'
+import { canAdopt, hasFailed } from '../run/adopt-tool.ts'
+import { runSession } from '../run-session.ts'
+import type { RestoreSession, SessionSurroundings } from '../session.ts'
+import type { Place } from '../state/hold-state-dir.ts'
+import type { RestoreState } from '../state/state.ts'
+import { currentOptions } from './current-options.ts'
+import { changeOptions } from './option-changes.ts'
+import { optionNotices } from './option-notices.ts'
+import { inputAgain } from './reopen-stdin.ts'
+import { replan } from './replan.ts'
+import { standing } from './resumed-event.ts'
+import { takeOver } from './take-over.ts'
+
+/**
+ * Goes on with the restore that was found interrupted, with the options that are asked for as far as it can still take them.
+ * Whatever it is refused for is thrown before anything has changed: it stays as it was found, for a better call.
+ */
+export async function goOn(
+  place: Place,
+  found: RestoreState,
+  asked: RestoreOptions,
+  surroundings: SessionSurroundings,
+): Promise<RestoreSession> {
+  const runDir = join(place.stateDir, found.restoreId)
+  const boot = bootId()
+  const changes = changeOptions(found, asked)
+  const { options } = changes
+  const fromInput = currentOptions(found).sources.includes('-')
+  // A failure would be the end, for want of another input to try again with; but now there may be one.
+  const failed = fromInput && found.tools.some(hasFailed)
+  const adopted = !failed && canAdopt(found, boot, place.toolLock.file())
+  const stands = { ...found, options, ...(adopted ? {} : standing(found, boot)) }
+  const plan = changes.planIsVoid ? null : replan(stands, changes, runDir)
+  const input = fromInput && plan !== null ? await inputAgain({ ...stands, plan }, runDir) : null
+
+  const { trace, link } = surroundings.beginTrace()
+  const taken = await takeOver(found, place.toolLock, {
+    agentPid: process.pid,
+    bootId: boot,
+    idPrefix: trace.idPrefix,
+    link: link ?? (trace.parentSpanId ? { traceId: trace.traceId, spanId: trace.parentSpanId } : null),
+    adopted,
+    options,
+    plan,
+  })
+  const opened = new Map(input ? [[1, input]] : [])
+  const session = runSession(place, { ...taken, resumed: true, opened }, surroundings)
+  const tell = (text: string) => session.store.dispatch({ type: 'notice', atMs: Date.now(), text })
+  const running = stands.tools.filter(({ exit }) => exit === null).map(({ name }) => name)
+  for (const text of optionNotices(changes, running)) tell(text)
+  if (fromInput && plan !== null && input === null)
+    tell('standard input is not read: nothing more of the backup is needed from it')
+  return session
+}
+
+/** Throws `unfinished` where another restore is asked for than the one that was found. */
+export function checkSameRestore(found: RestoreState, asked: RestoreOptions): void {
+  if (!isSameRestore(found.options, asked))
+    throw new RestoreError(
+      'unfinished',
+      `the restore of ${found.options.sources.join(' ')} into ${found.options.datadir} was interrupted and is not finished`,
+    )
+  checkUnchanged(found)
+}
+
+const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
+  a.datadir === b.datadir && JSON.stringify(a.sources) === JSON.stringify(b.sources)
+
+/** What was extracted of another file under the same name must not pass for this one. Throws `unfinished`. */
+function checkUnchanged(found: RestoreState): void {
+  for (const source of currentOptions(found).sources) {
+    const stat = source === '-' ? undefined : statSync(source, { throwIfNoEntry: false })
+    if (stat?.isFile() && stat.mtimeMs > found.startedAtMs)
+      throw new RestoreError(
+        'unfinished',
+        `${source} was changed after the restore began that was interrupted and is not finished`,
+        { hint: 'to restore what it is now, begin anew with another --state-dir' },
+      )
+  }
+}

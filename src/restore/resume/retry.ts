@@ -1,0 +1,71 @@
+import { ERRORS, type ErrorCode } from '../../errors.ts'
+import { toolFamily } from '../../tool/tool.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { RestoreState } from '../state/state.ts'
+
+/** What follows a failed attempt. Null: nothing, it was the last. */
+export type NextTry =
+  | { kind: 'again'; memoryCapBytes: number | null }
+  | { kind: 'older'; backupIndex: number }
+  /** It failed as often as is allowed, for reasons that might have passed. */
+  | { kind: 'exhausted' }
+  | null
+
+/** Network and storage hiccups, and a tool that was killed from outside. Everything else would only fail again. */
+const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable', 'tool_killed'])
+
+export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
+
+/**
+ * Errors of one backup rather than of everything here. The backup asked for ends with them, since the person who asked can put
+ * them right; an older one that has them is passed over.
+ */
+const OF_ONE_BACKUP: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'source_missing',
+  'source_unreadable',
+  'source_unknown',
+  'wrong_key',
+  'key_missing',
+  'chain_broken',
+  'tool_missing',
+  'tool_version',
+])
+
+/** Whether the backup that is restored now is at fault, and an older one may not be. */
+export const isOfBackup = ({ backupIndex }: Pick<RestoreState, 'backupIndex'>, code: ErrorCode): boolean =>
+  ERRORS[code].backup || (backupIndex > 0 && OF_ONE_BACKUP.has(code))
+
+/**
+ * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was killed gets
+ * half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted, never a
+ * reason for an older backup.
+ */
+export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): NextTry {
+  const { failures, options, backupIndex, plan, memoryCapBytes } = state
+  const olderIsThere = backupIndex < options.olderBackups.length
+  const older: NextTry = olderIsThere ? { kind: 'older', backupIndex: backupIndex + 1 } : null
+  if (looked && mayPass(code) && !options.sources.includes('-')) {
+    if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
+    const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
+    const isTooMuch = code === 'tool_killed' && wasPreparing && plan !== null && !askedAnew(state, plan)
+    const cap = isTooMuch ? halfTheMemory(plan) : memoryCapBytes
+    return { kind: 'again', memoryCapBytes: cap }
+  }
+  return isOfBackup(state, code) ? older : null
+}
+
+/** An adopted prepare had what was asked for when it was started; what is asked for since then says more than its end. */
+function askedAnew({ options: { memory: asked }, memoryCapBytes }: RestoreState, { memory, tool }: Plan): boolean {
+  if (asked === 'auto' || memory === null || memoryCapBytes !== null) return false
+  return memory.bytes !== Math.max(asked, toolFamily(tool.family).memoryFloorBytes)
+}
+
+/** But not less than the tool is known to finish with: the next attempt would be refused for it. */
+const halfTheMemory = ({ memory, tool }: Plan): number =>
+  Math.max(toolFamily(tool.family).memoryFloorBytes, Math.floor((memory?.bytes ?? 0) / 2))
+
+/** 1, 2, 4 … times the delay, at most 16 times, each 50 to 100 % of it: agents that failed together do not come back together. */
+export function backoffMs(failures: number, delayMs: number, random: () => number = Math.random): number {
+  const full = delayMs * 2 ** Math.min(4, Math.max(0, failures - 1))
+  return full * (0.5 + random() / 2)
+}

@@ -1,0 +1,69 @@
+import type { RestoreOptions } from '../../config/options.ts'
+import { endGroups, type Group } from '../../process/kill-groups.ts'
+import { lockHolders } from '../../process/lock.ts'
+import { initialProgress, viewProgress } from '../../progress/estimator.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { ToolLock } from '../run/tool-lock.ts'
+import { reduce } from '../state/reduce.ts'
+import { stallThresholds } from '../state/stall-thresholds.ts'
+import type { RestoreEvent, RestoreState, SpanLink } from '../state/state.ts'
+
+/**
+ * From the state that a dead agent left to the one that this agent goes on with.
+ *
+ * All of its tools live without it, or have ended and said how: they are adopted, nothing of their work is lost. Otherwise
+ * those that live are ended (their pipeline is torn), and a new attempt begins from what is finished. Processes that hold
+ * the tools' lock but are not in the state were started in the instant before the agent died, and are ended in any case.
+ */
+export interface Successor {
+  agentPid: number
+  bootId: string
+  idPrefix: string
+  link: SpanLink | null
+  /** Whether the tools go on (adopt-tool.ts). */
+  adopted: boolean
+  options: RestoreOptions
+  plan: Plan | null
+}
+
+export async function takeOver(
+  found: RestoreState,
+  toolLock: ToolLock,
+  successor: Successor,
+): Promise<{ state: RestoreState; event: RestoreEvent }> {
+  await endStrangers(successor.adopted ? found.tools.map(({ pgid }) => pgid) : [], toolLock)
+  const event: RestoreEvent = {
+    type: 'resumed',
+    atMs: Date.now(),
+    ...successor,
+    lastSeenAtMs: found.updatedAtMs,
+  }
+  return { state: reduce(withEstimator(found), event), event }
+}
+
+/** Ends every holder of the tools' lock whose group is not to be kept. One that cannot be ended is another container's or user's. */
+async function endStrangers(kept: readonly number[], toolLock: ToolLock): Promise<void> {
+  const lock = toolLock.file()
+  if (!lock) return
+  const groups = new Map<number, Group>()
+  for (const { pgid, pid, startTicks } of lockHolders(lock.path))
+    if (!kept.includes(pgid)) groups.set(pgid, { pgid, pid, startTicks })
+  await endGroups([...groups.values()], { lock })
+}
+
+/** An estimator that this version cannot read begins anew, and hears the tools' whole history again. */
+function withEstimator(found: RestoreState): RestoreState {
+  try {
+    if (found.estimator !== null && Number.isFinite(viewProgress(found.estimator, found.updatedAtMs).stallThresholdMs))
+      return found
+  } catch {
+    // of another version
+  }
+  const estimator = initialProgress({ stallThresholds: stallThresholds(found.options) })
+  return {
+    ...found,
+    estimator,
+    progress: viewProgress(estimator, found.updatedAtMs),
+    tools: found.tools.map(tool => ({ ...tool, readOffset: 0 })),
+  }
+}

@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto'
+import { basename } from 'node:path'
+import type { Writable } from 'node:stream'
+import { ERRORS, RestoreError, toRestoreError } from '../../errors.ts'
+import { formatBytes } from '../../format.ts'
+import { endGroups } from '../../process/kill-groups.ts'
+import { startPipeline } from '../../process/pipeline.ts'
+import { scrubArguments } from '../../secrets.ts'
+import type { Judgement } from '../../tool/judge-exit.ts'
+import { NEVER, type RestoreContext } from '../context.ts'
+import type { Plan } from '../plan/plan.ts'
+import { freeBytes } from '../plan/prechecks.ts'
+import type { RunningTool } from '../state/state.ts'
+import { lostWords } from '../state/state-room.ts'
+import { waitForExit } from './adopt-tool.ts'
+import { sampleTools } from './sample-tools.ts'
+import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
+import { watchTool } from './watch-tool.ts'
+
+/**
+ * Runs one or more joined tools to their end, and turns all they say and do into events.
+ *
+ * Their lines come from files, every 100 ms; their CPU and I/O from /proc, once a second. Nothing here is in the tools'
+ * way. When all have ended and their files are read to the end, the whole pipeline is judged: exit codes alone say too
+ * little. An aborted restore ends the groups and rejects with the reason of the abort; so does a run that failed, since a tool
+ * whose wrapper was killed goes on unseen.
+ *
+ * Where an earlier agent started these very tools, they are adopted instead: their files are read again from the start, what
+ * the state holds already is only heard again by the grammar, and their exits come from their status files. Where this agent lets go of
+ * the restore, nothing is started, and that a tool has ended is not heard: both are left to the next agent.
+ */
+export async function runTools(context: RestoreContext, run: ToolRun): Promise<void> {
+  const { store, signal, now } = context
+  if (context.detached()) return NEVER
+  signal.throwIfAborted()
+  const survivors = store.state.tools.filter(tool => tool.label === run.label)
+  if (survivors.length === 0) store.dispatch({ type: 'run_begun', atMs: now(), label: run.label })
+  const { tools, stdin } = survivors.length > 0 ? adopt(survivors) : await start(context, run)
+  const ended = tools.map((tool, index) => watchTool(context, heardUntilDetached(context, tool), run, index))
+  const stopSampling = sampleTools(context, tools, run)
+  const endAll = () => endGroups(tools, { lock: context.toolLock.file() })
+  const abort = () => void endAll().catch(() => {}) // awaited below, where it can be told
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort() // while they were started: a prefetch can fail between two of our awaits
+  let passed = false
+  try {
+    const fed = stdin && run.feed ? run.feed(stdin).then(() => null, toRestoreError) : null
+    const results = await Promise.all(ended)
+    const feedError = await fed
+    signal.throwIfAborted()
+    const verdict = run.judge(results)
+    // A tool that died first makes the pump fail too: its own words come first.
+    if (verdict !== null) throw verdictError(context, verdict, results)
+    if (feedError !== null) throw feedError
+    passed = true
+  } finally {
+    stopSampling()
+    signal.removeEventListener('abort', abort)
+    if (!passed) await endAll()
+  }
+  store.dispatch({ type: 'run_finished', atMs: now(), label: run.label })
+}
+
+const heardUntilDetached = ({ detached }: RestoreContext, tool: WatchedTool): WatchedTool => ({
+  ...tool,
+  exited: tool.exited.then(exit => (detached() ? NEVER : exit)),
+})
+
+function verdictError(
+  { runDir, store }: RestoreContext,
+  { code, message, stage }: Judgement & { stage: number },
+  results: readonly RunResult[],
+): RestoreError {
+  // Without the tool's last words neither the backup nor the tool can be blamed.
+  const lost = ERRORS[code].backup || code === 'move_back_failed' ? lostWords(runDir) : null
+  // A tool names a file, relative to where it works; what is full is a place.
+  const place = code === 'disk_full' && store.state.plan ? ` (${placesOf(store.state.plan)})` : ''
+  return lost ?? new RestoreError(code, `${message}${place}`, { lastWords: results[stage]?.lastWords ?? [] })
+}
+
+const placesOf = ({ targetDir, datadir }: Plan): string =>
+  Object.entries({ 'target dir': targetDir, datadir })
+    .map(([what, path]) => `${what} ${path}: ${formatBytes(freeBytes(path))} free`)
+    .join(', ')
+
+interface Started {
+  tools: readonly WatchedTool[]
+  stdin: Writable | null
+}
+
+const adopt = (survivors: readonly RunningTool[]): Started => ({
+  tools: survivors.map(tool => ({ ...tool, exited: waitForExit(tool) })),
+  stdin: null,
+})
+
+async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
+  const { store, now } = context
+  const spanIds = run.stages.map(() => randomBytes(8).toString('hex'))
+  const pipeline = await startPipeline({
+    label: run.label,
+    stages: run.stages.map(({ command }, index) => ({
+      name: basename(command.file),
+      file: command.file,
+      args: command.args,
+      env: context.toolEnv(spanIds[index]!),
+    })),
+    stdin: typeof run.stdin === 'function' ? run.stdin() : run.stdin,
+    runDir: context.runDir,
+    lockFd: context.toolLock.fd(),
+    ...(run.cwd !== undefined && { cwd: run.cwd }),
+  })
+  const tools = pipeline.tools.map(({ exited, ...tool }, index): WatchedTool => {
+    const running: RunningTool = {
+      ...tool,
+      label: run.label,
+      spanId: spanIds[index]!,
+      readOffset: 0,
+      exit: null,
+      runSize: run.stages.length,
+      fedByAgent: run.stdin === 'pipe',
+    }
+    const { args } = run.stages[index]!.command
+    store.dispatch({
+      type: 'tool_started',
+      atMs: now(),
+      position: run.position,
+      tool: running,
+      attributes: {
+        'process.executable.name': tool.name,
+        'process.pid': tool.pid,
+        'process.command_args': scrubArguments(args).join(' '),
+      },
+    })
+    return { ...running, exited }
+  })
+  return { tools, stdin: pipeline.stdin }
+}

@@ -1,0 +1,188 @@
+import type { WorkPart } from '../../progress/progress.ts'
+import { factsOf } from '../plan/facts.ts'
+import { resume } from '../resume/resumed-event.ts'
+import { feed } from './advance-estimator.ts'
+import { beginAhead, updateAhead } from './reduce-ahead.ts'
+import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
+import { endTool, readLines, startTool, takeSample } from './reduce-tools.ts'
+import { MOVE_BACK } from './runs.ts'
+import { endSpans, openSpan, openSpanOf } from './spans.ts'
+import type { EventOf, RestoreEvent, RestoreState } from './state.ts'
+
+/**
+ * The only place where a restore's state changes: (state, event) -> state. Pure.
+ *
+ * Every event first reaches the estimator as its own kind of input, then the state's fields, then the spans that begin or
+ * end because of it. Spans that ended stand in `endedSpans` of exactly one state.
+ */
+export function reduce(before: RestoreState, raw: RestoreEvent): RestoreState {
+  // A clock that was set back must not make a span end before it began.
+  const event = raw.atMs < before.updatedAtMs ? { ...raw, atMs: before.updatedAtMs } : raw
+  const fresh: RestoreState = { ...before, endedSpans: [], updatedAtMs: event.atMs }
+  return followProgress(before, apply(fresh, event), event.atMs)
+}
+
+function apply(state: RestoreState, event: RestoreEvent): RestoreState {
+  switch (event.type) {
+    case 'restore_started':
+      return state
+    case 'attempt_started':
+      return startAttempt(state, event.atMs)
+    case 'attempt_ended':
+      return endSpans({ ...state, tools: [] }, span => span.kind !== 'restore', {
+        atMs: event.atMs,
+        error: event.error,
+      })
+    case 'planned':
+      return adoptPlan(state, event)
+    case 'phase_started':
+      return startPhase(state, event)
+    case 'phase_ended':
+      return endPhase(state, event)
+    case 'prefetch_started':
+      // An element in front is not ahead: two phases of it would be open.
+      return event.position === state.position
+        ? state
+        : openPhaseSpan(beginAhead(state, event.position), 'restoring_basebackup', event.position, event.atMs)
+    case 'prefetch_ended':
+      return endPhaseSpans(state, event.position, event)
+    case 'step_started':
+      return startStep(feed(state, { type: 'step', step: event.step }, event.atMs), event.step, event.atMs)
+    case 'tool_started':
+      return startTool(state, event)
+    case 'tool_ended':
+      return endTool(state, event)
+    case 'tool_lines':
+      return readLines(state, event)
+    case 'sample':
+      return takeSample(state, event)
+    case 'run_begun':
+      return { ...state, begun: [...without(state.begun, [event.label]), event.label] }
+    case 'run_finished':
+      return {
+        ...state,
+        finished: [...without(state.finished, [event.label]), event.label],
+        tools: state.tools.filter(tool => tool.label !== event.label),
+      }
+    case 'runs_undone':
+      return beginAgain(
+        {
+          ...state,
+          begun: without(state.begun, event.labels),
+          finished: without(state.finished, event.labels),
+          tools: state.tools.filter(tool => !event.labels.includes(tool.label)),
+        },
+        event.atMs,
+      )
+    case 'made':
+      return { ...state, made: event.made }
+    case 'failed_attempt':
+      return { ...state, failures: state.failures + 1, memoryCapBytes: event.memoryCapBytes }
+    case 'fell_back':
+      return {
+        ...state,
+        backupIndex: event.backupIndex,
+        firstError: state.firstError ?? event.error,
+        plan: null,
+        begun: [],
+        finished: [],
+        failures: 0,
+        chainLength: 0,
+      }
+    case 'source_size':
+      if (event.position !== state.position) return updateAhead(state, event.position, { totalBytes: event.bytes })
+      return feed(
+        { ...state, source: { ...state.source, totalBytes: event.bytes } },
+        { type: 'facts', facts: { sourceBytes: event.bytes } },
+        event.atMs,
+      )
+    case 'progress':
+      return feed(state, event.input, event.atMs)
+    case 'notice':
+      return { ...state, notices: [...state.notices, event.text].slice(-20) }
+    case 'tick':
+      return feed(state, { type: 'tick' }, event.atMs)
+    case 'resumed':
+      return resume(state, event)
+    case 'ended':
+      return end(state, event)
+  }
+}
+
+const without = (labels: readonly string[], gone: readonly string[]) => labels.filter(label => !gone.includes(label))
+
+/** The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest forgotten. */
+function beginAgain(state: RestoreState, atMs: number): RestoreState {
+  const elements = Math.max(1, state.chainLength)
+  const standing = state.finished.flatMap((label): WorkPart[] => {
+    if (label === MOVE_BACK) return [{ position: elements, part: 'move_back' }]
+    const [, position, part] = /^(\d+)-(bring|prepare)$/.exec(label) ?? []
+    return part === undefined ? [] : [{ position: Number(position), part: part as WorkPart['part'] }]
+  })
+  return feed(state, { type: 'restart', elements, standing }, atMs)
+}
+
+function startAttempt(state: RestoreState, atMs: number): RestoreState {
+  const attempt = state.attempt + 1
+  const previous = state.lastAttemptSpanId
+  const opened = openSpan(beginAgain(state, atMs), {
+    kind: 'attempt',
+    name: 'attempt',
+    atMs,
+    attributes: { 'restore.attempt': attempt },
+    links: [
+      ...(previous ? [{ traceId: state.trace.traceId, spanId: previous }] : []),
+      ...(state.resumeLink ? [state.resumeLink] : []),
+    ],
+  })
+  return {
+    ...opened,
+    attempt,
+    phase: 'getting_backup_info',
+    phaseStartedAtMs: atMs,
+    position: 0,
+    error: null,
+    step: null,
+    resumeLink: null,
+    lastAttemptSpanId: openSpanOf(opened, 'attempt')!.id,
+    source: { readBytes: null, totalBytes: null },
+    ahead: null,
+    redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
+    rollbackRows: null,
+    counters: { ...opened.counters, attempts: opened.counters.attempts + 1 },
+  }
+}
+
+/** A plan comes twice: before anything is written, and after each extract, when the metadata has told the rest. */
+function adoptPlan(state: RestoreState, event: EventOf<'planned'>): RestoreState {
+  const planned = { ...state, plan: event.plan, chainLength: event.plan.elements.length }
+  if (state.plan === null || state.plan.elements.length !== event.plan.elements.length)
+    return beginAgain(planned, event.atMs)
+  if (state.position === 0) return planned
+  const facts = factsOf(event.plan, state.position)
+  return feed({ ...planned, redo: { ...state.redo, targetLsn: facts.lastLsn } }, { type: 'facts', facts }, event.atMs)
+}
+
+function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
+  const state: RestoreState = {
+    ...before,
+    status: event.status,
+    phase: event.phase,
+    phaseStartedAtMs: event.atMs,
+    step: null,
+    error: event.error,
+    tools: [],
+    // The datadir is the user's from now on.
+    made: event.status === 'succeeded' ? { directories: [], filling: null, giveBackTo: null } : before.made,
+  }
+  const family = state.plan?.tool.family
+  return endSpans(feed(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
+    atMs: event.atMs,
+    error: event.error,
+    attributes: {
+      result: event.status,
+      'restore.attempts': state.attempt,
+      ...(family && { 'db.system.name': family === 'xtrabackup' ? 'mysql' : 'mariadb' }),
+    },
+  })
+}

@@ -1,0 +1,108 @@
+import { realpathSync } from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { RestoreError } from '../../errors.ts'
+import { toolFamily } from '../../tool/tool.ts'
+import type { Plan } from '../plan/plan.ts'
+import { currentOptions } from '../resume/current-options.ts'
+import type { RestoreState } from './state.ts'
+
+/**
+ * What a state file claims to be ours, held against what this restore can have made. Groups are signalled and directories
+ * removed because a file says so; one that was edited, damaged or carried here from another restore must not lead us to
+ * what is not ours. Every path follows from the options and the restore's id, so all of them can be checked. Whether a
+ * process is ours is not believed at all: it must have our lock open.
+ */
+export function checkClaims(state: RestoreState, stateDir: string): void {
+  const problem =
+    pathProblem(state, stateDir) ?? planProblem(state) ?? madeProblem(state) ?? toolProblem(state) ?? spanProblem(state)
+  if (problem === null) return
+  throw new RestoreError('state_unreadable', `${join(stateDir, 'state.json')}: ${problem}`, {
+    hint: 'it was changed by hand, damaged, or is of another restore: restore with another --state-dir',
+  })
+}
+
+/** Where this restore extracts to; with `--in-place` an incremental's dir is named after the source. */
+function bases({ options, restoreId }: RestoreState): string[] {
+  const target = options.targetDir ?? `${options.datadir}.restore-${restoreId}`
+  return options.inPlace ? [target, options.sources[0]!] : [target]
+}
+
+function pathProblem(state: RestoreState, stateDir: string): string | null {
+  const { options, backupIndex } = state
+  if (realPath(options.stateDir) !== realPath(stateDir)) return `it is of the state dir ${options.stateDir}`
+  if (backupIndex > options.olderBackups.length) return `there is no older backup ${backupIndex}`
+  const chains = [options.sources, ...options.olderBackups]
+  const paths = [options.datadir, ...bases(state), ...chains.flat().filter(source => source !== '-')]
+  const odd = paths.find(path => resolve(path) !== path || path === sep)
+  if (odd !== undefined) return `${odd} is no path of a restore`
+  const outer = [options.datadir, ...bases(state)].find(path => isWithin(realPath(stateDir), realPath(path)))
+  return outer === undefined ? null : `${outer} holds the state dir`
+}
+
+function planProblem(state: RestoreState): string | null {
+  const { plan, options, position } = state
+  if (plan === null) return null
+  const { sources, inPlace } = currentOptions(state)
+  const targetDir = plan.inPlace ? sources[0] : bases(state)[0]
+  if (plan.datadir !== options.datadir) return `the plan is for ${plan.datadir}`
+  if (plan.inPlace && !inPlace) return 'the plan consumes its source'
+  if (plan.targetDir !== targetDir) return `the plan extracts to ${plan.targetDir}`
+  if (!isToolOf(plan.tool, options.toolPath)) return `the plan runs ${plan.tool.path} and ${plan.tool.extractor}`
+  if (plan.elements.length !== sources.length || position > sources.length) return 'the plan is of another chain'
+  if (plan.steps.some(step => step.element > sources.length)) return 'the plan has steps of no element'
+  const stray = plan.elements.find(
+    ({ directory, source }, index) =>
+      source !== sources[index] || directory !== (index === 0 ? targetDir : `${targetDir}-inc${index}`),
+  )
+  return stray ? `the plan brings ${stray.source} to ${stray.directory}` : null
+}
+
+/** As find-tool.ts finds them. */
+function isToolOf({ family, path, extractor }: Plan['tool'], toolPath: string | null): boolean {
+  const { programs, extractors } = toolFamily(family)
+  const isNamed = (file: string, names: readonly string[]) => file === resolve(file) && names.includes(basename(file))
+  return isNamed(extractor, extractors) && (toolPath === null ? isNamed(path, programs) : path === toolPath)
+}
+
+function madeProblem(state: RestoreState): string | null {
+  const { options, made } = state
+  const { directories, filling, giveBackTo, parents = [] } = made
+  const own = (directory: string) =>
+    directory === bases(state)[0] || bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base)
+  const stray = directories.find(directory => !own(directory) || options.sources.includes(directory))
+  if (stray !== undefined) return `${stray} is nothing this restore makes`
+  if (filling && filling.datadir !== options.datadir) return `${filling.datadir} is not the datadir`
+  const notAbove = parents.find(parent => ![options.datadir, ...bases(state)].some(path => isWithin(path, parent)))
+  if (notAbove !== undefined) return `${notAbove} is not above what this restore makes`
+  if (giveBackTo !== null && !(options.inPlace && giveBackTo === options.sources[0]))
+    return `${giveBackTo} gave away nothing`
+  return null
+}
+
+function toolProblem({ tools, options, restoreId }: RestoreState): string | null {
+  const runDir = join(options.stateDir, restoreId)
+  const stray = tools.find(
+    ({ pid, pgid, stderrPath, statusPath }) =>
+      pgid !== pid || [stderrPath, statusPath].some(path => path !== join(runDir, basename(path))),
+  )
+  return stray ? `${stray.name} (group ${stray.pgid}) is no tool of this restore` : null
+}
+
+/** A span hangs under one that was opened before it, so that looking up the tree ends. */
+function spanProblem({ spans }: RestoreState): string | null {
+  const ids = spans.map(({ id }) => id)
+  if (new Set(ids).size < ids.length) return 'two open spans have one id'
+  const stray = spans.find(({ parentId }, index) => parentId !== null && ids.indexOf(parentId) >= index)
+  return stray ? `the open span ${stray.id} hangs under a later one` : null
+}
+
+const isWithin = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(outer + sep)
+
+/** Of what exists of it, and the rest as it is. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return dirname(path) === path ? path : join(realPath(dirname(path)), basename(path))
+  }
+}

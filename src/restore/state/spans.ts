@@ -1,0 +1,80 @@
+import type { ErrorRecord } from '../../errors.ts'
+import type { AttributeValue, OpenSpan, RestoreState, SpanKind } from './state.ts'
+
+/**
+ * Open spans are a stack in the state: restore, attempt, phase, step, and the tools beside the step. They are data until
+ * they end, so a killed agent loses none: the next one ends them with the same ids.
+ */
+type Attributes = Readonly<Record<string, AttributeValue>>
+
+interface NewSpan {
+  kind: SpanKind
+  name: string
+  atMs: number
+  attributes?: Attributes
+  links?: OpenSpan['links']
+  /** Chosen by the caller where others must know it first. */
+  id?: string
+  /** The span to hang it under; the restore's own has the caller's, or none. */
+  parent?: OpenSpan | undefined
+}
+
+export const openSpanOf = (state: RestoreState, kind: SpanKind): OpenSpan | undefined =>
+  state.spans.findLast(span => span.kind === kind)
+
+/** The open phase of an element: with an element fetched ahead, two phases are open. */
+export const phaseSpanOf = ({ spans }: Pick<RestoreState, 'spans'>, position: number): OpenSpan | undefined =>
+  spans.findLast(span => span.kind === 'phase' && span.attributes['restore.chain.position'] === position)
+
+/** A new id: this agent's random prefix and a counter, so that the reducer stays pure. */
+const takeId = (state: RestoreState): [string, RestoreState] => {
+  const id = state.trace.idPrefix + state.trace.nextId.toString(16).padStart(8, '0')
+  return [id, { ...state, trace: { ...state.trace, nextId: state.trace.nextId + 1 } }]
+}
+
+export function openSpan(before: RestoreState, span: NewSpan): RestoreState {
+  const [id, state] = span.id ? ([span.id, before] as const) : takeId(before)
+  const open: OpenSpan = {
+    id,
+    parentId: span.parent?.id ?? openSpanOf(state, 'restore')?.id ?? state.trace.parentSpanId,
+    kind: span.kind,
+    name: span.name,
+    startedAtMs: span.atMs,
+    attributes: span.attributes ?? {},
+    links: span.links ?? [],
+  }
+  return { ...state, spans: [...state.spans, open] }
+}
+
+/** A span that begins and ends in the past or at once. */
+export function addEndedSpan(before: RestoreState, span: NewSpan & { endedAtMs: number }): RestoreState {
+  const opened = openSpan(before, span)
+  const last = opened.spans.at(-1)!
+  return {
+    ...opened,
+    spans: before.spans,
+    endedSpans: [...before.endedSpans, { ...last, endedAtMs: span.endedAtMs, error: null }],
+  }
+}
+
+/** Ends every open span that `which` picks, innermost first. Times never run backwards: an end is at least its start. */
+export function endSpans(
+  state: RestoreState,
+  which: (span: OpenSpan) => boolean,
+  end: { atMs: number; error?: ErrorRecord | null; attributes?: Attributes },
+): RestoreState {
+  const ending = state.spans.filter(which).reverse()
+  if (ending.length === 0) return state
+  const error = end.error ? { code: end.error.code, message: end.error.message } : null
+  const ended = ending.map(span => ({
+    ...span,
+    attributes: { ...span.attributes, ...end.attributes },
+    endedAtMs: Math.max(end.atMs, span.startedAtMs),
+    error,
+  }))
+  return {
+    ...state,
+    spans: state.spans.filter(span => !which(span)),
+    endedSpans: [...state.endedSpans, ...ended],
+  }
+}

@@ -1,0 +1,150 @@
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { checkChain } from '../../backup/chain.ts'
+import { RestoreError } from '../../errors.ts'
+import { formatBytes } from '../../format.ts'
+import { type AvailableMemory, availableMemory } from '../../process/memory.ts'
+import { openSource } from '../../source/open-source.ts'
+import type { Source } from '../../source/source.ts'
+import { atLeast } from '../../tool/version.ts'
+import type { RestoreContext } from '../context.ts'
+import type { HoldingContext } from '../hold-datadir.ts'
+import { tellOnce } from '../notice-once.ts'
+import { makePlan, type PlanParts } from '../plan/build-plan.ts'
+import { checkVersion } from '../plan/inputs.ts'
+import { chooseMemory } from '../plan/memory.ts'
+import type { PlanStep } from '../plan/plan.ts'
+import { refineParts } from '../plan/refine-parts.ts'
+import { copy, decompress, extract, makeDirectory } from './extract.ts'
+import { keepMetadata } from './kept-files.ts'
+import { moveBack } from './move-back.ts'
+import { prepare } from './prepare.ts'
+
+/** What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
+
+type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
+
+/** The steps of one element and kind, as the newest plan has them. */
+const stepsOf = <K extends PlanStep['kind']>({ store }: RestoreContext, position: number, kind: K) =>
+  store.state.plan!.steps.filter((step): step is StepOf<K> => step.kind === kind && step.element === position)
+
+export const isBrought = ({ store }: RestoreContext, position: number): boolean =>
+  store.state.finished.includes(`${position}-bring`)
+
+/** The element's bytes into its directory, and then what its metadata tell into the plan. */
+export async function bring(
+  context: RestoreContext,
+  parts: PlanParts,
+  position: number,
+  source: Source | null,
+): Promise<PlanParts> {
+  const { store, now } = context
+  const label = `${position}-bring`
+  const { directory, source: name } = store.state.plan!.elements[position - 1]!
+  if (!store.state.begun.includes(label)) {
+    store.dispatch({ type: 'run_begun', atMs: now(), label })
+    if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
+  }
+  const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
+  // One that is adopted has its input, or is done with it; standard input cannot be opened again.
+  const adopted = name === '-' && store.state.tools.some(tool => tool.label.startsWith(`${position}-`))
+  const opened = adopted ? null : (source ?? openSource(name))
+  try {
+    if (undone('copy') && opened !== null)
+      for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
+    if (undone('extract') && opened?.kind !== 'directory')
+      for (const step of stepsOf(context, position, 'extract')) await extract(context, step, opened)
+    if (undone('decompress'))
+      for (const step of stepsOf(context, position, 'decompress'))
+        await decompress(context, step, parts.family.grammar())
+  } finally {
+    await opened?.close()
+  }
+  const refined = await learn(context, parts, position, directory)
+  store.dispatch({ type: 'run_finished', atMs: now(), label })
+  return refined
+}
+
+/** Makes a directory that is taken away again; noted before, so that a kill between the two leaves none behind. */
+function makeOurs({ store, now }: RestoreContext, directory: string): void {
+  const { made } = store.state
+  store.dispatch({
+    type: 'made',
+    atMs: now(),
+    made: { ...made, directories: [...new Set([...made.directories, directory])] },
+  })
+  try {
+    makeDirectory(directory)
+  } catch (error) {
+    // Somebody else made it since we looked: then it is not ours to remove.
+    store.dispatch({ type: 'made', atMs: now(), made })
+    throw error
+  }
+}
+
+/** What only the extracted element tells: its metadata, its redo, the memory that fits; the plan is made anew from it. */
+async function learn(
+  context: RestoreContext,
+  parts: PlanParts,
+  position: number,
+  directory: string,
+): Promise<PlanParts> {
+  const { store, now, runDir } = context
+  const refined = await refineParts(parts, position, directory)
+  const { description } = refined.elements[position - 1]!
+  // A packed stream has told its LSNs only now.
+  checkChain(refined.elements.map(element => element.description))
+  checkMetadataNames(parts, directory)
+  for (const text of checkVersion(parts.family, parts.tool.version, description))
+    if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
+  keepMetadata(directory, runDir, position)
+  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
+  return refined
+}
+
+/** mariadb-backup before 11 does not find the metadata files under the names that 11.x gives them. */
+function checkMetadataNames({ tool, elements }: PlanParts, directory: string): void {
+  if (tool.family !== 'mariadb-backup' || atLeast(tool.version, '11')) return
+  if (existsSync(join(directory, 'xtrabackup_checkpoints'))) return
+  throw new RestoreError(
+    'tool_version',
+    `${elements[0]!.name} has the metadata files of MariaDB 11, which mariadb-backup ${tool.version} does not know`,
+  )
+}
+
+/** Prepares the element onto the target dir; after the last one, moves back. */
+export async function prepareElement(context: HoldingContext, parts: PlanParts, position: number): Promise<void> {
+  const { store } = context
+  if (!store.state.begun.includes(`${position}-prepare`)) planMemory(context, parts, position)
+  const plan = store.state.plan!
+  const element = plan.elements[position - 1]!
+  if (!store.state.finished.includes(`${position}-prepare`))
+    for (const step of stepsOf(context, position, 'prepare'))
+      await prepare(context, step, element, plan.targetDir, parts.family)
+  if (position > 1) await rm(element.directory, { recursive: true, force: true })
+  for (const step of stepsOf(context, position, 'move_back')) await moveBack(context, step, plan, parts.family)
+}
+
+/**
+ * Memory is chosen when prepare begins: what was available hours ago says nothing. It is told of a chain's first element; what
+ * the others take differs little, and a chain may have hundreds.
+ */
+function planMemory(context: RestoreContext, parts: PlanParts, position: number): void {
+  const { store, now } = context
+  const { description, extracted } = parts.elements[position - 1]!
+  const { memoryCapBytes: cap } = store.state
+  const available = capped(availableMemory(), cap)
+  const { memory: wanted } = parts.options
+  const asked = wanted === 'auto' || cap === null ? wanted : Math.min(wanted, cap)
+  const memory = chooseMemory(asked, available, parts.family.memoryFloorBytes, description, extracted)
+  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...parts, memory }) })
+  if (position === 1 && stepsOf(context, position, 'prepare').length > 0)
+    tellOnce(context, `prepare may take ${formatBytes(memory.bytes)} of memory: ${memory.reason}`)
+}
+
+/** After a tool was killed for want of memory, less counts as available. */
+const capped = (available: AvailableMemory, capBytes: number | null): AvailableMemory =>
+  capBytes === null || capBytes >= available.bytes
+    ? available
+    : { bytes: capBytes, reason: 'a tool was killed with more' }

@@ -1,0 +1,159 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { RestoreError } from '../../errors.ts'
+import { filePosition } from '../../process/file-position.ts'
+import type { FileAccess, Source, StreamSource } from '../../source/source.ts'
+import type { Grammar } from '../../tool/events.ts'
+import { extractGrammar } from '../../tool/extract-grammar.ts'
+import { filterGrammar } from '../../tool/filter-grammar.ts'
+import type { Failure } from '../../tool/judge-exit.ts'
+import { type EndedStage, judgePipeline, type PipelineJudgement } from '../../tool/judge-pipeline.ts'
+import type { RestoreContext } from '../context.ts'
+import type { PlanStep } from '../plan/plan.ts'
+import { judgeOne } from '../run/judge-one.ts'
+import { runTools } from '../run/run-tools.ts'
+import type { RunResult, ToolRun } from '../run/tool-run.ts'
+import { meterTree } from '../run/tree-meter.ts'
+
+/** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
+type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
+
+/**
+ * Makes a directory that was not there; whoever calls has noted that it is ours. Folders on the way are open to all, whatever the umask:
+ * the owner of the restored files must get to them.
+ */
+export function makeDirectory(path: string): void {
+  try {
+    makeParents(dirname(path))
+    mkdirSync(path, { mode: 0o750 })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    throw new RestoreError(code === 'EEXIST' ? 'target_not_new' : 'not_permitted', `cannot make ${path}: ${message}`, {
+      cause,
+    })
+  }
+}
+
+function makeParents(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true })
+  if (first === undefined) return
+  for (let made = folder; ; made = dirname(made)) {
+    chmodSync(made, 0o755)
+    if (made === first) return
+  }
+}
+
+/** Without a source its tools are adopted, and read theirs themselves. */
+export async function extract(
+  context: RestoreContext,
+  step: StepOf<'extract'>,
+  source: StreamSource | null,
+): Promise<void> {
+  const last = step.stages.length - 1
+  await runTools(context, {
+    label: `${step.element}-extract`,
+    position: step.element,
+    stages: step.stages.map((command, index) => ({
+      command,
+      grammar: index === last ? extractGrammar() : filterGrammar(),
+    })),
+    judge: results => judgeExtract(results, step),
+    ...(source === null ? fileInput(ADOPTED) : source.file ? fileInput(source.file) : pipeInput(source)),
+  })
+}
+
+/**
+ * Two things are known here that a pipeline's words alone do not tell: the first bytes of every layer were looked at, so what a filter
+ * does not recognise comes later and is damage; and the directory was new, so a file that exists came twice in the stream.
+ */
+function judgeExtract(results: readonly RunResult[], step: StepOf<'extract'>): PipelineJudgement | null {
+  const judgement = judgePipeline(
+    results.map((result, index) => {
+      const role = roleOf(index, step)
+      return { ...result, role, failures: role === 'extract' ? result.failures : result.failures.map(asDamage) }
+    }),
+  )
+  if (judgement?.code !== 'target_not_new') return judgement
+  const message = `the stream holds a file twice, as two backups in one do: ${judgement.message}`
+  return { ...judgement, code: 'source_corrupt', message }
+}
+
+const asDamage = (failure: Failure): Failure =>
+  failure.code === 'source_unknown' ? { ...failure, code: 'source_corrupt' } : failure
+
+const ADOPTED: Pick<FileAccess, 'startOffset' | 'fd'> = {
+  startOffset: 0,
+  fd() {
+    throw new RestoreError('internal', 'the input of an adopted tool was asked for')
+  },
+}
+
+const DECRYPTORS = new Set(['gpg', 'openssl'])
+
+function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'] {
+  if (index === stages.length - 1) return 'extract'
+  return DECRYPTORS.has(basename(stages[index]!.file)) ? 'decrypt' : 'decompress'
+}
+
+/**
+ * The tool reads the file itself. How far it is stands with its descriptor, which its wrapper holds as well and which
+ * also a later agent can look at.
+ */
+function fileInput(file: Pick<FileAccess, 'startOffset' | 'fd'>): Pick<ToolRun, 'stdin' | 'sourcePosition'> {
+  let ours: number | null = null
+  return {
+    stdin() {
+      ours = file.fd()
+      return ours
+    },
+    sourcePosition({ pid }) {
+      // Ours stands where the tool's stands, and still does when the tool has ended.
+      const position = ours === null ? filePosition(0, pid) : filePosition(ours)
+      return position === null ? null : Math.max(0, position - file.startOffset)
+    },
+  }
+}
+
+/** A pipe has been read from already (its first bytes told what it is), so its bytes pass through us. */
+function pipeInput(source: StreamSource): Pick<ToolRun, 'stdin' | 'sourcePosition' | 'feed'> {
+  let readBytes = 0
+  async function* counted() {
+    for await (const piece of source.bytes()) {
+      readBytes += piece.length
+      yield piece
+    }
+  }
+  return { stdin: 'pipe', sourcePosition: () => readBytes, feed: stdin => pipeline(counted, stdin) }
+}
+
+export async function copy(context: RestoreContext, step: StepOf<'copy'>, source: Source): Promise<void> {
+  const meter = meterTree(step.into)
+  const bytes = await sizeOf(source)
+  context.store.dispatch({ type: 'source_size', atMs: context.now(), position: step.element, bytes })
+  try {
+    await runTools(context, {
+      label: `${step.element}-copy`,
+      position: step.element,
+      stages: [{ command: step.command, grammar: filterGrammar() }],
+      judge: judgeOne('extract'),
+      stdin: 'ignore',
+      sourcePosition: meter.bytes,
+    })
+  } finally {
+    meter.stop()
+  }
+}
+
+const sizeOf = async (source: Source): Promise<number | null> =>
+  source.kind === 'directory' ? source.storedBytes() : source.storedBytes
+
+export async function decompress(context: RestoreContext, step: StepOf<'decompress'>, grammar: Grammar): Promise<void> {
+  await runTools(context, {
+    label: `${step.element}-decompress`,
+    position: step.element,
+    stages: [{ command: step.command, grammar }],
+    judge: judgeOne('decompress'),
+    stdin: 'ignore',
+  })
+}

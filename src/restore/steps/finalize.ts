@@ -1,0 +1,86 @@
+import { join } from 'node:path'
+import { RestoreError } from '../../errors.ts'
+import { formatFirst } from '../../format.ts'
+import type { RestoreContext } from '../context.ts'
+import { tellOnce } from '../notice-once.ts'
+import type { Plan } from '../plan/plan.ts'
+import { processIn } from '../plan/prechecks.ts'
+import { layoutOf } from './innodb-files.ts'
+import { isPartial } from './is-partial.ts'
+import { moveRemnants } from './kept-files.ts'
+import { findMissing } from './missing-tables.ts'
+import { checkAllMoved, settle } from './move-back.ts'
+import { setOwner } from './ownership.ts'
+import { layoutArguments, START_CHECK, startCheck } from './start-check.ts'
+import { syncFiles } from './sync.ts'
+import { SLACK_BYTES, verifyDatadir } from './verify.ts'
+
+/**
+ * The last checks and changes on the datadir. All of them can be done again, but not under a server: under the one that an
+ * earlier agent has started there for its check they are done, and anybody else's is left alone. What comes out is on the
+ * disk before success is said.
+ */
+export async function finalize(context: RestoreContext): Promise<void> {
+  const { store, now, runDir, signal } = context
+  const plan = store.state.plan!
+  const { datadir, owner, elements, steps } = plan
+  const backupConfig = join(runDir, 'backup', String(elements.length), 'backup-my.cnf')
+  const layout = layoutOf(backupConfig)
+  const moved = tellMoved(context)
+  const hasServer = store.state.tools.some(({ label }) => label === START_CHECK)
+  await checkAllMoved(context, plan, layout)
+  if (!hasServer) refuseServer(datadir)
+  await settle(context, plan)
+  for (const step of steps) {
+    if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue
+    if (hasServer && step.kind !== 'start_check') continue
+    store.dispatch({ type: 'step_started', atMs: now(), step: step.kind })
+    if (step.kind === 'verify') {
+      const slackBytes = SLACK_BYTES[plan.tool.family]
+      for (const text of await verifyDatadir(datadir, layout, { slackBytes, onChecked: moved })) tellOnce(context, text)
+      moveRemnants(datadir, runDir)
+      await tellMissing(context, plan)
+    }
+    if (step.kind === 'ownership') await setOwner(datadir, owner!)
+    if (step.kind === 'start_check') {
+      const command = { file: step.command.file, args: [...step.command.args, ...layoutArguments(backupConfig)] }
+      await startCheck(context, command, plan)
+    }
+    signal.throwIfAborted()
+  }
+  await syncFiles(datadir, signal, moved)
+}
+
+/** Hours may lie between a move-back and the agent that goes on after it, in which somebody may have started a server. */
+function refuseServer(datadir: string): void {
+  const user = processIn(datadir, { cwd: false, readers: false })
+  if (user === null) return
+  throw new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir} already`, {
+    hint: 'the files are all there, but were not checked; nothing was changed under the server',
+  })
+}
+
+/** Tells progress, at most twice a second, that what a step does goes on: steps of ours have no tool that is watched. */
+function tellMoved({ store, now }: RestoreContext): () => void {
+  let toldAtMs = 0
+  return () => {
+    const { step } = store.state
+    if (step === null || now() - toldAtMs < 500) return
+    toldAtMs = now()
+    store.dispatch({ type: 'progress', atMs: toldAtMs, input: { type: 'step', step } })
+  }
+}
+
+/** No failure: only a server knows whether a table lies in the system tablespace. One that is started asks it. */
+async function tellMissing(context: RestoreContext, plan: Plan): Promise<void> {
+  const { datadir, elements, steps, tool } = plan
+  if (tool.family !== 'mariadb-backup' || steps.some(({ kind }) => kind === 'start_check')) return
+  if (isPartial(context.runDir, elements.length)) return
+  const missing = await findMissing(datadir)
+  if (missing.length === 0) return
+  tellOnce(
+    context,
+    `${missing.length} InnoDB tables have no file of their own: ${formatFirst(missing)}; that is right where they lie in the ` +
+      'system tablespace (innodb_file_per_table=OFF), and data lost otherwise: --start-check tells',
+  )
+}

@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest'
+import { reduce } from '../../../src/restore/state/reduce.ts'
+import type { EventOf, RestoreState } from '../../../src/restore/state/state.ts'
+import { blankState } from '../../blank-state.ts'
+import { samplePlan, T0 } from '../samples.ts'
+
+const interrupted = (changes: Partial<RestoreState>): RestoreState => ({
+  ...blankState('r1', '0af7651916cd43dd8448eb211c80319c', 'abcdef01', T0),
+  bootId: 'first',
+  ...changes,
+})
+
+const resumedIn = (
+  state: RestoreState,
+  bootId: string,
+  adopted = false,
+  changes: Partial<Pick<EventOf<'resumed'>, 'options' | 'plan'>> = {},
+): RestoreState =>
+  reduce(state, {
+    type: 'resumed',
+    atMs: T0 + 9000,
+    agentPid: 2,
+    bootId,
+    idPrefix: 'abcdef02',
+    link: null,
+    adopted,
+    options: state.options,
+    plan: state.plan,
+    ...changes,
+    lastSeenAtMs: T0 + 1000,
+  })
+
+const prepared = { begun: ['1-bring', '1-extract', '1-prepare'], finished: ['1-extract', '1-bring', '1-prepare'] }
+
+test('in the same boot what is finished stays finished', () => {
+  const state = resumedIn(interrupted(prepared), 'first')
+  expect(state).toMatchObject({ finished: prepared.finished, interruptions: 1, agentPid: 2, bootId: 'first' })
+})
+
+test('after a reboot nothing is trusted that may not have reached the disk', () => {
+  expect(resumedIn(interrupted(prepared), 'second').finished).toEqual([])
+})
+
+test('after a reboot what was moved back stays, for the last checks', () => {
+  const moved = { begun: [...prepared.begun, 'move-back'], finished: [...prepared.finished, 'move-back'] }
+  expect(resumedIn(interrupted(moved), 'second').finished).toEqual(moved.finished)
+})
+
+test('spans of an interrupted attempt end when its agent was last seen, those of adopted tools go on', () => {
+  const attempt = {
+    id: 'abcdef0100000002',
+    parentId: null,
+    name: 'attempt',
+    startedAtMs: T0,
+    attributes: {},
+    links: [],
+  }
+  const state = interrupted({ spans: [{ ...attempt, kind: 'attempt' }] })
+  expect(resumedIn(state, 'first').endedSpans).toMatchObject([
+    { id: attempt.id, endedAtMs: T0 + 1000, error: { code: 'interrupted' } },
+  ])
+  expect(resumedIn(state, 'first', true)).toMatchObject({ spans: [{ id: attempt.id }], endedSpans: [] })
+})
+
+test('what is asked for now holds at once: thresholds, and memory without the cap that an earlier one was given', () => {
+  const before = interrupted({ memoryCapBytes: 1000 })
+  const options = { ...before.options, stallTimeoutMs: 7000, stallThresholds: { flush: 9000 } }
+  const state = resumedIn(before, 'first', true, { options })
+  expect(before.progress.stallThresholdMs).not.toBe(7000)
+  expect(state).toMatchObject({ options, progress: { stallThresholdMs: 7000 }, memoryCapBytes: 1000 })
+  const withMemory = resumedIn(before, 'first', true, { options: { ...options, memory: 2000 } })
+  expect(withMemory).toMatchObject({ memoryCapBytes: null })
+})
+
+test('a plan that holds no more goes, and what was noted with it', () => {
+  const made = { directories: [], filling: null, giveBackTo: '/backups/full' }
+  const before = interrupted({ plan: samplePlan(), chainLength: 1, made })
+  expect(resumedIn(before, 'first', false, { plan: null })).toMatchObject({
+    plan: null,
+    chainLength: 0,
+    made: { giveBackTo: null },
+  })
+  expect(resumedIn(before, 'first')).toMatchObject({ plan: before.plan, chainLength: 1, made })
+})

@@ -1,0 +1,41 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { parseState, readStateFile, writeStateFile } from '../../../src/restore/state/state-file.ts'
+import { samplePlan, sampleState, sampleTool, scratch } from '../samples.ts'
+
+test('what was written is read again, whole', () => {
+  const path = join(scratch(), 'state.json')
+  expect(readStateFile(path)).toBeNull()
+  const state = sampleState({ plan: samplePlan(2), tools: [sampleTool()], begun: ['1-bring'], attempt: 3 })
+  writeStateFile(path, state, true)
+  expect(readStateFile(path)).toEqual({ ...state, endedSpans: [] })
+})
+
+test('what an older agent did not know yet is filled in', () => {
+  const { begun: _, made: __, failures: ___, ...older } = sampleState()
+  expect(parseState(JSON.stringify(older), 'state.json')).toMatchObject({
+    begun: [],
+    failures: 0,
+    made: { directories: [], filling: null, giveBackTo: null },
+  })
+})
+
+test.each([
+  ['not JSON', 'tru', /is not JSON/],
+  ['cut', JSON.stringify(sampleState()).slice(0, 500), /is not JSON/],
+  ['no object', '[]', /state\.json: /],
+  ['of a newer agent', JSON.stringify({ ...sampleState(), schema: 2 }), /schema 2/],
+  ['with an id that is a path', JSON.stringify(sampleState({ restoreId: '../x' })), /restoreId/],
+  ['with a group that is everybody’s', JSON.stringify(sampleState({ tools: [sampleTool({ pgid: 1 })] })), /pgid/],
+])('one that is %s: state_unreadable', (_, content, message) => {
+  const path = join(scratch(), 'state.json')
+  writeFileSync(path, content)
+  expect(() => readStateFile(path)).toThrow(
+    expect.objectContaining({ code: 'state_unreadable', message: expect.stringMatching(message) }),
+  )
+})
+
+test('one that cannot be read: state_unreadable', () => {
+  expect(() => readStateFile(scratch())).toThrow(expect.objectContaining({ code: 'state_unreadable' }))
+})
