@@ -1,0 +1,28 @@
+import { join } from 'node:path'
+import { checkImports } from './check-imports.ts'
+
+/** Rules that the code breaks at present, each to be mended and taken off this list. */
+const BROKEN = [
+  'no-cycle: cli',
+  'no-cycle: progress',
+  'no-cycle: restore',
+  'no-cycle: source',
+  'no-cycle: telemetry',
+  'no-cycle: tool',
+  'direction: cli/views',
+  'direction: process',
+  'direction: restore/plan',
+  'direction: restore/state',
+  'types only: restore/state',
+  'types only: telemetry',
+]
+
+const complaints = await checkImports(join(import.meta.dirname, '../..'))
+const known = process.argv.includes('--all') ? [] : BROKEN
+for (const { rule, text } of complaints) {
+  if (known.includes(rule)) continue
+  console.error(`imports: ${text}`)
+  process.exitCode = 1
+}
+for (const rule of known)
+  if (!complaints.some(complaint => complaint.rule === rule)) console.log(`imports: broken no more: ${rule}`)
