@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { RestoreError } from '../errors.ts'
-import { SAME_SIGNAL_MS } from '../process/duplicate-signal.ts'
+import { DUPLICATE_SIGNAL_MS } from '../process/duplicate-signal.ts'
 
 /**
  * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does the
@@ -16,7 +16,7 @@ export function endOnSignals(
   let firstAtMs: number | null = null
   const handle = (name: NodeJS.Signals) => {
     if (firstAtMs !== null) {
-      if (performance.now() - firstAtMs > SAME_SIGNAL_MS) kill(name)
+      if (performance.now() - firstAtMs > DUPLICATE_SIGNAL_MS) kill(name)
       return
     }
     firstAtMs = performance.now()

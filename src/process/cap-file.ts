@@ -1,23 +1,22 @@
 /**
  * Keeps a log that another process appends to from filling the disk.
  *
- * Above a cap, the middle of what has been read is given back to the file system by punching a hole: offsets stay, the
- * writer appends on, only blocks far behind it are touched. The beginning and the end (how it began, how it went just
- * now) stay. The hole begins and ends at the start of a line, so that no two half lines meet, and grows only at its end.
- * It is noted in a file beside the log: who reads the log again from the start jumps over it. Without the note the NULs
- * that a hole reads as would have to be skipped one by one.
+ * Above a cap, the middle of what was read is given back to the file system: fallocate(1) punches a hole. Offsets
+ * stay, the writer appends as before, and only blocks far behind it are touched. The beginning and the end of the log
+ * stay. The hole starts and ends at the start of a line, so that no two half lines meet, and grows only at its end. A
+ * file beside the log records it: a later reader skips the hole instead of reading its NULs.
  *
- * Best effort: where fallocate(1) or the file system cannot punch holes, the log grows.
+ * Best effort: the log grows where fallocate(1) is missing or the file system cannot punch holes.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { execa } from 'execa'
 
-export interface FreedMiddle {
-  /** Where reading goes on from this offset: behind the hole if it is inside. */
+export interface CapFile {
+  /** Where reading continues from this offset: behind the hole if the offset is inside it. */
   skip(offset: number): number
-  /** Bytes from this offset until the hole begins; Infinity where none is ahead. */
+  /** Bytes from this offset to the start of the hole; Infinity where no hole follows. */
   bytesUntilHole(offset: number): number
-  /** To be called with everything read, in order; `end` is the offset behind the chunk. */
+  /** Takes everything read, in order; `end` is the offset behind the chunk. */
   passed(chunk: Buffer, end: number): Promise<void>
 }
 
@@ -30,16 +29,16 @@ const LF = 0x0a
 
 export const holePath = (logPath: string): string => `${logPath}.hole`
 
-export function createFreedMiddle(logPath: string, capBytes: number, keepBytes: number): FreedMiddle {
+/** Punches once the log takes more than `capBytes` on disk; `keepBytes` stay at each end. */
+export function createCapFile(logPath: string, capBytes: number, keepBytes: number): CapFile {
   let hole = readHole(logPath)
   let canPunch = true
-  // Starts of lines: the newest read, one at least keepBytes before it, and one at least keepBytes before that.
+  // Three starts of lines, at least keepBytes apart.
   let newest = 0
   let middle = 0
   let oldest = 0
 
-  const free = async (end: number) => {
-    const { start, end: from } = hole!
+  const punch = async ({ start, end: from }: Hole, end: number) => {
     const args = ['--punch-hole', '--offset', String(from), '--length', String(end - from), logPath]
     canPunch = !(await execa('fallocate', args, { stdio: 'ignore', reject: false })).failed
     if (!canPunch) return
@@ -56,11 +55,11 @@ export function createFreedMiddle(logPath: string, capBytes: number, keepBytes: 
     async passed(chunk, end) {
       const newline = chunk.lastIndexOf(LF)
       if (newline !== -1) newest = end - chunk.length + newline + 1
-      else if (end - newest > keepBytes) newest = end // a line that long is cut anyway, there is no use in sparing it
+      else if (end - newest > keepBytes) newest = end // the line splitter cuts a line of this length anyway
       if (newest - middle >= keepBytes) [oldest, middle] = [middle, newest]
       if (hole === null && newest >= keepBytes) hole = { start: newest, end: newest }
       if (!canPunch || hole === null || oldest <= hole.end) return
-      if (end - (hole.end - hole.start) > capBytes) await free(oldest)
+      if (end - (hole.end - hole.start) > capBytes) await punch(hole, oldest)
     },
   }
 }
@@ -75,7 +74,7 @@ function readHole(logPath: string): Hole | null {
   }
 }
 
-/** After the hole is there: without a note it is only slow to read, but a note without a hole would hide lines. */
+/** Written after the punch: a hole without a record reads slowly, a record without a hole would hide lines. */
 function writeHole(logPath: string, { start, end }: Hole): void {
   const path = holePath(logPath)
   writeFileSync(`${path}.tmp`, `${start} ${end}\n`, { mode: 0o600 })

@@ -1,2 +1,2 @@
-/** A launcher (npm, a shell) passes on what the terminal has sent us already: within so many ms that is the same signal, not a second one. */
-export const SAME_SIGNAL_MS = 500
+/** A terminal and a launcher (npm, a shell) both send Ctrl-C: two equal signals within this time (ms) count as one. */
+export const DUPLICATE_SIGNAL_MS = 500

@@ -3,8 +3,8 @@ import { delimiter, join, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 
 /**
- * The absolute path of a program, found as a shell would find it (a name on PATH, anything with a slash as it is).
- * Throws `tool_missing`, so that nothing is started when one tool of several is not there.
+ * The absolute path of a program, found as a shell finds it: a name on PATH, a path with a slash as it is.
+ * Throws `tool_missing`.
  */
 export function findProgram(name: string, env: NodeJS.ProcessEnv = process.env): string {
   const folders = name.includes('/') ? null : (env.PATH ?? '').split(delimiter)
@@ -19,6 +19,6 @@ function isProgram(path: string): boolean {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()
   } catch {
-    return false // absent, forbidden or a dangling link: not one we can run, whatever the reason
+    return false // absent, not permitted or a dangling link: this process cannot run it
   }
 }

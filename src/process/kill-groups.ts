@@ -1,20 +1,20 @@
 /**
  * Ends tools as whole process groups.
  *
- * SIGINT first (mariadb-backup ignores SIGTERM), SIGKILL after a grace, until no process of the group runs any more;
- * zombies do not count, they may stay for ever where pid 1 does not look after them. A signal is lost when it comes in
- * the instant in which the wrapper's shell starts the tool, so it is sent again.
+ * SIGINT first (mariadb-backup ignores SIGTERM), SIGKILL after a grace time, until no process of the group runs.
+ * Zombies do not count: they stay for ever where pid 1 does not reap. A signal that arrives while the wrapper's shell
+ * starts the tool is lost, so it is sent again.
  *
- * A group's number is used again once the group is gone, so before every signal the group must prove to be ours: by its
- * leader's start time, by a member seen while it was proven, or by a member that has our lock open. One that cannot is taken
- * for gone.
+ * The kernel reuses the number of a group that is gone. So each signal needs proof that the group is ours: its
+ * leader's start time, a member seen while there was proof, or a member that has our lock open. A group without proof
+ * counts as gone.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasOpen, type LockFile } from './lock.ts'
 import { isRunning, listPids, type ProcStat, readProcStat } from './proc-stat.ts'
 import { systemError } from './system-error.ts'
 
-/** A group for certain: `pid` is its leader's. */
+/** A process group and the proof that it is ours: `pid` and `startTicks` of its leader. */
 export interface Group {
   pgid: number
   pid: number
@@ -24,33 +24,33 @@ export interface Group {
 export interface EndOptions {
   /** Milliseconds from the first SIGINT to SIGKILL. */
   graceMs?: number
-  /** Proves a group whose leader is gone. */
+  /** Proves that a group is ours when its leader is gone. */
   lock?: LockFile | undefined
 }
 
 const LONGEST_PAUSE_MS = 100
 const ASK_AGAIN_MS = 500
 
-/** Resolves when nothing of the groups runs. A process in uninterruptible sleep can delay that for as long as it sleeps. */
+/** Resolves when no process of the groups runs. A process in uninterruptible sleep delays that until it wakes up. */
 export async function endGroups(groups: readonly Group[], { graceMs = 5000, lock }: EndOptions = {}): Promise<void> {
   const seen = new Set<string>()
   const killAtMs = performance.now() + graceMs
-  let left = groups
+  let remaining = groups
   let askAtMs = 0
   for (let look = 0; ; look++) {
-    const running = membersOf(left)
-    left = left.filter(group => isOurs(group, running.get(group.pgid)!, seen, lock))
-    if (left.length === 0) return
+    const running = membersOf(remaining)
+    remaining = remaining.filter(group => isOurs(group, running.get(group.pgid)!, seen, lock))
+    if (remaining.length === 0) return
     const nowMs = performance.now()
-    const leftMs = killAtMs - nowMs
-    if (leftMs <= 0) {
-      signalGroups(left, 'SIGKILL')
+    const graceLeftMs = killAtMs - nowMs
+    if (graceLeftMs <= 0) {
+      signalGroups(remaining, 'SIGKILL')
     } else if (nowMs >= askAtMs) {
-      signalGroups(left, 'SIGINT')
+      signalGroups(remaining, 'SIGINT')
       askAtMs = nowMs + ASK_AGAIN_MS
     }
     const pauseMs = Math.min(5 * 2 ** look, LONGEST_PAUSE_MS)
-    await sleep(leftMs > 0 ? Math.min(pauseMs, leftMs) : pauseMs)
+    await sleep(graceLeftMs > 0 ? Math.min(pauseMs, graceLeftMs) : pauseMs)
   }
 }
 

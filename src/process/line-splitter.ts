@@ -1,26 +1,26 @@
 /**
- * Bytes in, lines out, whatever the borders of the chunks.
+ * Splits bytes into lines, wherever the chunks are cut.
  *
- * A line ends at LF; a CR before it is dropped. Lines are decoded only when whole, so a character cut by a chunk border
- * is never torn. NUL bytes are skipped: they are what is left of a log where its middle was freed (stderr-tail.ts).
- * A line is kept up to a cap and the rest of it dropped and counted, so a tool that never ends its line costs no memory.
+ * A line ends at LF; a CR before it is dropped. Only whole lines are decoded, so no UTF-8 character is torn. NUL
+ * bytes are skipped: a hole that was punched into the log reads as NULs (cap-file.ts). A line is cut at a cap, so a
+ * tool that never ends its line costs no memory.
  *
- * Some tools print `1 2 3 …` for minutes before the newline. After a time of quiet the open line is therefore offered as
- * it is, not complete, and offered again when it has grown. No clock of its own: the caller says what time it is.
+ * Some tools print `1 2 3 …` for minutes before the newline. After a quiet time the open line is therefore offered as
+ * it is, not complete, and again once it has grown. The caller passes the time.
  */
 
 export interface Line {
   text: string
-  /** False: the newline has not come yet, and the line will be offered again, longer. */
+  /** False: the newline is still to come, and the line will be offered again, longer. */
   complete: boolean
 }
 
 export interface LineSplitter {
-  /** The lines that end in this chunk. The chunk may be reused afterwards. */
+  /** The lines that end in this chunk. The caller may reuse the chunk. */
   push(chunk: Buffer, nowMs: number): Line[]
-  /** The open line, when nothing came for `quietMs` and it was not yet offered at this length. */
+  /** The open line, after `quietMs` without bytes, unless it was offered at this length already. */
   offerPartial(nowMs: number): Line | null
-  /** The open line at the end of the input: it will not grow any more, so it counts as complete. */
+  /** The open line at the end of the input; it counts as complete. */
   flush(): Line | null
   /** Lines so far that were longer than the cap. */
   readonly cutLines: number
@@ -35,7 +35,7 @@ export interface LineSplitterOptions {
 const LF = 0x0a
 const CR = 0x0d
 
-/** A splitter for one stream; holds at most `capBytes` (64 KiB by default). Times are milliseconds of any one clock. */
+/** A splitter for one stream; holds at most `capBytes` (64 KiB by default). Times are milliseconds of one clock. */
 export function createLineSplitter({ capBytes = 64 * 1024, quietMs = 100 }: LineSplitterOptions = {}): LineSplitter {
   const open = Buffer.allocUnsafe(capBytes)
   let openBytes = 0
@@ -104,7 +104,7 @@ function decode(bytes: Buffer, from: number, to: number, mayEndInsideCharacter: 
   return bytes.toString('utf8', from, end)
 }
 
-/** How many bytes at the end are the beginning of a UTF-8 character whose rest is missing; 0 where none. */
+/** How many bytes at the end begin a UTF-8 character whose rest is missing. */
 function bytesOfTornCharacter(bytes: Buffer, from: number, to: number): number {
   for (let back = 1; back <= 3 && to - back >= from; back++) {
     const byte = bytes[to - back]!

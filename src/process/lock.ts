@@ -1,10 +1,10 @@
 /**
  * One restore at a time in a state directory, also across a crash.
  *
- * flock(1) locks a descriptor it inherits; the lock belongs to the open file, which we keep, and every tool inherits it.
- * So the kernel frees it when the agent and all its tools are gone, not before, and nobody needs to clean up. The same
- * inode open in /proc/<pid>/fd is the mark of a process of ours. The file is never removed: whoever finds that another
- * inode has its name tries again.
+ * flock(1) locks a descriptor that it inherits. The lock belongs to the open file: the agent keeps it open and every
+ * tool inherits it, so the kernel frees the lock when the agent and all its tools are gone. A process is ours if it
+ * has this inode open in /proc/<pid>/fd. Nobody removes the file; whoever locked it and then finds another inode
+ * under its name tries again.
  */
 import { spawnSync } from 'node:child_process'
 import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs'
@@ -20,9 +20,9 @@ export interface LockFile {
 }
 
 export interface Lock extends LockFile {
-  /** For the tools to inherit. */
+  /** Tools inherit it. */
   fd: number
-  /** Lets go of it here; it stays held until the tools that inherited it are gone. */
+  /** Closes it here. The lock stays held until the tools that inherited it are gone. */
   release(): void
 }
 
@@ -33,14 +33,14 @@ export interface LockHolder {
   command: string
 }
 
-/** What Node calls its main thread, by version; of programs that hold our locks the agent alone is Node's. */
+/** Names of Node's main thread, by version. Of the programs that hold our locks only the agent runs on Node. */
 const AGENTS: ReadonlySet<string> = new Set(['node', 'MainThread'])
 
 const BUSY = 1 // flock(1) -n
 
-const DIRECTORY_HINT = 'another restore goes into this directory: wait for it, or name another one'
+const DIRECTORY_HINT = 'another restore writes to this directory: wait for it, or name another directory'
 
-/** Takes the lock or throws `locked`, naming who has it. Blocks for about 10 ms. */
+/** Takes the lock, or throws `locked` with its holder's name. Blocks for about 10 ms. */
 export function acquireLock(path: string): Lock {
   for (;;) {
     const fd = openLockFile(path)
@@ -58,9 +58,9 @@ export function acquireLock(path: string): Lock {
 }
 
 /**
- * Holds a directory against other agents, whatever their state dirs, until `release` or the end of this process; tools do
- * not inherit it, and whoever does not ask for it is not disturbed. Null where it cannot be had: a file system without such locks, a
- * directory that this user may not read or that is gone. Throws `locked`, naming who has it.
+ * Locks a directory against other agents, whatever their state dirs, until `release` or the end of this process.
+ * Tools do not inherit the lock. Null where a lock is not possible: the file system has none, this user may not read
+ * the directory, or it is gone. Throws `locked` with the holder's name.
  */
 export function lockDirectory(path: string): Lock | null {
   const fd = openIfPossible(path)
@@ -85,8 +85,8 @@ function openIfPossible(path: string): number | null {
 }
 
 /**
- * The other processes that have the lock file open: tools of an agent that is gone, or another agent. Those of another user
- * are visible to root only, those of another container to nobody: it can be held while this is empty.
+ * The other processes that have the lock file open: tools of an agent that is gone, or another agent. Only root sees
+ * those of another user, nobody those of another container: the lock can be held while this is empty.
  */
 export function lockHolders(path: string): LockHolder[] {
   const named = statSync(path, { bigint: true, throwIfNoEntry: false })
@@ -98,7 +98,7 @@ export function lockHolders(path: string): LockHolder[] {
     .map(({ pid, pgid, startTicks, command }) => ({ pid, pgid, startTicks, command }))
 }
 
-/** Looks at the name of a descriptor's file first: to stat a file on a dead network mount would hang us. */
+/** Compares the name first: to stat a file on a dead network mount would hang this process. */
 export function hasOpen(pid: number, file: LockFile): boolean {
   const folder = `/proc/${pid}/fd`
   const name = `/${basename(file.path)}`
@@ -128,6 +128,6 @@ function tryLock(fd: number): boolean {
 const flock = (fd: number) => spawnSync('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] })
 
 function describe(holders: readonly LockHolder[]): string {
-  if (holders.length === 0) return 'a process that cannot be seen from here (another user or container)'
+  if (holders.length === 0) return 'a process of another user or container, which is not visible here'
   return holders.map(({ command, pid }) => `${AGENTS.has(command) ? 'restore-agent' : command} (pid ${pid})`).join(', ')
 }

@@ -1,10 +1,10 @@
 /**
- * How much memory a tool may use: what the machine can give without swapping, or less where a cgroup says so.
+ * How much memory a tool may use: what the machine has available without swapping, or less under a cgroup limit.
  *
- * A cgroup's limit binds with that of every one above it, so the whole path up to the root is looked at. Usage counts the
- * page cache, most of which the kernel drops when memory is wanted; that is given back to the sum. In a container the
- * path in /proc/self/cgroup may be the host's and not exist here: then what is found on the way up counts, which is
- * the container's own cgroup, mounted as root.
+ * The limits of all cgroups on the path to the root apply. A cgroup's usage includes page cache that the kernel drops
+ * under memory pressure: that part counts as available. In a container the path in /proc/self/cgroup may be the
+ * host's and not exist here: then the nearest ancestor that exists counts, which is the container's own cgroup,
+ * mounted as the root.
  */
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -12,7 +12,7 @@ import { RestoreError } from '../errors.ts'
 
 export interface AvailableMemory {
   bytes: number
-  /** Which limit binds, for people: `MemAvailable` or `memory.max of cgroup /system.slice/x.service`. */
+  /** The limit that applies, for people: `MemAvailable` or `memory.max of cgroup /system.slice/x.service`. */
   reason: string
 }
 
@@ -24,12 +24,12 @@ export interface MemoryRoots {
 interface CgroupFiles {
   limits: readonly string[]
   usage: string
-  /** Keys of memory.stat that can be reclaimed. */
+  /** Keys of memory.stat that the kernel can reclaim. */
   reclaimable: readonly string[]
 }
 
 const V2: CgroupFiles = {
-  limits: ['memory.max', 'memory.high'], // above high it is not killed, but throttled to a crawl
+  limits: ['memory.max', 'memory.high'], // above memory.high the kernel throttles
   usage: 'memory.current',
   reclaimable: ['active_file', 'inactive_file', 'slab_reclaimable'],
 }
@@ -39,7 +39,7 @@ const V1: CgroupFiles = {
   reclaimable: ['total_active_file', 'total_inactive_file'],
 }
 
-/** The smallest of all limits, in bytes, never below 0. Throws `memory` where /proc does not say (kernel before 3.14). */
+/** The smallest of all limits, in bytes, at least 0. Throws `memory` where /proc lacks it (kernel before 3.14). */
 export function availableMemory({
   procRoot = '/proc',
   cgroupRoot = '/sys/fs/cgroup',
@@ -53,7 +53,7 @@ export function availableMemory({
   return [machine, ...limits].reduce((least, limit) => (limit.bytes < least.bytes ? limit : least))
 }
 
-/** A line is `0::/path` for v2 and `7:memory:/path` for v1; where both exist, memory belongs to one of them. */
+/** A line is `0::/path` for v2 and `7:memory:/path` for v1. Where both are mounted, one of them controls memory. */
 function limitsOf(membership: string, cgroupRoot: string): AvailableMemory[] {
   const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(membership) ?? []
   if (controllers === undefined || path === undefined) return []
@@ -62,7 +62,7 @@ function limitsOf(membership: string, cgroupRoot: string): AvailableMemory[] {
   return pathUp(path).flatMap(group => limitsIn(join(cgroupRoot, 'memory'), group, V1))
 }
 
-/** From the group up to the root. A path that leads out of the cgroup namespace (`/../x`) is not visible: only the root is. */
+/** From the group up to the root. Of a path outside the cgroup namespace (`/../x`) only the root is visible. */
 function pathUp(path: string): string[] {
   const up = path.startsWith('/..') ? '/' : path
   return up === '/' ? ['/'] : [up, ...pathUp(dirname(up))]
@@ -79,7 +79,7 @@ function limitsIn(root: string, group: string, files: CgroupFiles): AvailableMem
     reclaimable.reduce((rest, bytes) => rest - bytes, Number(usage)),
   )
   return files.limits.flatMap(file => {
-    const limit = Number(readIn(file) ?? 'max') // `max` is not a number: no limit; so is v1's 2^63 in effect
+    const limit = Number(readIn(file) ?? 'max') // `max` is NaN: no limit; v1 writes 2^63 instead
     return Number.isNaN(limit) ? [] : [{ bytes: Math.max(0, limit - used), reason: `${file} of cgroup ${group}` }]
   })
 }

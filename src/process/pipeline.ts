@@ -1,12 +1,11 @@
 import { closeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
-import { type Fifo, openFifo } from './fifo.ts'
-import { writeToFifo } from './fifo-writer.ts'
+import { type Fifo, openFifo, writeToFifo } from './fifo.ts'
 import { findProgram } from './find-program.ts'
 import { endGroups } from './kill-groups.ts'
 import { type StartedTool, startTool } from './start-tool.ts'
 import { systemError } from './system-error.ts'
-import { TOOL_LOCALE } from './tool-locale.ts'
+import { TOOL_LOCALE } from './tool-env.ts'
 
 export interface Stage {
   /** Short, safe in a file name: it is part of the tool's id. */
@@ -19,33 +18,33 @@ export interface Stage {
 }
 
 export interface PipelineOptions {
-  /** In the order the bytes flow; at least one. */
+  /** In the direction of the bytes; at least one. */
   stages: readonly Stage[]
-  /** A descriptor read by the first stage itself (stays open here: its position is the progress), or bytes pumped by us. */
+  /** A descriptor that the first stage reads (the caller closes it), or a pipe that the agent writes to. */
   stdin: number | 'pipe' | 'ignore'
-  /** Where the last stage writes (stays open here); nowhere when absent. */
+  /** Where the last stage writes (the caller closes it); /dev/null when absent. */
   stdoutFd?: number | undefined
   cwd?: string | undefined
-  /** Added to our own environment; the language is English in any case. */
+  /** Added to the agent's environment; the language is English in any case. */
   env?: Readonly<Record<string, string>> | undefined
-  /** Stderr and status files go here: `<label>-<n>-<name>.stderr` and `.status`, n from 1. */
+  /** For stderr and status files: `<label>-<n>-<name>.stderr` and `.status`, n from 1. */
   runDir: string
   label: string
-  /** The lock's descriptor; every tool inherits it. Absent for tools that run without a lock. */
+  /** Descriptor of the lock, which every tool inherits; none when absent. */
   lockFd?: number | undefined
 }
 
 export interface Pipeline {
-  /** As the stages. */
+  /** In the order of the stages. */
   tools: StartedTool[]
-  /** For stdin 'pipe': where the bytes go; ends the first tool's input when ended. */
+  /** For stdin 'pipe': the first tool's input. */
   stdin: Writable | null
 }
 
 /**
- * Starts tools that hand bytes to each other through FIFOs; nothing passes through JavaScript except with stdin 'pipe'.
- * Either all are started or none is left: throws `tool_missing` before anything is done, other errors after what had
- * started is gone.
+ * Starts tools that pass bytes to each other through FIFOs; only with stdin 'pipe' do bytes pass through JavaScript.
+ * Either all tools start or none remains: throws `tool_missing` before any start, other errors after those started
+ * are ended.
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { stages, stdin, stdoutFd, cwd = process.cwd(), runDir, label, lockFd } = options
@@ -77,7 +76,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   }
 }
 
-/** Every descriptor opened is in `ours` at once, so that none is lost when a later one fails. */
+/** Adds each descriptor to `ours` at once, so that the caller can close all when a later FIFO fails. */
 function openJoins(count: number, runDir: string, ours: Set<number>): Fifo[] {
   return Array.from({ length: count }, () => {
     const fifo = openFifo(runDir)

@@ -1,15 +1,24 @@
 /**
- * What a tool's processes have done so far: CPU time and I/O, summed over a process and all its descendants.
+ * CPU time and I/O of a tool so far, summed over its process and all descendants.
  *
- * The kernel adds the CPU time and the I/O of a child to its parent when the parent waits for it. So the living tree is
- * the whole truth, read from the top down: a child that ends in between is then missing for one look, never counted
- * twice. What is missing is bridged by the highest sum seen of that tree, which stands when the tree is gone.
+ * When a parent reaps a child, the kernel adds the child's CPU time and I/O to the parent's. So the living tree holds
+ * the whole sum. It is read from the top down: a child that ends meanwhile is missing from one sample, and never
+ * counted twice. The highest sum seen of a tree fills such a gap, and remains when the tree is gone.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import type { ToolSample } from '../progress/progress.ts'
 import { type ProcStat, readProcStat, TICKS_PER_SECOND, unlessGone, unlessGoneOrHidden } from './proc-stat.ts'
 
-/** A process for certain: pids are used again. */
+/** What a process has done since it began; null where another user's process hides it. */
+export interface ToolSample {
+  cpuSeconds: number | null
+  /** Through read(2), page cache hits included. */
+  rcharBytes: number | null
+  /** From and to the disk. */
+  readBytes: number | null
+  writeBytes: number | null
+}
+
+/** Identifies a process although pids are reused. */
 export interface ProcessId {
   pid: number
   startTicks: number
@@ -17,23 +26,23 @@ export interface ProcessId {
 
 const UNKNOWN: ToolSample = { cpuSeconds: null, rcharBytes: null, readBytes: null, writeBytes: null }
 const NO_IO = { rcharBytes: 0, readBytes: 0, writeBytes: 0 }
-const NOTHING: ToolSample = { cpuSeconds: 0, ...NO_IO }
+export const NO_WORK: ToolSample = { cpuSeconds: 0, ...NO_IO }
 const HIDDEN_IO = { rcharBytes: null, readBytes: null, writeBytes: null }
 
 /**
- * Looks, each time it is called, at the trees below `leaders` (the wrappers of a pipeline's tools) as one. No value goes
- * back. One is null while another user's process hides it; all are when none of the processes was ever seen.
- * About 0.1 ms a process.
+ * Each call samples the trees below `leaders` (the wrappers of a pipeline's tools) and gives their sum. No value
+ * decreases. A value is null while another user's process hides it; all are null when no process was ever seen. About
+ * 0.1 ms a process.
  */
 export function createSampler(leaders: readonly ProcessId[]): () => ToolSample {
-  const trees = leaders.map(leader => ({ leader, highest: NOTHING, shown: null as ToolSample | null }))
+  const trees = leaders.map(leader => ({ leader, highest: NO_WORK, shown: null as ToolSample | null }))
   return () => {
     for (const tree of trees) {
       const stat = readProcStat(tree.leader.pid)
       if (stat?.startTicks !== tree.leader.startTicks) continue
       const now = sampleTree(stat)
-      tree.highest = combine(tree.highest, now, (highest, value) => Math.max(highest ?? 0, value ?? 0))
-      tree.shown = combine(now, tree.highest, (value, highest) => (value === null ? null : highest))
+      tree.highest = combineSamples(tree.highest, now, (highest, value) => Math.max(highest ?? 0, value ?? 0))
+      tree.shown = combineSamples(now, tree.highest, (value, highest) => (value === null ? null : highest))
     }
     const seen = trees.flatMap(tree => tree.shown ?? [])
     return seen.length === 0 ? UNKNOWN : seen.reduce(plus)
@@ -53,24 +62,25 @@ function sampleIo({ pid }: ProcStat): Omit<ToolSample, 'cpuSeconds'> {
   return { rcharBytes: bytes('rchar'), readBytes: bytes('read_bytes'), writeBytes: bytes('write_bytes') }
 }
 
-/** A process that has given up its memory is on its way out or a zombie: its I/O is hidden even from its own user. */
+/** A process without memory is ending or a zombie: its I/O is hidden even from its own user. */
 function hasMemory(pid: number): boolean {
   const status = unlessGone(() => readFileSync(`/proc/${pid}/status`, 'latin1'))
   return status !== null && /^VmSize:/m.test(status)
 }
 
-/** Each thread has a list of its own of the children it made. */
+/** Each thread lists the children that it started itself. */
 function childrenOf(pid: number): number[] {
   const read = (path: string) => unlessGone(() => readFileSync(path, 'latin1')) ?? ''
   const threads = unlessGone(() => readdirSync(`/proc/${pid}/task`)) ?? []
   return threads.flatMap(thread => read(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number))
 }
 
-const plus = (a: ToolSample, b: ToolSample) => combine(a, b, (x, y) => (x === null || y === null ? null : x + y))
+const plus = (a: ToolSample, b: ToolSample) => combineSamples(a, b, (x, y) => (x === null || y === null ? null : x + y))
 
 type Value = number | null
 
-function combine(a: ToolSample, b: ToolSample, by: (x: Value, y: Value) => Value): ToolSample {
+/** Applies `by` to each value of two samples. */
+export function combineSamples(a: ToolSample, b: ToolSample, by: (x: Value, y: Value) => Value): ToolSample {
   return {
     cpuSeconds: by(a.cpuSeconds, b.cpuSeconds),
     rcharBytes: by(a.rcharBytes, b.rcharBytes),

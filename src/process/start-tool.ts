@@ -1,11 +1,12 @@
 /**
- * One tool, started so that it does not need us any more.
+ * Starts one tool so that it can outlive the agent.
  *
- * A wrapper `sh` leads a process group of its own and runs the tool as its child. It writes the tool's exit status to a
- * file, whoever is left to read it. Signals to the group reach the tool; the wrapper traps them (a trapped signal is
- * back to its default in a child, an ignored one would not be) and lives on. Once the tool has ended it ignores them, so
- * that its mv is not hit, and lets go of the FIFOs before it writes, for the neighbours wait for their ends. All streams are descriptors, never streams of ours: nothing is pumped, nothing
- * blocks, and the exit is known even when a grandchild holds on to them.
+ * A wrapper `sh` leads a process group of its own, runs the tool as its child and writes the tool's exit status to a
+ * file for this agent or a later one. A signal to the group reaches the tool, and the wrapper survives it by a trap:
+ * a child gets the default back for a trapped signal, but would inherit an ignored one. After the tool has ended the
+ * wrapper ignores signals, so that they do not hit its mv, and closes the FIFOs before it writes: the other stages
+ * wait for their ends. All streams are descriptors: no byte passes the agent, and a grandchild that keeps them open
+ * does not hide the exit.
  */
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,7 +27,7 @@ echo $code >"$status.tmp" && command -p mv -f "$status.tmp" "$status"
 exit $code`
 
 export interface ToolStart {
-  /** Names the tool's files in the run dir; those of an earlier tool of the same id are removed. */
+  /** Names the tool's files in the run dir. Those of an earlier tool with this id are removed. */
   id: string
   name: string
   /** Absolute path. */
@@ -38,14 +39,14 @@ export interface ToolStart {
   /** The whole environment. */
   env: NodeJS.ProcessEnv
   runDir: string
-  /** Inherited as descriptor 3: the lock stays held until the last process of the tool is gone. */
+  /** Inherited as descriptor 3: the lock stays held until the tool's last process is gone. */
   lockFd: number | undefined
 }
 
 export interface StartedTool {
   id: string
   name: string
-  /** The wrapper, leader of the tool's process group. */
+  /** Of the wrapper, which leads the tool's process group. */
   pid: number
   pgid: number
   startTicks: number
@@ -55,15 +56,15 @@ export interface StartedTool {
   exited: Promise<Exit>
 }
 
-/** Rejects when the process cannot be made. `stdin`, `stdout` and the lock stay open here: the caller closes them. */
+/** Rejects when the process cannot start. The caller closes `stdin`, `stdout` and the lock. */
 export async function startTool(start: ToolStart): Promise<StartedTool> {
   const { id, name, file, args, stdin, stdout, cwd, env, runDir, lockFd } = start
   const stderrPath = join(runDir, `${id}.stderr`)
   const statusPath = join(runDir, `${id}.status`)
-  const stderrFd = openAfresh(stderrPath, statusPath)
+  const stderrFd = openStderr(stderrPath, statusPath)
   const descriptors = [stdin, stdout, stderrFd, ...(lockFd === undefined ? [] : [lockFd])]
   const wrapper = execa('/bin/sh', ['-c', WRAPPER, name, statusPath, file, ...args], {
-    stdio: descriptors as ['ignore', 'ignore', 'ignore'], // its types know the descriptors 0 to 9 only
+    stdio: descriptors as ['ignore', 'ignore', 'ignore'], // its types allow literals only
     cwd,
     env,
     extendEnv: false,
@@ -80,14 +81,14 @@ export async function startTool(start: ToolStart): Promise<StartedTool> {
     name,
     pid,
     pgid: pid,
-    startTicks: readProcStat(pid)!.startTicks, // not yet waited for, so it has one even if it has ended
+    startTicks: readProcStat(pid)!.startTicks, // not reaped yet, so /proc has it even if it has ended
     stderrPath,
     statusPath,
     exited: wrapper.then(end => exitOfWrapper(end, statusPath)),
   }
 }
 
-function openAfresh(stderrPath: string, statusPath: string): number {
+function openStderr(stderrPath: string, statusPath: string): number {
   try {
     for (const path of [stderrPath, holePath(stderrPath), statusPath]) rmSync(path, { force: true })
     return openSync(stderrPath, 'a', 0o600)
@@ -96,7 +97,7 @@ function openAfresh(stderrPath: string, statusPath: string): number {
   }
 }
 
-/** The wrapper exits as its tool did. Killed itself, it may still have written the status before. */
+/** The wrapper exits as its tool did. A wrapper that was killed may have written the status before. */
 function exitOfWrapper({ exitCode, signal }: { exitCode?: number; signal?: string }, statusPath: string): Exit {
   if (exitCode !== undefined) return exitOfShellStatus(exitCode)
   return readExit(statusPath) ?? { code: null, signal: (signal ?? null) as NodeJS.Signals | null }

@@ -1,42 +1,34 @@
 /**
- * Follows the file a tool writes its stderr to, and keeps it from filling the disk.
+ * Follows the file that a tool writes its stderr to.
  *
- * A file, unlike a pipe, never makes the tool wait for us, and survives us. It is read every 100 ms, one buffer at a
- * time, so that a flood neither grows memory nor holds the event loop. It does not fill the disk: see cap-file.ts.
+ * A file, unlike a pipe, never makes the tool wait for the agent, and outlives the agent. It is read every 100 ms,
+ * one buffer at a time, so that a flood of lines neither grows memory nor blocks the event loop. cap-file.ts limits
+ * its size.
  */
 import { closeSync, fstatSync, openSync, read as readCallback } from 'node:fs'
 import { promisify } from 'node:util'
-import { createFreedMiddle } from './cap-file.ts'
+import { createCapFile } from './cap-file.ts'
 import { createLineSplitter, type Line } from './line-splitter.ts'
 import { systemError } from './system-error.ts'
 
 const read = promisify(readCallback)
 
 export interface BatchInfo {
-  /** Read for this batch. */
-  bytes: number
-  /** Where in the file reading stands: everything before has been handed over or is in the open line. */
-  offset: number
-  /** Where the open line begins, or the next one will: all lines that end before it have been handed over. */
+  /** Offset at which the open or next line begins: all lines before it were handed over. */
   lineStart: number
 }
 
 export interface StderrFollower {
-  /** Reads what was written until now, hands over the last line, closes. Rejects if reading or `onLines` failed at any time. */
+  /** Reads to the present end, hands over the last line, closes. Rejects if a read or `onLines` has failed. */
   stop(): Promise<void>
-  /** Lines so far that were longer than 64 KiB and cut. */
-  readonly cutLines: number
 }
 
 export interface FollowOptions {
   intervalMs?: number
-  /** Where to begin, in bytes: 0 to see again all that is there. */
-  startOffset?: number
-  /** No batch reaches over this offset, so that who reads again can tell the lines before it from those after. */
+  /** No batch crosses this offset: the caller can tell lines that were read before from new ones. */
   border?: number
-  /** Size on disk above which the middle is given back. */
+  /** Size on disk above which the middle is punched out, and bytes kept at each end. */
   capBytes?: number
-  /** Bytes kept at each end. */
   keepBytes?: number
 }
 
@@ -44,40 +36,41 @@ const MiB = 1024 * 1024
 const BUFFER_BYTES = 256 * 1024
 const LF = 0x0a
 
-/** `onLines` gets whole lines as they come and, after an interval of quiet, the open line; never an empty batch. */
+/**
+ * From the start of the file: `onLines` gets whole lines and, after a quiet interval, the open line; no empty batch.
+ */
 export function followStderr(
   path: string,
   onLines: (lines: Line[], info: BatchInfo) => void,
-  { intervalMs = 100, startOffset = 0, border = 0, capBytes = 64 * MiB, keepBytes = MiB }: FollowOptions = {},
+  { intervalMs = 100, border = 0, capBytes = 64 * MiB, keepBytes = MiB }: FollowOptions = {},
 ): StderrFollower {
   const fd = openForReading(path)
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES)
-  const splitter = createLineSplitter({ quietMs: intervalMs * 0.9 }) // one look without a byte; timers are not exact
-  const freed = createFreedMiddle(path, capBytes, keepBytes)
-  let position = startOffset
-  let lineStart = startOffset
+  const splitter = createLineSplitter({ quietMs: intervalMs * 0.9 }) // timers are not exact
+  const cap = createCapFile(path, capBytes, keepBytes)
+  let position = 0
+  let lineStart = 0
 
-  const hand = (lines: Line[], bytes: number) => {
-    if (lines.length > 0) onLines(lines, { bytes, offset: position, lineStart })
+  const handOver = (lines: Line[]) => {
+    if (lines.length > 0) onLines(lines, { lineStart })
   }
 
-  /** Each read is awaited, which lets everything else have its turn. */
   const drain = async (end: number) => {
     for (;;) {
-      position = freed.skip(position)
+      position = cap.skip(position)
       const toBorder = position < border ? border - position : BUFFER_BYTES
-      const length = Math.min(BUFFER_BYTES, toBorder, end - position, freed.bytesUntilHole(position))
+      const length = Math.min(BUFFER_BYTES, toBorder, end - position, cap.bytesUntilHole(position))
       const { bytesRead } = await read(fd, buffer, 0, Math.max(length, 0), position)
       if (bytesRead === 0) break
       const chunk = buffer.subarray(0, bytesRead)
       const lastEnd = chunk.lastIndexOf(LF)
       if (lastEnd >= 0) lineStart = position + lastEnd + 1
       position += bytesRead
-      hand(splitter.push(chunk, performance.now()), bytesRead)
-      await freed.passed(chunk, position)
+      handOver(splitter.push(chunk, performance.now()))
+      await cap.passed(chunk, position)
     }
     const partial = splitter.offerPartial(performance.now())
-    if (partial) hand([partial], 0)
+    if (partial) handOver([partial])
   }
 
   let failure: { error: unknown } | null = null
@@ -99,9 +92,9 @@ export function followStderr(
     await work
     try {
       if (failure !== null) throw systemError(failure.error, `cannot follow ${path}`)
-      await drain(fstatSync(fd).size) // not to the end of a file that a grandchild may still flood
+      await drain(fstatSync(fd).size) // a grandchild may still write to it
       const last = splitter.flush()
-      if (last) hand([last], 0)
+      if (last) handOver([last])
     } finally {
       closeSync(fd)
     }
@@ -111,9 +104,6 @@ export function followStderr(
     stop() {
       finished ??= finish()
       return finished
-    },
-    get cutLines() {
-      return splitter.cutLines
     },
   }
 }

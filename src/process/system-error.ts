@@ -7,10 +7,13 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   EPERM: 'not_permitted',
   EROFS: 'not_permitted',
   ENOMEM: 'memory',
-  EAGAIN: 'memory', // fork: the limit on processes
+  EAGAIN: 'memory', // fork(2): the limit on processes
 }
 
-/** A failed system call as a RestoreError; `what` says what we wanted and where. Without a code of its own it is `internal`. */
+/**
+ * A failed system call as a RestoreError; `what` says what failed and where. An errno that is not listed is
+ * `internal`.
+ */
 export function systemError(thrown: unknown, what: string): RestoreError {
   if (thrown instanceof RestoreError) return thrown
   const { code = '', message } = thrown as NodeJS.ErrnoException

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
-/** How a tool ended. Both null: nobody knows any more (its wrapper was killed while no agent watched). */
+/** How a tool ended. Both null: unknown, since its wrapper was killed while no agent watched. */
 export interface Exit {
   code: number | null
   signal: NodeJS.Signals | null
@@ -16,8 +16,8 @@ export function exitOfShellStatus(status: number): Exit {
 }
 
 /**
- * What the wrapper wrote when its tool had ended; null as long as there is no such file. After a power cut the file may be
- * there without its content: that is no exit 0.
+ * What the wrapper wrote when its tool had ended; null while there is no such file. After a power cut the file may
+ * exist without its content: that counts as no file.
  */
 export function readExit(statusPath: string): Exit | null {
   try {

@@ -1,7 +1,7 @@
 import type { ServeConfig, ServeSurroundings } from '../config/serve-config.ts'
 import type { Address } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
-import { SAME_SIGNAL_MS } from '../process/duplicate-signal.ts'
+import { DUPLICATE_SIGNAL_MS } from '../process/duplicate-signal.ts'
 import type { SessionSurroundings } from '../restore/session.ts'
 import { ensureStateDir } from '../restore/state/state-dir.ts'
 import { createAgent, type Sessions } from './agent.ts'
@@ -225,7 +225,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     reload: live.reload,
     stop(reason, how = live.current.onTerm) {
       if (askedAtMs !== null) {
-        if (performance.now() - askedAtMs > SAME_SIGNAL_MS) agent.kill()
+        if (performance.now() - askedAtMs > DUPLICATE_SIGNAL_MS) agent.kill()
         return
       }
       askedAtMs = performance.now()

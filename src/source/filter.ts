@@ -1,7 +1,7 @@
 import { execa } from 'execa'
 import type { OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
-import { TOOL_LOCALE } from '../process/tool-locale.ts'
+import { TOOL_LOCALE } from '../process/tool-env.ts'
 
 /** A command that takes off one layer: reads the packed bytes on stdin, writes the unpacked ones to stdout. */
 export interface FilterCommand {

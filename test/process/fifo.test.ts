@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
 import { openFifo } from '../../src/process/fifo.ts'
-import { filePosition } from '../../src/process/file-position.ts'
 import { findProgram } from '../../src/process/find-program.ts'
+import { filePosition } from '../../src/process/proc-stat.ts'
 import { countDescriptors, scratchDir } from './scratch.ts'
 
 test('no byte is lost or changed when the second process starts late, 60 times', async () => {

@@ -1,5 +1,4 @@
 import { type ErrorRecord, RestoreError } from '../../errors.ts'
-import { createLastLines } from '../../process/last-lines.ts'
 import type { Line } from '../../process/line-splitter.ts'
 import { followStderr } from '../../process/stderr-tail.ts'
 import type { Exit } from '../../process/tool-exit.ts'
@@ -11,6 +10,7 @@ import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 /** Lines handed to observers out of one read; the rest is counted as dropped. */
 const LINES_PER_READ = 100
 const MOST_FAILURES = 100
+const MOST_LAST_WORDS = 200
 
 /** Hears one tool to its end. Resolves when it has ended and its file is read to the end. */
 export async function watchTool(
@@ -21,14 +21,14 @@ export async function watchTool(
 ): Promise<RunResult> {
   const { store, now } = context
   const { grammar } = run.stages[stage]!
-  const last = createLastLines()
+  const lastWords: string[] = []
   const failures: Failure[] = []
   let saidCompletedOk = false
 
   const understand = (lines: readonly Line[]): ToolEvent[] => {
     const events: ToolEvent[] = []
     for (const { text, complete } of lines) {
-      if (complete) last.push(text)
+      if (complete && lastWords.push(text) > MOST_LAST_WORDS) lastWords.shift()
       for (const event of grammar(text, complete)) {
         if (event.type === 'failure' && failures.length < MOST_FAILURES) failures.push(event)
         if (event.type === 'completed_ok') saidCompletedOk = true
@@ -63,7 +63,7 @@ export async function watchTool(
   )
   const exit = await tool.exited
   await tail.stop()
-  const result = { program: tool.name, exit, failures, saidCompletedOk, lastWords: last.lines() }
+  const result = { program: tool.name, exit, failures, saidCompletedOk, lastWords }
   const { code: exitCode, signal } = exit
   store.dispatch({ type: 'tool_ended', atMs: now(), id: tool.id, exitCode, signal, error: errorOf(exit, result) })
   return result

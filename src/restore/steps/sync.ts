@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
-import { TOOL_LOCALE } from '../../process/tool-locale.ts'
+import { TOOL_LOCALE } from '../../process/tool-env.ts'
 import { tablespacesIn } from './tablespaces.ts'
 
 /**
