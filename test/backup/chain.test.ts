@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type ChainElement, checkChain } from '../../src/backup/chain.ts'
-import { thrownBy } from './thrown-by.ts'
+import { thrownBy } from '../support/thrown-by.ts'
 
 const element = (index: number, rest: Partial<ChainElement> = {}): ChainElement => ({
   name: index === 0 ? 'full' : `inc${index}`,

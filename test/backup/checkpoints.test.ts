@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseCheckpoints } from '../../src/backup/checkpoints.ts'
-import { thrownBy } from './thrown-by.ts'
+import { thrownBy } from '../support/thrown-by.ts'
 
 const FULL = 'backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 27517178\nlast_lsn = 30394287\n'
 

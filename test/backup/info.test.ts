@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { parseBinlogInfo, parseBinlogPos } from '../../src/backup/binlog-info.ts'
 import { familyOfInfo, isPrepared } from '../../src/backup/family.ts'
 import { parseInfo } from '../../src/backup/info.ts'
-import { thrownBy } from './thrown-by.ts'
+import { thrownBy } from '../support/thrown-by.ts'
 
 const transcript = (path: string): string =>
   readFileSync(new URL(`../fixtures/transcripts/${path}`, import.meta.url), 'utf8')

@@ -4,7 +4,7 @@ import { missingMetadata, parseMetadata } from '../../src/backup/metadata.ts'
 import { createStreamScan } from '../../src/backup/stream-scan.ts'
 import { parseChunkHeader } from '../../src/backup/xbstream-chunk.ts'
 import { readStreamHead } from '../../src/backup/xbstream-head.ts'
-import { thrownBy } from './thrown-by.ts'
+import { thrownBy } from '../support/thrown-by.ts'
 import {
   backupFiles,
   backupStream,

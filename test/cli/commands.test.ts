@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
-import { captureOutput } from '../fixtures/said.ts'
 import { filesOf, PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
+import { captureOutput } from '../support/capture-output.ts'
 
 /** The commands within this process, on a small backup of xtrabackup's and the stand-ins for its programs. */
 const said = captureOutput()

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { flagsToKeys } from '../../src/cli/restore-command.ts'
 import { runCli } from '../../src/cli/run-cli.ts'
 import { version } from '../../src/cli/version.ts'
-import { captureOutput } from '../fixtures/said.ts'
+import { captureOutput } from '../support/capture-output.ts'
 
 const said = captureOutput()
 

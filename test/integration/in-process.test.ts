@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { beforeAll, expect, test } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
-import { captureOutput } from '../fixtures/said.ts'
+import { captureOutput } from '../support/capture-output.ts'
 import type { Backup } from './make-backup.ts'
 import { checksums, startServer } from './private-server.ts'
 import { sharedBackup } from './shared-backup.ts'

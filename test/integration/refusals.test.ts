@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { installServer } from '../../scripts/sample/server.ts'
+import { until } from '../support/until.ts'
 import type { Backup } from './make-backup.ts'
 import { startServer } from './private-server.ts'
 import { sharedBackup } from './shared-backup.ts'
-import { expectFailure, expectSuccess, processAt, startAgent, until, workspace } from './workspace.ts'
+import { expectFailure, expectSuccess, processAt, startAgent, workspace } from './workspace.ts'
 
 /** What is refused before anything is written. */
 let backup: Backup

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { installServer, startServer } from '../../scripts/sample/server.ts'
-import { processesAt, until, workspace } from './workspace.ts'
+import { until } from '../support/until.ts'
+import { processesAt, workspace } from './workspace.ts'
 
 /** What the demo has to end when it is interrupted. */
 type Stop = () => Promise<void>

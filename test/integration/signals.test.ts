@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { beforeAll, expect, test } from 'vitest'
+import { until } from '../support/until.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
 import {
@@ -14,7 +15,6 @@ import {
   startAgent,
   stoppedTool,
   stoppingTool,
-  until,
   workspace,
 } from './workspace.ts'
 
@@ -50,7 +50,7 @@ test('SIGTERM while a tool does not tell its version: terminated, and nothing of
   await processAt(at.dir, /^sleep 100/)
   process.kill(agent.pid, 'SIGTERM')
   const ended = await agent.ended
-  await until(() => processesAt(at.dir).length === 0, 2000)
+  await until(() => processesAt(at.dir).length === 0, 'no process', 2000)
   expectFailure(at, ended, 'terminated', { kept: ['mariadb-backup'] })
 })
 

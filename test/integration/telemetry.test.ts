@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ERRORS } from '../../src/errors.ts'
 import { PHASES } from '../../src/phases.ts'
+import { until } from '../support/until.ts'
 import {
   attributesOf,
   type Metric,
@@ -17,7 +18,7 @@ import {
 } from '../telemetry/otlp-receiver.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
-import { expectFailure, expectSuccess, stoppedTool, stoppingTool, until, workspace } from './workspace.ts'
+import { expectFailure, expectSuccess, stoppedTool, stoppingTool, workspace } from './workspace.ts'
 
 /** What a real restore sends to a real OTLP backend, and what a backend that misbehaves does to it: nothing. */
 let backup: Backup

@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { until } from '../support/until.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
-import { expectSuccess, stoppedTool, stoppingTool, until, workspace } from './workspace.ts'
+import { expectSuccess, stoppedTool, stoppingTool, workspace } from './workspace.ts'
 
 let full: Backup['full']
 beforeAll(async () => {

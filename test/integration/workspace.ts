@@ -21,6 +21,7 @@ import { execa, execaSync } from 'execa'
 import { expect, onTestFinished } from 'vitest'
 import { type ErrorCode, exitCodeOf } from '../../src/errors.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
+import { until } from '../support/until.ts'
 
 /** A folder for one test with a datadir and a state dir in it; everything goes with the test. */
 export interface Workspace {
@@ -135,11 +136,6 @@ export async function processAt(dir: string, command: RegExp, timeoutMs = 20_000
   throw new Error(`no process ${command} within ${timeoutMs} ms`)
 }
 
-export async function until(seen: () => boolean, timeoutMs = 20_000): Promise<void> {
-  for (const deadline = Date.now() + timeoutMs; !seen(); await sleep(10))
-    if (Date.now() > deadline) throw new Error(`not seen within ${timeoutMs} ms: ${seen}`)
-}
-
 export function expectSuccess(ended: Ended): void {
   expect(ended.stderr).not.toMatch(/error|warning|hint:/)
   expect(ended).toMatchObject({ code: 0, signal: null })
@@ -190,8 +186,7 @@ export async function stoppedTool({ dir }: Pick<Workspace, 'dir'>): Promise<numb
   const tool = join(dir, 'mariadb-backup')
   const find = () =>
     processesAt(dir).find(({ pid, command }) => command.startsWith(`/bin/sh ${tool}`) && statOf(pid) === 'T')
-  await until(() => find() !== undefined)
-  return find()!.pid
+  return (await until(find, 'the stopped tool')).pid
 }
 
 const statOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '')[0]

@@ -5,13 +5,13 @@ import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
 import { xbstream } from '../fixtures/xbstream-writer.ts'
 import { filesOf, PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
+import { until } from '../support/until.ts'
 import {
   expectFailure,
   expectSuccess,
   PROJECT,
   processAt,
   type RunOptions,
-  until,
   type Workspace,
   workspace,
 } from './workspace.ts'

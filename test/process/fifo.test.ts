@@ -9,10 +9,11 @@ import { RestoreError } from '../../src/errors.ts'
 import { openFifo } from '../../src/process/fifo.ts'
 import { findProgram } from '../../src/process/find-program.ts'
 import { filePosition } from '../../src/process/proc-stat.ts'
-import { countDescriptors, scratchDir } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
+import { countDescriptors } from './fixture.ts'
 
 test('no byte is lost or changed when the second process starts late, 60 times', async () => {
-  const dir = scratchDir()
+  const dir = scratch()
   const source = join(dir, 'source')
   const data = randomBytes(2_000_000)
   writeFileSync(source, data)
@@ -37,16 +38,16 @@ test('no byte is lost or changed when the second process starts late, 60 times',
 })
 
 test('is as good, only narrower, without perl', async () => {
-  const dir = scratchDir()
+  const dir = scratch()
   const path = process.env.PATH
-  const tools = scratchDir()
+  const tools = scratch()
   writeFileSync(join(tools, 'mkfifo'), `#!/bin/sh\nexec ${findProgram('mkfifo')} "$@"\n`, { mode: 0o755 })
   try {
     process.env.PATH = tools
     const { readFd, writeFd } = openFifo(dir)
     closeSync(readFd)
     closeSync(writeFd)
-    process.env.PATH = scratchDir()
+    process.env.PATH = scratch()
     expect(() => openFifo(dir)).toThrow(expect.objectContaining({ code: 'tool_missing' }))
   } finally {
     process.env.PATH = path
@@ -59,7 +60,7 @@ test('a folder that cannot hold it is an error of ours', () => {
 })
 
 test('filePosition is where the child that shares the descriptor has read to', async () => {
-  const dir = scratchDir()
+  const dir = scratch()
   writeFileSync(join(dir, 'data'), Buffer.alloc(300_000))
   const fd = openSync(join(dir, 'data'), 'r')
   expect(filePosition(fd)).toBe(0)

@@ -2,10 +2,10 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { findProgram } from '../../src/process/find-program.ts'
-import { scratchDir } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
 
 test('the first executable file of that name on PATH', () => {
-  const [first, second, third] = [scratchDir(), scratchDir(), scratchDir()]
+  const [first, second, third] = [scratch(), scratch(), scratch()]
   mkdirSync(join(first, 'tool'))
   writeFileSync(join(second, 'tool'), '', { mode: 0o644 })
   writeFileSync(join(third, 'tool'), '', { mode: 0o755 })

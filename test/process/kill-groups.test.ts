@@ -8,7 +8,9 @@ import { startPipeline } from '../../src/process/pipeline.ts'
 import { isAlive, isRunning, listPids, readProcStat } from '../../src/process/proc-stat.ts'
 import type { StartedTool } from '../../src/process/start-tool.ts'
 import { readExit } from '../../src/process/tool-exit.ts'
-import { fixture, scratchDir, until } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
+import { until } from '../support/until.ts'
+import { fixture } from './fixture.ts'
 
 const stderrOf = (tool: StartedTool) => readFileSync(tool.stderrPath, 'utf8')
 
@@ -16,7 +18,7 @@ async function start(file: string, args: string[] = [], lockFd?: number): Promis
   const { tools } = await startPipeline({
     stages: [{ name: 'tool', file, args }],
     stdin: 'ignore',
-    runDir: scratchDir(),
+    runDir: scratch(),
     label: 'run',
     lockFd,
   })
@@ -30,10 +32,10 @@ const runningInGroup = (pgid: number) =>
 
 test('a tool that ignores SIGTERM ends at SIGINT, long before the grace is over, and its status is written', async () => {
   const tool = await start(fixture('stubborn.sh'))
-  await until('the trap', () => stderrOf(tool).includes('ready'))
+  await until(() => stderrOf(tool).includes('ready'), 'the trap')
   process.kill(-tool.pgid, 'SIGTERM')
   process.kill(-tool.pgid, 'SIGHUP')
-  await expect(until('its end', () => !isAlive(tool.pid, tool.startTicks), 300)).rejects.toThrow()
+  await expect(until(() => !isAlive(tool.pid, tool.startTicks), 'its end', 300)).rejects.toThrow()
   const startedAtMs = performance.now()
   await endGroups([tool], { graceMs: 10_000 })
   expect(performance.now() - startedAtMs).toBeLessThan(3000)
@@ -44,14 +46,14 @@ test('a tool that ignores SIGTERM ends at SIGINT, long before the grace is over,
 
 test('a tool that handles SIGINT itself keeps its own exit code', async () => {
   const tool = await start('sh', ['-c', 'trap "exit 7" INT; echo ready >&2; while :; do sleep 0.05; done'])
-  await until('the trap', () => stderrOf(tool).includes('ready'))
+  await until(() => stderrOf(tool).includes('ready'), 'the trap')
   await endGroups([tool])
   expect(await tool.exited).toEqual({ code: 7, signal: null })
 })
 
 test('what ignores SIGINT is killed after the grace, its children too', async () => {
   const tools = await Promise.all([start(fixture('deaf.sh')), start(fixture('deaf.sh'))])
-  for (const tool of tools) await until('the trap', () => stderrOf(tool).includes('ready'))
+  for (const tool of tools) await until(() => stderrOf(tool).includes('ready'), 'the trap')
   const startedAtMs = performance.now()
   await endGroups(tools, { graceMs: 300 })
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(295)
@@ -62,7 +64,7 @@ test('what ignores SIGINT is killed after the grace, its children too', async ()
 })
 
 test('a process left behind by its tool is ended when it holds our lock, and only then', async () => {
-  const lock = acquireLock(join(scratchDir(), 'lock'))
+  const lock = acquireLock(join(scratch(), 'lock'))
   const tool = await start(fixture('orphan-maker.sh'), [], lock.fd)
   expect(await tool.exited).toEqual({ code: 5, signal: null })
   const orphan = readProcStat(Number(stderrOf(tool)))!
@@ -76,7 +78,7 @@ test('a process left behind by its tool is ended when it holds our lock, and onl
 
 test('a group whose leader dies while it is ended is still ended', async () => {
   const tool = await start('sh', ['-c', 'trap "" INT; sleep 1000 & echo $! >&2; trap "exit 0" INT; wait'])
-  const pid = await until('the child', () => Number(stderrOf(tool)) || null)
+  const pid = await until(() => Number(stderrOf(tool)) || null, 'the child')
   await endGroups([tool], { graceMs: 300 })
   expect(runningInGroup(tool.pgid)).toEqual([])
   expect(readProcStat(pid)).toSatisfy(stat => stat === null || !isRunning(stat))

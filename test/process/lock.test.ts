@@ -8,7 +8,9 @@ import { acquireLock, hasOpen, lockDirectory, lockHolders } from '../../src/proc
 import { isAlive, readProcStat } from '../../src/process/proc-stat.ts'
 import type { StartedTool } from '../../src/process/start-tool.ts'
 import { readExit } from '../../src/process/tool-exit.ts'
-import { countDescriptors, fixture, scratchDir, until } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
+import { until } from '../support/until.ts'
+import { countDescriptors, fixture } from './fixture.ts'
 
 /** Starts another agent that holds the lock and runs the script as a tool; resolves when the tool runs. */
 async function startAgent(dir: string, script: string, before = '') {
@@ -31,7 +33,7 @@ async function startAgent(dir: string, script: string, before = '') {
 }
 
 test('one at a time, also within a process, and again when it is released', () => {
-  const path = join(scratchDir(), 'lock')
+  const path = join(scratch(), 'lock')
   const before = countDescriptors()
   const lock = acquireLock(path)
   expect(() => acquireLock(path)).toThrow(expect.objectContaining({ code: 'locked' }))
@@ -42,7 +44,7 @@ test('one at a time, also within a process, and again when it is released', () =
 })
 
 test('another agent is named, with its tool', async () => {
-  const dir = scratchDir()
+  const dir = scratch()
   const { agent, tool, kill } = await startAgent(dir, 'exec sleep 100')
   const path = join(dir, 'lock')
   expect(() => acquireLock(path)).toThrow(new RegExp(`pid ${agent.pid}\\b.*`))
@@ -56,7 +58,7 @@ test('another agent is named, with its tool', async () => {
 })
 
 test('an agent is killed: its tool goes on to its end, the status is written, the lock is held until then', async () => {
-  const dir = scratchDir()
+  const dir = scratch()
   const path = join(dir, 'lock')
   const script = 'echo begun >&2; sleep 1.5; echo completed >&2; exit 7'
   const { tool, kill } = await startAgent(dir, script)
@@ -64,17 +66,17 @@ test('an agent is killed: its tool goes on to its end, the status is written, th
   expect(isAlive(tool.pid, tool.startTicks)).toBe(true)
   expect(() => acquireLock(path)).toThrow(new RegExp(`pid ${tool.pid}\\b`))
   expect(readExit(tool.statusPath)).toBeNull()
-  const exit = await until('the status', () => readExit(tool.statusPath))
+  const exit = await until(() => readExit(tool.statusPath), 'the status')
   expect(exit).toEqual({ code: 7, signal: null })
   expect(readFileSync(tool.stderrPath, 'utf8')).toBe('begun\ncompleted\n')
-  await until('its end', () => !isAlive(tool.pid, tool.startTicks))
+  await until(() => !isAlive(tool.pid, tool.startTicks), 'its end')
   const lock = acquireLock(path)
   expect(lockHolders(path)).toEqual([])
   lock.release()
 })
 
 test('tools of an agent that ignores signals do not', async () => {
-  const { tool, kill } = await startAgent(scratchDir(), 'exec sleep 100', 'trap "" INT HUP TERM;')
+  const { tool, kill } = await startAgent(scratch(), 'exec sleep 100', 'trap "" INT HUP TERM;')
   await kill()
   const startedAtMs = performance.now()
   await endGroups([tool], { graceMs: 20_000 })
@@ -83,7 +85,7 @@ test('tools of an agent that ignores signals do not', async () => {
 })
 
 test('a lock file that was removed or replaced is not ours', () => {
-  const path = join(scratchDir(), 'lock')
+  const path = join(scratch(), 'lock')
   const lock = acquireLock(path)
   unlinkSync(path)
   const other = acquireLock(path)
@@ -95,12 +97,12 @@ test('a lock file that was removed or replaced is not ours', () => {
 })
 
 test('a file of the same name elsewhere is not the lock', async () => {
-  const path = join(scratchDir(), 'lock')
-  const elsewhere = join(scratchDir(), 'lock')
+  const path = join(scratch(), 'lock')
+  const elsewhere = join(scratch(), 'lock')
   writeFileSync(elsewhere, '')
   writeFileSync(path, '')
   const child = spawn('sh', ['-c', `exec sleep 100 <${elsewhere}`])
-  await until('sleep', () => readProcStat(child.pid!)?.command === 'sleep')
+  await until(() => readProcStat(child.pid!)?.command === 'sleep', 'sleep')
   expect(lockHolders(path)).toEqual([])
   expect(lockHolders(elsewhere).map(holder => holder.pid)).toEqual([child.pid])
   child.kill()
@@ -110,7 +112,7 @@ test('a file of the same name elsewhere is not the lock', async () => {
 
 describe('a directory', () => {
   test('is held by one, also by way of a link, and again when it is released', () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const before = countDescriptors()
     const lock = lockDirectory(dir)!
     symlinkSync(dir, join(dir, 'link'))
@@ -122,7 +124,7 @@ describe('a directory', () => {
   })
 
   test('is not held by what its holder starts; its holder is named', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const script = `const { lockDirectory } = await import('${new URL('../../src/process/lock.ts', import.meta.url)}')
       lockDirectory(${JSON.stringify(dir)})
       const { spawn } = await import('node:child_process')
@@ -144,7 +146,7 @@ describe('a directory', () => {
   })
 
   test('that cannot be locked is nobody’s', () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const before = countDescriptors()
     expect(lockDirectory(join(dir, 'none'))).toBeNull()
     writeFileSync(join(dir, 'file'), '')
@@ -167,13 +169,11 @@ describe('a directory', () => {
 })
 
 test('no folder, no flock: errors that say so', () => {
-  expect(() => acquireLock(join(scratchDir(), 'none', 'lock'))).toThrow(
-    expect.objectContaining({ name: 'RestoreError' }),
-  )
+  expect(() => acquireLock(join(scratch(), 'none', 'lock'))).toThrow(expect.objectContaining({ name: 'RestoreError' }))
   const path = process.env.PATH
   try {
-    process.env.PATH = scratchDir()
-    expect(() => acquireLock(join(scratchDir(), 'lock'))).toThrow(expect.objectContaining({ code: 'tool_missing' }))
+    process.env.PATH = scratch()
+    expect(() => acquireLock(join(scratch(), 'lock'))).toThrow(expect.objectContaining({ code: 'tool_missing' }))
   } finally {
     process.env.PATH = path
   }

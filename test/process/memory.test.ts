@@ -3,14 +3,14 @@ import { totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { availableMemory } from '../../src/process/memory.ts'
-import { scratchDir } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
 
 const GiB = 1024 ** 3
 const MEMINFO = `MemTotal: ${(16 * GiB) / 1024} kB\nMemFree: 1000 kB\nMemAvailable:   ${(8 * GiB) / 1024} kB\n`
 
 /** A machine with 8 GiB available and the given files below /proc (`proc/…`) and /sys/fs/cgroup (`cgroup/…`). */
 function machine(files: Record<string, string | number>) {
-  const root = scratchDir()
+  const root = scratch()
   for (const [path, content] of Object.entries({ 'proc/meminfo': MEMINFO, ...files })) {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), `${content}\n`)

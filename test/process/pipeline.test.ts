@@ -10,7 +10,9 @@ import { describe, expect, test } from 'vitest'
 import { type PipelineOptions, type Stage, startPipeline } from '../../src/process/pipeline.ts'
 import { filePosition, isAlive, listPids, readProcStat } from '../../src/process/proc-stat.ts'
 import { readExit } from '../../src/process/tool-exit.ts'
-import { countDescriptors, scratchDir, until } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
+import { until } from '../support/until.ts'
+import { countDescriptors } from './fixture.ts'
 
 const sh = (script: string, name = 'sh'): Stage => ({ name, file: 'sh', args: ['-c', script] })
 const sha = (data: Buffer) => createHash('sha256').update(data).digest('hex')
@@ -47,7 +49,7 @@ describe('joins', () => {
   for (const size of [0, 1, 100_000, 30_000_000]) {
     for (const [count, stages] of [[late], [cat, late], [gzip, gunzip, late]].entries()) {
       test(`${size} bytes through ${count + 1} stages, from a file and from us`, async () => {
-        const dir = scratchDir()
+        const dir = scratch()
         const data = randomBytes(size)
         writeFileSync(join(dir, 'in'), data)
         const fd = openSync(join(dir, 'in'), 'r')
@@ -66,7 +68,7 @@ describe('joins', () => {
   }
 
   test('the tools see the environment, the directory and their arguments untouched', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const args = ['-c', 'pwd; printf "%s|" "$ONE" "$TWO" "$@"', 'name', 'a b', '$HOME', '', '"; exit 9', '*']
     const env = { ONE: '1', TWO: '1' }
     const { output } = await run(dir, { stages: [{ name: 's', file: 'sh', args, env: { TWO: '2' } }], cwd: dir, env })
@@ -75,24 +77,24 @@ describe('joins', () => {
 
   test('the tools speak English, whoever asks for another language', async () => {
     const env = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8', LANGUAGE: 'de' }
-    const { output } = await run(scratchDir(), { stages: [sh('echo "$LC_ALL|$LANGUAGE"')], env })
+    const { output } = await run(scratch(), { stages: [sh('echo "$LC_ALL|$LANGUAGE"')], env })
     expect(output).toBe('C|\n')
   })
 
   test('leaves no descriptor open in 100 runs', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const once = (stdin: 'pipe' | 'ignore') =>
       run(dir, { stages: [cat, sh('cat >/dev/null')], stdin }, Buffer.from('x'))
     await once('pipe')
     const before = countDescriptors()
-    for (let i = 0; i < 50; i++) await Promise.all([once('pipe'), run(scratchDir(), { stages: [sh('exit 3')] })])
+    for (let i = 0; i < 50; i++) await Promise.all([once('pipe'), run(scratch(), { stages: [sh('exit 3')] })])
     expect(countDescriptors()).toBe(before)
   }, 60_000)
 })
 
 describe('exits', () => {
   test('every stage has its own, also in its status file', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const { tools, exits } = await run(dir, {
       stages: [sh('exit 3', 'a'), sh('kill -SEGV $$', 'b'), sh('exit 0', 'c')],
     })
@@ -108,7 +110,7 @@ describe('exits', () => {
   })
 
   test('a producer whose consumer is killed gets SIGPIPE', async () => {
-    const { exits } = await run(scratchDir(), { stages: [sh('exec cat /dev/zero', 'zero'), sh('kill -KILL $$')] })
+    const { exits } = await run(scratch(), { stages: [sh('exec cat /dev/zero', 'zero'), sh('kill -KILL $$')] })
     expect(exits).toEqual([
       { code: null, signal: 'SIGPIPE' },
       { code: null, signal: 'SIGKILL' },
@@ -116,7 +118,7 @@ describe('exits', () => {
   })
 
   test('a consumer whose producer is killed sees the end', async () => {
-    const { exits, output } = await run(scratchDir(), { stages: [sh('printf abc; kill -KILL $$'), sh('cat', 'cat')] })
+    const { exits, output } = await run(scratch(), { stages: [sh('printf abc; kill -KILL $$'), sh('cat', 'cat')] })
     expect(exits).toEqual([
       { code: null, signal: 'SIGKILL' },
       { code: 0, signal: null },
@@ -125,7 +127,7 @@ describe('exits', () => {
   })
 
   test('stderr goes to a file of each tool, not mixed with an earlier run', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const stages = [sh('echo one >&2', 'a'), sh('echo two >&2; sh -c "echo three >&2"', 'b')]
     await run(dir, { stages })
     const { tools } = await run(dir, { stages })
@@ -137,7 +139,7 @@ describe('exits', () => {
     const { tools } = await startPipeline({
       stages: [sh('sleep 100')],
       stdin: 'ignore',
-      runDir: scratchDir(),
+      runDir: scratch(),
       label: 'run',
     })
     process.kill(-tools[0]!.pgid, 'SIGKILL')
@@ -152,7 +154,7 @@ describe('failing to start', () => {
   const sleepers = () => listPids().filter(pid => readCommandLine(pid).includes(marker))
 
   test('a missing program: nothing is started, nothing is written', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const missing = { name: 'x', file: 'no-such-program', args: [] }
     const started = startPipeline({ stages: [sleeper, missing], stdin: 'ignore', runDir: dir, label: 'run' })
     await expect(started).rejects.toMatchObject({
@@ -164,7 +166,7 @@ describe('failing to start', () => {
   })
 
   test('a later stage that cannot be started ends the earlier ones', async () => {
-    const dir = scratchDir()
+    const dir = scratch()
     const tooLong = { name: 'long', file: 'cat', args: ['x'.repeat(3_000_000)] }
     const before = countDescriptors()
     const started = startPipeline({ stages: [sleeper, tooLong], stdin: 'pipe', runDir: dir, label: 'run' })
@@ -177,7 +179,7 @@ describe('failing to start', () => {
     const started = startPipeline({
       stages: [sleeper],
       stdin: 'ignore',
-      runDir: scratchDir(),
+      runDir: scratch(),
       label: 'run',
       cwd: '/no/such',
     })
@@ -187,11 +189,7 @@ describe('failing to start', () => {
 
 describe('bytes from us', () => {
   test('a tool that ends early rejects the pump with EPIPE and nothing else happens', async () => {
-    const { exits, pumpError } = await run(
-      scratchDir(),
-      { stages: [sh('exit 1')], stdin: 'pipe' },
-      randomBytes(5_000_000),
-    )
+    const { exits, pumpError } = await run(scratch(), { stages: [sh('exit 1')], stdin: 'pipe' }, randomBytes(5_000_000))
     expect(exits).toEqual([{ code: 1, signal: null }])
     expect(pumpError).toMatchObject({ code: 'EPIPE' })
   })
@@ -200,12 +198,12 @@ describe('bytes from us', () => {
     const { tools, stdin } = await startPipeline({
       stages: [sh('exit 1')],
       stdin: 'pipe',
-      runDir: scratchDir(),
+      runDir: scratch(),
       label: 'run',
     })
     await tools[0]!.exited
     stdin!.write('into the void')
-    await until('the stream to close', () => stdin!.destroyed)
+    await until(() => stdin!.destroyed, 'the stream to close')
     await expect(pipeline(Readable.from(['more']), stdin!)).rejects.toThrow()
   })
 
@@ -214,7 +212,7 @@ describe('bytes from us', () => {
     const data = randomBytes(4_000_000)
     delay.enable()
     const runs = Array.from({ length: 6 }, () =>
-      run(scratchDir(), { stages: [sh('sleep 1.5; exec sha256sum')], stdin: 'pipe' }, data),
+      run(scratch(), { stages: [sh('sleep 1.5; exec sha256sum')], stdin: 'pipe' }, data),
     )
     await sleep(500) // all pipes are full now
     delay.reset()
@@ -234,7 +232,7 @@ describe('bytes from us', () => {
     const { tools, stdin } = await startPipeline({
       stages: [sh('sleep 0.5; exec cat')],
       stdin: 'pipe',
-      runDir: scratchDir(),
+      runDir: scratch(),
       label: 'run',
     })
     stdin!.write(Buffer.alloc(4_000_000))
@@ -247,7 +245,7 @@ test('a started tool is identified by its start time', async () => {
   const { tools } = await startPipeline({
     stages: [sh('sleep 0.3')],
     stdin: 'ignore',
-    runDir: scratchDir(),
+    runDir: scratch(),
     label: 'run',
   })
   const { pid, pgid, startTicks, exited } = tools[0]!

@@ -9,12 +9,12 @@ import { startPipeline } from '../../src/process/pipeline.ts'
 import { createSampler } from '../../src/process/proc-sample.ts'
 import { bootId, readProcStat } from '../../src/process/proc-stat.ts'
 import type { ToolSample } from '../../src/progress/progress.ts'
-import { scratchDir } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
 
 const UNKNOWN = { cpuSeconds: null, rcharBytes: null, readBytes: null, writeBytes: null }
 
 test('counts the CPU and the I/O of a tool and its children once, and never goes back', async () => {
-  const dir = scratchDir()
+  const dir = scratch()
   writeFileSync(join(dir, 'data'), Buffer.alloc(20_000_000))
   const burn = 'const end = Date.now() + 400; while (Date.now() < end);'
   const script = `cat data data >/dev/null; "$0" -e "${burn}"; dd if=data of=copy bs=1M 2>/dev/null; exec sleep 0.3`
@@ -87,7 +87,7 @@ test('a stopped tool uses nothing', async () => {
   const { tools } = await startPipeline({
     stages: [{ name: 'spin', file: 'sh', args: ['-c', 'while :; do :; done'] }],
     stdin: 'ignore',
-    runDir: scratchDir(),
+    runDir: scratch(),
     label: 'run',
   })
   const sample = createSampler(tools)

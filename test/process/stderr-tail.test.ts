@@ -10,12 +10,14 @@ import { describe, expect, test } from 'vitest'
 import { holePath } from '../../src/process/cap-file.ts'
 import type { Line } from '../../src/process/line-splitter.ts'
 import { type BatchInfo, type FollowOptions, followStderr } from '../../src/process/stderr-tail.ts'
-import { countDescriptors, fixture, scratchDir, until } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
+import { until } from '../support/until.ts'
+import { countDescriptors, fixture } from './fixture.ts'
 
 const MiB = 1024 * 1024
 
 function emptyLog(): string {
-  const path = join(scratchDir(), 'tool.stderr')
+  const path = join(scratch(), 'tool.stderr')
   writeFileSync(path, '')
   return path
 }
@@ -47,7 +49,7 @@ describe('followStderr', () => {
     const batches: { lines: Line[]; info: BatchInfo }[] = []
     const follower = followStderr(path, (lines, info) => batches.push({ lines, info }))
     appendFileSync(path, 'one\ntwo\n')
-    await until('two lines', () => batches.length === 1)
+    await until(() => batches.length === 1, 'two lines')
     appendFileSync(path, 'three\nfour')
     await follower.stop()
     await follower.stop()
@@ -68,7 +70,7 @@ describe('followStderr', () => {
     for (const text of ['Progress: 1', 'Progress: 1 2', 'Progress: 1 2 3']) {
       appendFileSync(path, text.slice(seen[0]?.text.length ?? 0))
       const writtenAtMs = performance.now()
-      await until('the open line', () => seen[0]?.text === text)
+      await until(() => seen[0]?.text === text, 'the open line')
       expect(performance.now() - writtenAtMs).toBeLessThan(300)
       expect(seen).toEqual([{ text, complete: false }])
     }

@@ -2,10 +2,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readExit } from '../../src/process/tool-exit.ts'
-import { scratchDir } from './scratch.ts'
+import { scratch } from '../support/scratch.ts'
 
 test('an exit is read from a whole status file only', () => {
-  const path = join(scratchDir(), 'tool.status')
+  const path = join(scratch(), 'tool.status')
   const read = (content: string) => {
     writeFileSync(path, content)
     return readExit(path)

@@ -5,7 +5,8 @@ import { createToolLock } from '../../src/restore/run/tool-lock.ts'
 import { reduce } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
 import { parseState } from '../../src/restore/state/state-file.ts'
-import { sampleOptions, samplePlan, sampleState, sampleTool, scratch, T0 } from './samples.ts'
+import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../support/samples.ts'
+import { scratch } from '../support/scratch.ts'
 
 /** What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not. */
 

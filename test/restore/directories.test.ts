@@ -34,7 +34,7 @@ import { identityOf, nothingMade, removeDebris, undoHalfMove } from '../../src/r
 import { makeDirectory } from '../../src/restore/steps/extract.ts'
 import { keepMetadata, moveRemnants } from '../../src/restore/steps/kept-files.ts'
 import { setOwner } from '../../src/restore/steps/ownership.ts'
-import { scratch } from './samples.ts'
+import { scratch } from '../support/scratch.ts'
 
 /** What is looked at, kept, moved and removed in real directories. */
 function fill(folder: string, files: Readonly<Record<string, string>>): string {

@@ -13,8 +13,9 @@ import {
   statusSchema,
 } from '../../src/server/api-schema.ts'
 import { HTTP_ERRORS, type HttpErrorCode } from '../../src/server/http-error.ts'
+import { until } from '../support/until.ts'
 import { diskFull, fakeSessions } from './fake-sessions.ts'
-import { type Answer, type CallOptions, startAgent, until, YAML } from './served.ts'
+import { type Answer, type CallOptions, startAgent, YAML } from './served.ts'
 
 /** The body is of the schema, with no field more. */
 function expectBody(answer: Answer, status: number, schema: z.ZodType) {

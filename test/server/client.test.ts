@@ -3,7 +3,8 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { fetchStatus, followStatus } from '../../src/server/client.ts'
-import { startAgent, until, YAML } from './served.ts'
+import { until } from '../support/until.ts'
+import { startAgent, YAML } from './served.ts'
 
 const TOKEN = 'correct-horse-battery-staple'
 

@@ -3,7 +3,8 @@ import type { ServerResponse } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
 import { statusSchema } from '../../src/server/api-schema.ts'
 import { createEventStream, EVENT_STREAM_LIMITS } from '../../src/server/event-stream.ts'
-import { startAgent, until } from './served.ts'
+import { until } from '../support/until.ts'
+import { startAgent } from './served.ts'
 
 /** Reads GET /events; `statuses` fills as they come. */
 async function follow(url: string) {

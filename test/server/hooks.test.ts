@@ -6,9 +6,10 @@ import { RestoreError } from '../../src/errors.ts'
 import { restoreStatusSchema } from '../../src/server/api-schema.ts'
 import { eventsBetween } from '../../src/server/hooks.ts'
 import { runHook } from '../../src/server/run-hook.ts'
+import { until } from '../support/until.ts'
 import { sampleState } from '../telemetry/sample-state.ts'
 import { diskFull } from './fake-sessions.ts'
-import { startAgent, until, YAML } from './served.ts'
+import { startAgent, YAML } from './served.ts'
 
 const hooksYaml = (hooks: object) => `${YAML}hooks: ${JSON.stringify(hooks)}\n`
 /** Appends what it is told, its event and its trace context as one line of JSON to the file. */

@@ -6,7 +6,8 @@ import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { PHASES, RESTORE_STATUSES, TERMINAL_PHASES } from '../../src/phases.ts'
 import { isSafeToReload } from '../../src/server/safe-to-reload.ts'
-import { startAgent, until, YAML } from './served.ts'
+import { until } from '../support/until.ts'
+import { startAgent, YAML } from './served.ts'
 
 const configOf = async (agent: Awaited<ReturnType<typeof startAgent>>) =>
   (await agent.call('GET', '/status')).body.config

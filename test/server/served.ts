@@ -114,9 +114,3 @@ export async function startAgent(
     },
   }
 }
-
-/** Waits until it is so, 5 s at most. */
-export async function until(so: () => boolean | Promise<boolean>, what = so.toString()): Promise<void> {
-  for (const deadline = Date.now() + 5_000; !(await so()); await new Promise(resolve => setTimeout(resolve, 10)))
-    if (Date.now() > deadline) throw new Error(`not within 5 s: ${what}`)
-}

@@ -7,9 +7,10 @@ import { RestoreError } from '../../src/errors.ts'
 import type { RestoreBody } from '../../src/server/api-schema.ts'
 import { openHistory } from '../../src/server/history.ts'
 import { restoreBody } from '../../src/server/restore-body.ts'
+import { until } from '../support/until.ts'
 import { sampleState } from '../telemetry/sample-state.ts'
 import { fakeSessions } from './fake-sessions.ts'
-import { startAgent, until, YAML } from './served.ts'
+import { startAgent, YAML } from './served.ts'
 
 const terminated = () => new RestoreError('terminated', 'ended by SIGTERM')
 const isOver = (promise: Promise<void>) =>

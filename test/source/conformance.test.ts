@@ -9,7 +9,7 @@ import { openFileSource } from '../../src/source/file.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import type { StreamSource } from '../../src/source/source.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
-import { thrownBy } from '../backup/thrown-by.ts'
+import { thrownBy } from '../support/thrown-by.ts'
 import { descriptorsBelow, scratch } from './scratch.ts'
 
 const at = scratch()

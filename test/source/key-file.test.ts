@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { inspectCommand } from '../../src/cli/inspect-command.ts'
 import { checkKeyFile } from '../../src/source/key-file.ts'
-import { scratch } from '../restore/samples.ts'
+import { scratch } from '../support/scratch.ts'
 
 const refused = (code: string, path: string) =>
   expect(() => checkKeyFile(path)).toThrow(expect.objectContaining({ code, message: expect.stringContaining(path) }))

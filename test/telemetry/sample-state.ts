@@ -1,6 +1,6 @@
 import type { Plan } from '../../src/restore/plan/plan.ts'
 import type { EndedSpan, OpenSpan, RestoreState } from '../../src/restore/state/state.ts'
-import { blankState } from '../blank-state.ts'
+import { blankState } from '../support/blank-state.ts'
 
 /** States and spans by hand, so that these tests depend on the shapes only and not on the reducer. */
 export const T0 = Date.UTC(2026, 0, 1)

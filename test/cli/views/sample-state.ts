@@ -1,7 +1,7 @@
 import type { Progress } from '../../../src/progress/progress.ts'
 import type { Plan, PlanStep } from '../../../src/restore/plan/plan.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { blankState } from '../../blank-state.ts'
+import { blankState } from '../../support/blank-state.ts'
 
 export const T0 = Date.UTC(2026, 10, 23, 2, 0, 0)
 

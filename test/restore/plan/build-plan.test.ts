@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { shell } from '../../../src/cli/dry-run.ts'
 import { makePlan } from '../../../src/restore/plan/build-plan.ts'
 import type { PlanStep } from '../../../src/restore/plan/plan.ts'
-import { sampleParts } from '../samples.ts'
+import { sampleParts } from '../../support/samples.ts'
 
 /** A plan as `--dry-run` prints it. */
 const told = (changes: Parameters<typeof sampleParts>[0]) => makePlan(sampleParts(changes)).steps.map(tellStep)

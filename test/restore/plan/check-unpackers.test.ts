@@ -4,7 +4,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { complete } from '../../../src/config/options.ts'
 import { closeAll, preparePlan } from '../../../src/restore/plan/inputs.ts'
 import { backupFiles, file } from '../../backup/xbstream-bytes.ts'
-import { scratch } from '../samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 afterEach(() => vi.unstubAllEnvs())
 

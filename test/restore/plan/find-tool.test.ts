@@ -2,7 +2,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { findTool } from '../../../src/restore/plan/find-tool.ts'
-import { scratch } from '../samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 afterEach(() => vi.unstubAllEnvs())
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { chooseMemory } from '../../../src/restore/plan/memory.ts'
-import { sampleDescription } from '../samples.ts'
+import { sampleDescription } from '../../support/samples.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB

@@ -3,7 +3,7 @@ import type { RestoreOptions } from '../../../src/config/options.ts'
 import { changeOptions, OPTION_KEYS } from '../../../src/restore/resume/option-changes.ts'
 import { optionNotices } from '../../../src/restore/resume/option-notices.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../samples.ts'
+import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 
 const HOUR_MS = 3_600_000
 const GiB = 1024 ** 3

@@ -11,7 +11,8 @@ import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { createStore } from '../../../src/restore/state/store.ts'
 import { moveFile } from '../../../src/restore/steps/move-files.ts'
 import type { FamilyName } from '../../../src/tool/tool.ts'
-import { sampleParts, sampleState, scratch, T0 } from '../samples.ts'
+import { sampleParts, sampleState, T0 } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 /** A chain of two under way in real directories, with these runs begun and finished. */
 function underWay(begun: readonly string[], finished: readonly string[], { tool, ...changes }: Changes = {}) {

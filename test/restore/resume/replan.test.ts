@@ -7,7 +7,8 @@ import type { Plan } from '../../../src/restore/plan/plan.ts'
 import { changeOptions } from '../../../src/restore/resume/option-changes.ts'
 import { replan } from '../../../src/restore/resume/replan.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { sampleOptions, sampleParts, sampleState, sampleTool, scratch, T0 } from '../samples.ts'
+import { sampleOptions, sampleParts, sampleState, sampleTool, T0 } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 const MiB = 1024 ** 2
 

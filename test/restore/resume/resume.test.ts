@@ -7,7 +7,8 @@ import { resumeSession, startSession } from '../../../src/restore/session.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { randomTrace } from '../../../src/telemetry/random-trace.ts'
-import { sampleOptions, sampleParts, sampleState, scratch } from '../samples.ts'
+import { sampleOptions, sampleParts, sampleState } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 /** An interrupted restore, found in a state dir: looked at, its element being brought. */
 function interrupted(): RestoreState {

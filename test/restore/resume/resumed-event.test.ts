@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EventOf, RestoreState } from '../../../src/restore/state/state.ts'
-import { blankState } from '../../blank-state.ts'
-import { samplePlan, T0 } from '../samples.ts'
+import { blankState } from '../../support/blank-state.ts'
+import { samplePlan, T0 } from '../../support/samples.ts'
 
 const interrupted = (changes: Partial<RestoreState>): RestoreState => ({
   ...blankState('r1', '0af7651916cd43dd8448eb211c80319c', 'abcdef01', T0),

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES, ERRORS } from '../../../src/errors.ts'
 import { backoffMs, nextTry } from '../../../src/restore/resume/retry.ts'
-import { sampleOptions, samplePlan, sampleState } from '../samples.ts'
+import { sampleOptions, samplePlan, sampleState } from '../../support/samples.ts'
 
 const OLDER = [['/backups/older.xb'], ['/backups/oldest.xb']]
 

@@ -8,7 +8,8 @@ import { runTools } from '../../../src/restore/run/run-tools.ts'
 import { createToolLock } from '../../../src/restore/run/tool-lock.ts'
 import { readStateFile, writeStateFile } from '../../../src/restore/state/state-file.ts'
 import { createStore } from '../../../src/restore/state/store.ts'
-import { sampleState, scratch, T0 } from '../samples.ts'
+import { sampleState, T0 } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 function setUp() {
   const runDir = scratch()

@@ -3,7 +3,7 @@ import type { RestoreError } from '../../../src/errors.ts'
 import type { RestoreContext } from '../../../src/restore/context.ts'
 import { watch } from '../../../src/restore/run/watchdog.ts'
 import type { RestoreEvent } from '../../../src/restore/state/state.ts'
-import { sampleOptions, sampleState, T0 } from '../samples.ts'
+import { sampleOptions, sampleState, T0 } from '../../support/samples.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())

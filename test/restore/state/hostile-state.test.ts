@@ -17,7 +17,8 @@ import { checkClaims } from '../../../src/restore/state/saved-paths.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { parseState, readStateFile } from '../../../src/restore/state/state-file.ts'
 import { randomTrace } from '../../../src/telemetry/random-trace.ts'
-import { sampleOptions, sampleParts, sampleState, sampleTool, scratch } from '../samples.ts'
+import { sampleOptions, sampleParts, sampleState, sampleTool } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 /** State files that were cut, changed by hand or written with intent: read, taken over, and gone on with. */
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type ErrorCode, RestoreError } from '../../../src/errors.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EndedSpan, RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
-import { samplePlan, sampleState, sampleTool, T0 } from '../samples.ts'
+import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 
 type Timeless = RestoreEvent extends infer E ? (E extends { atMs: number } ? Omit<E, 'atMs'> : never) : never
 

@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseState, readStateFile, writeStateFile } from '../../../src/restore/state/state-file.ts'
-import { samplePlan, sampleState, sampleTool, scratch } from '../samples.ts'
+import { samplePlan, sampleState, sampleTool } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 test('what was written is read again, whole', () => {
   const path = join(scratch(), 'state.json')

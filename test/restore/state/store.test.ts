@@ -5,7 +5,8 @@ import { nothingMade } from '../../../src/restore/resume/cleanup.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { writeStateFile } from '../../../src/restore/state/state-file.ts'
 import { createStore, type StoreOptions } from '../../../src/restore/state/store.ts'
-import { samplePlan, sampleState, sampleTool, scratch, T0 } from '../samples.ts'
+import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 function record(options: Partial<StoreOptions> = {}) {
   const log: string[] = []

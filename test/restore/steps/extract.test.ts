@@ -7,7 +7,8 @@ import { createStore } from '../../../src/restore/state/store.ts'
 import { extract } from '../../../src/restore/steps/extract.ts'
 import { openSource } from '../../../src/source/open-source.ts'
 import type { StreamSource } from '../../../src/source/source.ts'
-import { samplePlan, sampleState, scratch, T0 } from '../samples.ts'
+import { samplePlan, sampleState, T0 } from '../../support/samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 test('a file that a tool has read within a second, too quick for any look at it, is known to be read whole', async () => {
   const runDir = scratch()

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { lostWords } from '../../../src/restore/state/state-room.ts'
 import { keepMetadata, moveRemnants } from '../../../src/restore/steps/kept-files.ts'
 import { mountTmpfs } from '../../integration/workspace.ts'
-import { scratch } from '../samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 test('a full state dir is disk_full, whoever writes there', async () => {
   const folder = scratch()

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { RestoreError } from '../../../src/errors.ts'
 import { syncFiles, watchUnwritten } from '../../../src/restore/steps/sync.ts'
-import { scratch } from '../samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 const none = () => {}
 const never = new AbortController().signal

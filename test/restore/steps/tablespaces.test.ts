@@ -5,7 +5,7 @@ import { type Layout, layoutOf } from '../../../src/restore/steps/innodb-files.t
 import { findMissing, partitionNames } from '../../../src/restore/steps/missing-tables.ts'
 import { findShort } from '../../../src/restore/steps/tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from '../../../src/restore/steps/verify.ts'
-import { scratch } from '../samples.ts'
+import { scratch } from '../../support/scratch.ts'
 
 /** Which files of a datadir are called short, missing or left over. What real servers write is restored in integration/whole.test.ts. */
 const PAGE = 16384

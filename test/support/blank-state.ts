@@ -1,6 +1,6 @@
-import { complete } from '../src/config/options.ts'
-import { initialState } from '../src/restore/state/initial-state.ts'
-import type { RestoreState } from '../src/restore/state/state.ts'
+import { complete } from '../../src/config/options.ts'
+import { initialState } from '../../src/restore/state/initial-state.ts'
+import type { RestoreState } from '../../src/restore/state/state.ts'
 
 /** A state in its first attempt with nothing known and no span open, for tests that make the rest by hand. */
 export const blankState = (restoreId: string, traceId: string, idPrefix: string, atMs: number): RestoreState => {

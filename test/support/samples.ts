@@ -1,7 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
 import type { BackupDescription } from '../../src/backup/backup.ts'
 import { complete, type RestoreOptions } from '../../src/config/options.ts'
 import { makePlan, type PlanParts } from '../../src/restore/plan/build-plan.ts'
@@ -11,13 +7,6 @@ import type { RestoreState, RunningTool } from '../../src/restore/state/state.ts
 import { type FamilyName, toolFamily } from '../../src/tool/tool.ts'
 
 export const T0 = Date.UTC(2026, 0, 1)
-
-/** A folder that goes with the test. */
-export function scratch(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ra-unit-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 export const sampleOptions = (changes: Partial<RestoreOptions> = {}): RestoreOptions => ({
   ...complete({ source: ['/backups/full.xb'], datadir: '/data/mysql' }, { cwd: '/', env: {}, isRoot: true, nowMs: T0 }),
