@@ -123,14 +123,15 @@ describe('restore', () => {
   })
 
   test('as a dry run prints the plan and writes nothing', async () => {
-    expect(await restore('--dry-run', '--start-check', '--owner', '1:2')).toBe(13)
+    const us = `${process.getuid!()}:${process.getgid!()}`
+    expect(await restore('--dry-run', '--start-check', '--owner', us)).toBe(13)
     expect(said.stderr).toMatch(/error tool_missing: --start-check needs mysqld/)
     said.stderr = ''
-    expect(await restore('--dry-run', '--owner', '1:2')).toBe(0)
+    expect(await restore('--dry-run', '--owner', us)).toBe(0)
     expect(said.stdout).toMatch(/xtrabackup 8\.0\.35-31/)
     expect(said.stdout).toMatch(/ 1\. .*xbstream -x -C .*\n 2\. .*xtrabackup --prepare .*\n 3\. .*--move-back/)
     expect(said.stdout).toMatch(new RegExp(` 1\\. .* < ${backup}$`, 'm'))
-    expect(said.stdout).toContain(`give ${join(dir, 'data')} to 1:2`)
+    expect(said.stdout).toContain(`give ${join(dir, 'data')} to ${us}`)
     expect(readdirSync(dir)).toEqual(['backup.xbstream'])
   })
 
@@ -209,7 +210,7 @@ describe('check', () => {
   test('says that this machine can restore', async () => {
     expect(await check('--datadir', join(dir, 'data'))).toBe(0)
     expect(said.stdout).toMatch(/^ok +xtrabackup +8\.0\.35-31/m)
-    expect(said.stdout).toMatch(/^ok +zstd/m)
+    expect(said.stdout).toMatch(/^ok +gzip/m)
     expect(said.stdout).toMatch(/^ok +memory/m)
     expect(said.stdout).toMatch(/^ok +datadir .*absent/m)
     expect(existsSync(join(dir, 'data'))).toBe(false)

@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { flagsToKeys } from '../../src/cli/restore-command.ts'
 import { runCli } from '../../src/cli/run-cli.ts'
 import { version } from '../../src/cli/version.ts'
 import { captureOutput } from '../support/capture-output.ts'
+import { scratch } from '../support/scratch.ts'
 
 const said = captureOutput()
 
@@ -51,8 +53,9 @@ test('without a command: help on stderr, and no more', async () => {
 
 test('a threshold before SOURCE does not take it for another one, and more of them add up', async () => {
   const thresholds = ['--stall-threshold', 'flush=5m', '--stall-threshold', 'verify=3m']
-  const places = ['--datadir', '/none/data', '--state-dir', '/none/state']
-  expect(await runCli(['restore', '--dry-run', ...places, ...thresholds, '/none/full.xb'])).toBe(20)
+  const folder = scratch()
+  const places = ['--datadir', join(folder, 'data'), '--state-dir', join(folder, 'state')]
+  expect(await runCli(['restore', '--dry-run', ...places, ...thresholds, join(folder, 'full.xb')])).toBe(20)
   expect(await runCli(['restore', '--dry-run', ...places, '--stall-threshold', 'nap=5m', ...thresholds, 'x'])).toBe(2)
   expect(said.stderr).toContain('--stall-threshold')
 })

@@ -33,7 +33,7 @@ test('no byte is lost or changed when the second process starts late, 60 times',
     expect([(await produced)[0], code]).toEqual([0, 0])
     expect(readFileSync(join(dir, 'out'), 'utf8')).toContain(expected)
   }
-  expect(countDescriptors()).toBe(before)
+  expect(countDescriptors()).toBeLessThanOrEqual(before)
   expect(readdirSync(dir).sort()).toEqual(['out', 'source'])
 })
 

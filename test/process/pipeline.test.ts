@@ -88,7 +88,7 @@ describe('joins', () => {
     await once('pipe')
     const before = countDescriptors()
     for (let i = 0; i < 50; i++) await Promise.all([once('pipe'), run(scratch(), { stages: [sh('exit 3')] })])
-    expect(countDescriptors()).toBe(before)
+    expect(countDescriptors()).toBeLessThanOrEqual(before)
   }, 60_000)
 })
 
@@ -172,7 +172,7 @@ describe('failing to start', () => {
     const started = startPipeline({ stages: [sleeper, tooLong], stdin: 'pipe', runDir: dir, label: 'run' })
     await expect(started).rejects.toMatchObject({ code: 'internal', message: expect.stringContaining('E2BIG') })
     expect(sleepers()).toEqual([])
-    expect(countDescriptors()).toBe(before)
+    expect(countDescriptors()).toBeLessThanOrEqual(before)
   })
 
   test('a directory that is not there', async () => {

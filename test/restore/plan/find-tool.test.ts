@@ -41,7 +41,10 @@ test('with both or none installed it has to be said', async () => {
 
 test('a script that does not tell its version is given up in time, with what it has started', async () => {
   const folder = scratch()
+  const path = process.env.PATH
   const tool = join(folder, 'mariadb-backup')
+  onlyThese('mbstream')
+  vi.stubEnv('PATH', `${process.env.PATH}:${path}`)
   writeFileSync(tool, `#!/bin/sh\nsleep 60 & echo $! > ${folder}/pid\nwait\n`, { mode: 0o755 })
   const startedAtMs = performance.now()
   await expect(findTool({ tool: 'mariadb-backup', toolPath: tool }, null, 500)).rejects.toMatchObject({

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { RestoreStatusBody } from '../../src/server/api-schema.ts'
-import type { Backup } from '../integration/make-backup.ts'
-import { sharedBackup } from '../integration/shared-backup.ts'
-import { startAgent as startCommand } from '../integration/workspace.ts'
+import type { Backup } from './make-backup.ts'
+import { sharedBackup } from './shared-backup.ts'
+import { startAgent as startCommand } from './workspace.ts'
 
 /** `serve` and `status` as a user starts them, with a real backup and the real tools. */
 let backup: Backup
