@@ -16,12 +16,15 @@ Every failure has a code (also \`error.type\` in telemetry), an exit code and a 
 
 \`\`\`
 error CODE: what, where
-  the tool's last words, indented
+  the tool's last lines, indented
 hint: what to do
 \`\`\`
 
-With \`--json\` the same stands in one object on stdout. The phase says whose fault it is: after \`failed_basebackup\` an older
-backup may still be restored, after \`failed\` the environment has to be mended first.
+With \`--json\` stdout has the same as one object.
+
+The phase tells what to do. \`failed_basebackup\` is positive evidence that this backup is damaged or incomplete: use
+another one (with \`older_backups\` restore-agent does). \`failed\` is no evidence against the backup: correct what the
+error names and restore again. Whatever is not recognised as damage ends in \`failed\`.
 
 | exit | code | phase | hint |
 |---|---|---|---|

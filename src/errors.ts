@@ -1,133 +1,98 @@
+interface ErrorKind {
+  exit: number
+  backup: boolean
+  hint: string
+}
+const failed = (exit: number, hint: string): ErrorKind => ({ exit, backup: false, hint })
+const damaged = (exit: number, hint: string): ErrorKind => ({ exit, backup: true, hint })
+
 /**
  * Every error of restore-agent: a stable code (also `error.type` in telemetry), a fixed exit code and a hint.
- * Exit codes are mapped in main.ts only. `backup` says whose fault it is: true means this backup cannot be restored
- * (phase `failed_basebackup`: an older one may), false means the environment (phase `failed`).
+ *
+ * `backup: true` stands for positive evidence that the bytes of this backup are damaged or incomplete: a checksum, a
+ * magic number, an end that comes too early, pages. Such a restore ends in `failed_basebackup`, and an older backup
+ * is tried where one is configured. Everything else, whatever is not recognised included, does not count against the
+ * backup (`failed`).
  */
 export const ERRORS = {
-  internal: { exit: 1, backup: false, hint: 'this is a bug in restore-agent: report it with the run directory' },
-  usage: { exit: 2, backup: false, hint: 'see restore-agent --help' },
-  config_invalid: { exit: 3, backup: false, hint: 'correct the configuration; nothing was started' },
-  not_permitted: { exit: 4, backup: false, hint: 'run as a user that may do that, usually root' },
-  locked: {
-    exit: 5,
-    backup: false,
-    hint: 'another restore uses this state directory: wait for it, or give --state-dir',
-  },
-  state_unreadable: {
-    exit: 6,
-    backup: false,
-    hint: 'a newer restore-agent wrote it, or it is damaged: use that version, or another --state-dir',
-  },
-  listen_failed: {
-    exit: 7,
-    backup: false,
-    hint: 'another program has this address: stop it, or give another one as listen',
-  },
-  agent_unreachable: {
-    exit: 8,
-    backup: false,
-    hint: 'start restore-agent serve there, or give its address with --url or --config',
-  },
-  agent_refused: { exit: 9, backup: false, hint: 'give the token of the agent with --token-file or --config' },
+  internal: failed(1, 'this is a bug in restore-agent: report it with the run directory'),
+  usage: failed(2, 'see restore-agent --help'),
+  config_invalid: failed(3, 'correct the configuration; nothing was started'),
+  not_permitted: failed(4, 'run as a user with these rights, usually root'),
+  locked: failed(5, 'another restore uses this state dir: wait for it, or give another --state-dir'),
+  state_unreadable: failed(
+    6,
+    'another version of restore-agent wrote it, or it is damaged: use that version, or another --state-dir',
+  ),
+  listen_failed: failed(7, 'another program listens on this address: stop it, or set another one as listen'),
+  agent_unreachable: failed(8, 'start restore-agent serve there, or give its address with --url or --config'),
+  agent_refused: failed(9, "give the agent's token with --token-file or --config"),
 
-  datadir_not_empty: {
-    exit: 10,
-    backup: false,
-    hint: 'restore-agent never overwrites data: empty the datadir yourself, or name another one',
-  },
-  server_running: { exit: 11, backup: false, hint: 'stop the server that uses this datadir first' },
-  target_not_new: {
-    exit: 12,
-    backup: false,
-    hint: 'name a --target-dir that does not exist yet, or remove what is left of an earlier try',
-  },
-  tool_missing: { exit: 13, backup: false, hint: 'install it, or give its path with --tool-path' },
-  tool_version: { exit: 14, backup: false, hint: 'restore with the tool version that made the backup' },
-  disk_space: { exit: 15, backup: false, hint: 'free space, or put --target-dir on a larger file system' },
-  unfinished: {
-    exit: 17,
-    backup: false,
-    hint: 'run the command that began it again to go on with it, or restore with another --state-dir',
-  },
-  memory: { exit: 16, backup: false, hint: 'free memory, raise the cgroup limit, or give a smaller --use-memory' },
+  datadir_not_empty: failed(10, 'restore-agent never overwrites data: empty the datadir, or name another one'),
+  server_running: failed(11, 'stop the server that uses this datadir'),
+  target_not_new: failed(12, 'name a --target-dir that does not exist, or remove what an earlier restore left there'),
+  tool_missing: failed(13, 'install it, or give its path with --tool-path'),
+  tool_version: failed(14, 'restore with the tool version that made the backup'),
+  disk_space: failed(15, 'free space, or put --target-dir on a larger file system'),
+  memory: failed(16, 'free memory, raise the cgroup or ulimit limit, or give a smaller --use-memory'),
+  unfinished: failed(17, 'run the command that began that restore to resume it, or use another --state-dir'),
+  tool_broken: failed(
+    18,
+    'the program cannot run on this machine: install it again, with its libraries and for this processor',
+  ),
+  path_too_long: failed(19, 'name a shorter path'),
 
-  source_missing: { exit: 20, backup: false, hint: 'check the path of the source' },
-  source_unreadable: { exit: 21, backup: false, hint: 'check the rights on the source and that its storage answers' },
-  source_unknown: {
-    exit: 22,
-    backup: false,
-    hint: 'it is neither an xbstream (bare, or in zstd, gzip, lz4, bzip2, xz, gpg, openssl) nor a backup directory',
-  },
-  source_empty: { exit: 23, backup: true, hint: 'the backup holds no data: it was never finished, use another one' },
-  source_truncated: {
-    exit: 24,
-    backup: true,
-    hint: 'the stream ends too early: fetch the backup again, or use another one',
-  },
-  source_corrupt: {
-    exit: 25,
-    backup: true,
-    hint: 'the bytes were changed after the backup: fetch it again, or use another one',
-  },
-  wrong_key: {
-    exit: 26,
-    backup: false,
-    hint: 'the key in --decrypt-key-file is not the one this backup was encrypted with',
-  },
-  key_missing: { exit: 27, backup: false, hint: 'the backup is encrypted: give its key with --decrypt-key-file' },
-  chain_broken: {
-    exit: 28,
-    backup: false,
-    hint: 'give the full backup first, then every incremental in the order they were taken',
-  },
-  backup_incomplete: {
-    exit: 29,
-    backup: true,
-    hint: 'files that every finished backup has are missing: use another backup',
-  },
+  source_missing: failed(20, 'check the path of the source'),
+  source_unreadable: failed(21, 'check the rights on the source and that its storage responds'),
+  source_unknown: failed(
+    22,
+    'it must be an xbstream (bare, or in zstd, gzip, lz4, bzip2, xz, gpg, openssl) or a backup directory',
+  ),
+  source_empty: damaged(23, 'the backup holds no data: it was never finished, use another one'),
+  source_truncated: damaged(24, 'the backup ends too early: copy it here again, or use another one'),
+  source_corrupt: damaged(
+    25,
+    'the bytes differ from what was backed up: copy the backup here again, or use another one',
+  ),
+  wrong_key: failed(26, 'the key in --decrypt-key-file is not the key of this backup'),
+  key_missing: failed(27, 'the backup is encrypted: give its key with --decrypt-key-file'),
+  chain_broken: failed(28, 'give the full backup first, then every incremental in the order they were taken'),
+  backup_incomplete: damaged(29, 'files that every finished backup has are missing: use another backup'),
+  outside_refused: failed(30, 'give --allow-outside if you trust this backup to write to these places'),
+  unsafe_path: failed(
+    31,
+    'name a place whose parent directories only root or the owner of the restored files can change',
+  ),
 
-  disk_full: {
-    exit: 40,
-    backup: false,
-    hint: 'free space on this file system and restore again; the backup is not at fault',
-  },
-  tool_killed: {
-    exit: 41,
-    backup: false,
-    hint: 'something outside killed the tool; if it was the OOM killer, give a smaller --use-memory',
-  },
-  stalled: { exit: 42, backup: false, hint: 'the tool made no progress for longer than --stall-timeout' },
+  disk_full: failed(40, 'free space on this file system and restore again; the backup is not at fault'),
+  tool_killed: failed(41, 'another process killed the tool; if it was the OOM killer, give a smaller --use-memory'),
+  stalled: failed(42, 'the tool made no progress for longer than --stall-timeout'),
+  io_error: failed(43, 'the disk or its file system fails (see the kernel log); the backup is not at fault'),
+  read_only: failed(44, 'the file system is mounted read-only: mount it read-write'),
+  open_files: failed(45, 'raise the limit on open files (ulimit -n, LimitNOFILE in systemd)'),
+  file_size_limit: failed(46, 'raise the limit on file sizes (ulimit -f, LimitFSIZE in systemd)'),
+  target_lost: failed(47, 'another process removed or changed files of this restore: find it, then restore again'),
 
-  extract_failed: { exit: 50, backup: true, hint: "read the tool's last words above" },
-  prepare_failed: { exit: 51, backup: true, hint: "read the tool's last words above" },
-  redo_incomplete: {
-    exit: 52,
-    backup: true,
-    hint: 'the redo log ends before the backup does: data would be missing; use another backup',
-  },
-  not_prepared: {
-    exit: 53,
-    backup: true,
-    hint: 'prepare did not finish on this backup: restore it again from its source',
-  },
-  move_back_failed: { exit: 54, backup: false, hint: "read the tool's last words above" },
-  verify_failed: { exit: 55, backup: true, hint: 'the restored files are not complete: do not start a server on them' },
-  ownership_failed: {
-    exit: 56,
-    backup: false,
-    hint: 'check that the user and group of --owner exist, and run as root',
-  },
-  start_check_failed: { exit: 57, backup: true, hint: "read the server's last words above" },
-  server_failed: {
-    exit: 58,
-    backup: false,
-    hint: 'the restored files are all there, a server could not run on them here: read its last words above, and start it yourself',
-  },
+  extract_failed: failed(50, "see the tool's last lines above"),
+  prepare_failed: failed(51, "see the tool's last lines above"),
+  redo_incomplete: damaged(
+    52,
+    'the redo log ends before the backup does, so data would be missing: use another backup',
+  ),
+  not_prepared: failed(53, 'prepare did not finish on these files: restore the backup again from its source'),
+  move_back_failed: failed(54, "see the tool's last lines above"),
+  verify_failed: damaged(55, 'the restored files are incomplete: do not start a server on them'),
+  ownership_failed: failed(56, 'check that the user and group of --owner exist, and run as root'),
+  start_check_failed: damaged(57, "see the server's last lines above"),
+  server_failed: failed(
+    58,
+    'the restored files are complete, but no server could run on them here: see its last lines above',
+  ),
 
-  interrupted: { exit: 70, backup: false, hint: 'the agent died; start the same command again' },
-  cancelled: { exit: 130, backup: false, hint: 'start it again when you are ready; the source is untouched' },
-  terminated: { exit: 143, backup: false, hint: 'start it again when you are ready; the source is untouched' },
-} as const satisfies Record<string, { exit: number; backup: boolean; hint: string }>
+  interrupted: failed(70, 'the agent died; run the same command again'),
+  cancelled: failed(130, 'run it again when you are ready; the source is unchanged'),
+  terminated: failed(143, 'run it again when you are ready; the source is unchanged'),
+}
 
 export type ErrorCode = keyof typeof ERRORS
 export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[]
@@ -135,21 +100,21 @@ export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[]
 /** An error as data: in the state file, in --json, in telemetry. */
 export interface ErrorRecord {
   code: ErrorCode
-  /** What went wrong and where, one line, no secrets. */
+  /** What went wrong and where: one line, no secrets. */
   message: string
-  /** The tool's last lines, oldest first; empty when no tool spoke. */
+  /** The tool's last lines, oldest first; empty when no tool was involved. */
   lastWords: readonly string[]
   hint: string
 }
 
 export interface ErrorDetails {
   lastWords?: readonly string[]
-  /** Replaces the code's own hint where a better one is known. */
+  /** Replaces the code's own hint. */
   hint?: string
   cause?: unknown
 }
 
-/** The one error class; whatever else is thrown is a bug and becomes `internal` in main.ts. */
+/** The only error class. Any other thrown value is a bug: `toRestoreError` makes it `internal`. */
 export class RestoreError extends Error {
   readonly code: ErrorCode
   readonly lastWords: readonly string[]
@@ -168,12 +133,12 @@ export class RestoreError extends Error {
   }
 }
 
-/** Any thrown value as a RestoreError; an unknown one is `internal`, with the original as cause. */
+/** Any thrown value as a RestoreError: `internal`, with the original as its cause, unless it is one already. */
 export function toRestoreError(thrown: unknown): RestoreError {
   if (thrown instanceof RestoreError) return thrown
   const message = thrown instanceof Error ? thrown.message : String(thrown)
   return new RestoreError('internal', message, { cause: thrown })
 }
 
-/** The exit code of a code, as documented in docs/errors.md. */
+/** The exit code of an error code (docs/errors.md). */
 export const exitCodeOf = (code: ErrorCode): number => ERRORS[code].exit

@@ -1,6 +1,6 @@
 /**
- * Numbers as a person reads them at night: short, of steady width, never better than the truth. Percents are cut, not
- * rounded, so that 99.96 does not say 100; unknown is `--`.
+ * Numbers for people: short and of steady width. Percents and durations are cut, not rounded, so that 99.96 is not shown as
+ * 100; unknown is `--`.
  */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
@@ -27,7 +27,7 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(hours / 24)}d ${two(hours % 24)}h`
 }
 
-/** Like formatDuration, but as exact as a guess may be: `45s`, `31m`, `2h 05m`. */
+/** Like formatDuration, without the seconds of an estimate: `45s`, `31m`, `2h 05m`. */
 export function formatRoughDuration(ms: number): string {
   return ms >= 120_000 && ms < 3_600_000 ? `${Math.floor(ms / 60_000)}m` : formatDuration(ms)
 }
@@ -43,7 +43,7 @@ export function formatCount(count: number): string {
   return `${value < 99.95 ? value.toFixed(1) : value.toFixed(0)}${unit}`
 }
 
-/** `14:32` in the time zone of this machine. */
+/** `14:32` in this machine's time zone. */
 export function formatClock(atMs: number): string {
   const date = new Date(atMs)
   return `${two(date.getHours())}:${two(date.getMinutes())}`
@@ -54,8 +54,8 @@ export const formatIso = (atMs: number): string =>
   new Date(Math.floor(atMs / 1000) * 1000).toISOString().replace('.000', '')
 
 /**
- * Text from outside (paths, a tool's last words) made safe to print: escape sequences and control characters would move
- * the cursor or worse. A tab is a space: how wide it would be depends on where it stands.
+ * Makes text from outside (paths, a tool's output) safe to print: control characters, escape sequences and bidirectional
+ * overrides become U+FFFD, a tab a space.
  */
 export const printable = (text: string): string =>
   text.replaceAll('\t', ' ').replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd')

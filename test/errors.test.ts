@@ -15,6 +15,19 @@ test('docs/errors.md is what scripts/write-errors-doc.ts writes', () => {
   expect(readFileSync(join(import.meta.dirname, '../docs/errors.md'), 'utf8')).toBe(errorsDoc())
 })
 
+test('only positive evidence of damage counts against a backup', () => {
+  const damaged = ERROR_CODES.filter(code => ERRORS[code].backup)
+  expect(damaged.sort()).toEqual([
+    'backup_incomplete',
+    'redo_incomplete',
+    'source_corrupt',
+    'source_empty',
+    'source_truncated',
+    'start_check_failed',
+    'verify_failed',
+  ])
+})
+
 test('an error carries its code, its hint or a better one, and the last words', () => {
   const plain = new RestoreError('disk_full', 'no room in /data')
   expect(plain.record).toEqual({
