@@ -10,7 +10,6 @@ const BROKEN = [
   'no-cycle: telemetry',
   'no-cycle: tool',
   'direction: cli/views',
-  'direction: process',
   'direction: restore/plan',
   'direction: restore/state',
   'types only: restore/state',
