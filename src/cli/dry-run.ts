@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
 import { formatBytes, printable } from '../format.ts'
+import { abortable } from '../process/abortable.ts'
 import { closeAll, preparePlan } from '../restore/plan/inputs.ts'
 import type { Plan, PlanStep } from '../restore/plan/plan.ts'
 import { checkWritable } from '../restore/plan/prechecks.ts'
-import { unlessAborted } from '../restore/run/unless-aborted.ts'
 import type { Command } from '../tool/command.ts'
 import { untilSignal } from './signals.ts'
 
@@ -16,7 +16,7 @@ export async function dryRun(options: RestoreOptions): Promise<number> {
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   try {
     const { plan, notices, sources } = await untilSignal(signal =>
-      unlessAborted(signal, () => preparePlan(options, 'ID', scratch)),
+      abortable(signal, () => preparePlan(options, 'ID', scratch)),
     )
     await closeAll(sources)
     if (options.json) process.stdout.write(`${JSON.stringify({ schema: 1, type: 'plan', plan, notices })}\n`)

@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path'
 import type { BackupDescription } from '../backup/backup.ts'
 import { exitCodeOf } from '../errors.ts'
 import { formatBytes, printable } from '../format.ts'
-import { filterCommands } from '../restore/plan/filter-commands.ts'
-import { unlessAborted } from '../restore/run/unless-aborted.ts'
+import { abortable } from '../process/abortable.ts'
+import { filterCommands } from '../restore/plan/unpack.ts'
 import { inspectSource } from '../source/inspect.ts'
 import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
@@ -28,7 +28,7 @@ export async function inspectCommand(name: string, flags: InspectFlags): Promise
   try {
     const filters = filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch)
     const description = await untilSignal(signal =>
-      unlessAborted(signal, () => inspectSource(source, { filters, keyFile, full: flags.full ?? false, signal })),
+      abortable(signal, () => inspectSource(source, { filters, keyFile, full: flags.full ?? false, signal })),
     )
     const { problem } = description
     if (flags.json) process.stdout.write(`${JSON.stringify(asJson(description))}\n`)

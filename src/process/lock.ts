@@ -58,6 +58,38 @@ export function acquireLock(path: string): Lock {
 }
 
 /**
+ * The lock that every tool inherits: held while one of them lives, also without an agent. It is taken when the first
+ * tool starts; an agent that adopts tools finds it held by them.
+ */
+export interface ToolLock {
+  /** For tools to inherit. Throws `locked` while others hold it. */
+  fd(): number
+  /** Proves that a process is ours. */
+  file(): LockFile | undefined
+  release(): void
+}
+
+export function createToolLock(path: string): ToolLock {
+  let lock: Lock | null = null
+  return {
+    fd() {
+      lock ??= acquireLock(path)
+      return lock.fd
+    },
+    file: () => lockFileOf(path),
+    release() {
+      lock?.release()
+      lock = null
+    },
+  }
+}
+
+function lockFileOf(path: string): LockFile | undefined {
+  const named = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return named && { path, dev: named.dev, ino: named.ino }
+}
+
+/**
  * Locks a directory against other agents, whatever their state dirs, until `release` or the end of this process.
  * Tools do not inherit the lock. Null where a lock is not possible: the file system has none, this user may not read
  * the directory, or it is gone. Throws `locked` with the holder's name.
@@ -89,9 +121,8 @@ function openIfPossible(path: string): number | null {
  * those of another user, nobody those of another container: the lock can be held while this is empty.
  */
 export function lockHolders(path: string): LockHolder[] {
-  const named = statSync(path, { bigint: true, throwIfNoEntry: false })
-  if (named === undefined) return []
-  const file = { path, dev: named.dev, ino: named.ino }
+  const file = lockFileOf(path)
+  if (file === undefined) return []
   return listPids()
     .filter(pid => pid !== process.pid && hasOpen(pid, file))
     .flatMap(pid => readProcStat(pid) ?? [])

@@ -1,16 +1,16 @@
 import { mkdirSync } from 'node:fs'
 import { toRestoreError } from '../errors.ts'
 import type { Phase } from '../phases.ts'
+import { abortable } from '../process/abortable.ts'
+import { missingParents } from '../process/file-system.ts'
 import { systemError } from '../process/system-error.ts'
 import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import type { HoldingContext } from './hold-datadir.ts'
 import type { PlanParts } from './plan/build-plan.ts'
 import { closeAll, preparePlan } from './plan/inputs.ts'
-import { partsOf } from './plan/parts-of.ts'
-import { missingParents } from './plan/prechecks.ts'
 import { currentOptions } from './resume/current-options.ts'
-import { unlessAborted } from './run/unless-aborted.ts'
+import { partsOf } from './resume/replan.ts'
 import { MOVE_BACK } from './state/runs.ts'
 import { phaseSpanOf } from './state/spans.ts'
 import { bring, isBrought, prepareElement } from './steps/elements.ts'
@@ -85,7 +85,7 @@ async function lookAndPlan(
   opened: Map<number, Source>,
 ): Promise<PlanParts> {
   const preparing = preparePlan(currentOptions(store.state), store.state.restoreId, runDir)
-  const { plan, parts, sources, notices } = await unlessAborted(signal, () => preparing).catch(error => {
+  const { plan, parts, sources, notices } = await abortable(signal, () => preparing).catch(error => {
     preparing.then(late => closeAll(late.sources)).catch(() => {}) // what comes after the end is not told
     throw error
   })

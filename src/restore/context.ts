@@ -1,6 +1,6 @@
 import type { RestoreOptions } from '../config/options.ts'
 import type { RestoreError } from '../errors.ts'
-import type { ToolLock } from './run/tool-lock.ts'
+import type { ToolLock } from '../process/lock.ts'
 import type { Store } from './state/store.ts'
 
 /** What every step of a running restore works with. */

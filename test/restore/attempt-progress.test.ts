@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
+import { createToolLock } from '../../src/process/lock.ts'
 import { takeOver } from '../../src/restore/resume/take-over.ts'
-import { createToolLock } from '../../src/restore/run/tool-lock.ts'
 import { reduce } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
 import { parseState } from '../../src/restore/state/state-file.ts'

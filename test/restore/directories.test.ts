@@ -17,7 +17,9 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { survey } from '../../src/restore/plan/directory-stats.ts'
+import { existingAncestor, freeBytes, onSameFileSystem } from '../../src/process/file-system.ts'
+import { processIn } from '../../src/process/process-in.ts'
+import { directoryStats } from '../../src/restore/plan/extracted.ts'
 import {
   checkDatadir,
   checkOutside,
@@ -25,10 +27,6 @@ import {
   checkTargetDir,
   checkUnshared,
   checkWritable,
-  existingAncestor,
-  freeBytes,
-  onSameFileSystem,
-  processIn,
 } from '../../src/restore/plan/prechecks.ts'
 import { identityOf, nothingMade, removeDebris, undoHalfMove } from '../../src/restore/resume/cleanup.ts'
 import { makeDirectory } from '../../src/restore/steps/extract.ts'
@@ -174,7 +172,7 @@ describe('places', () => {
     linkSync(join(folder, 'source/app/t.ibd'), join(folder, 'snapshot'))
     await expect(checkUnshared(join(folder, 'source'))).rejects.toMatchObject({
       code: 'usage',
-      message: expect.stringContaining('app/t.ibd has another name'),
+      message: expect.stringContaining('app/t.ibd has another hard link'),
     })
     symlinkSync('x', join(folder, 'plain/link'))
     await expect(checkUnshared(join(folder, 'plain'))).rejects.toMatchObject({
@@ -361,7 +359,7 @@ describe('a survey', () => {
       'app/t3.ibd.xbcrypt': '12',
     })
     symlinkSync('/etc/passwd', join(folder, 'link'))
-    expect(await survey(folder)).toEqual({
+    expect(await directoryStats(folder)).toEqual({
       redoBytes: 5,
       dataFileBytes: 15,
       files: 6,

@@ -69,9 +69,10 @@ export function sampleParts(
       extractor: `/usr/bin/${family.extractors[0]}`,
       version: toolVersion ?? (name === 'xtrabackup' ? '8.0.35-33' : '10.11.6-MariaDB'),
     },
-    memory: { bytes: 1 << 30, reason: 'as asked' },
+    memory: { bytes: 1 << 30, reason: 'as --use-memory says' },
     owner: null,
     moveBack: null,
+    server: options?.startCheck ? { program: '/usr/sbin/mariadbd', user: null } : null,
     ...rest,
     elements: elements.map((element, index) => ({
       name: index === 0 ? 'full.xb' : `inc${index}.xb`,

@@ -1,15 +1,15 @@
 import type { RestoreOptions } from '../../config/options.ts'
 import type { Filters } from '../../source/filter.ts'
+import { serverCommand } from '../../tool/server-command.ts'
 import type { InnerKey, InnerSuffix, ToolFamily } from '../../tool/tool.ts'
-import { serverCommand } from '../steps/start-check.ts'
 import type { Plan, PlanElement, PlanStep } from './plan.ts'
 
-/** What a plan is made of. Pure: the same parts give the same plan, so it is made anew whenever more is known. */
+/** What a plan follows from. The same parts give the same plan, so it is made again whenever more is known. */
 export interface PlanParts {
   options: RestoreOptions
   restoreId: string
   filters: Filters
-  /** xtrabackup's own encryption inside the stream. */
+  /** For xtrabackup's own encryption inside the stream. */
   innerKey: InnerKey | null
   parallel: number
   family: ToolFamily
@@ -17,6 +17,8 @@ export interface PlanParts {
   memory: Plan['memory']
   owner: Plan['owner']
   moveBack: Plan['moveBack']
+  /** mysqld or mariadbd for the start check, and its --user where root starts it; null without a start check. */
+  server: { program: string; user: string | null } | null
   elements: readonly Omit<PlanElement, 'directory'>[]
 }
 
@@ -51,8 +53,8 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
   const { description, directory } = plan.elements[index]!
   const element = index + 1
   const last = element === plan.elements.length
-  const steps: PlanStep[] = [...bringSteps(plan, index)]
-  // The metadata of a compressed backup is only seen after extract, so "prepared" may still turn out then.
+  const steps = fetchSteps(plan, index)
+  // Of a compressed backup the metadata are known only after extract: whether it is prepared too.
   if (!(description.prepared && plan.elements.length === 1))
     steps.push({
       kind: 'prepare',
@@ -74,8 +76,8 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
   return steps
 }
 
-/** How an element gets into its directory. */
-function bringSteps(plan: Draft, index: number): PlanStep[] {
+/** Bytes of an element into its directory. */
+function fetchSteps(plan: Draft, index: number): PlanStep[] {
   const { family, options, tool, filters, parallel } = plan
   const { description, source, directory, directorySource } = plan.elements[index]!
   const base = { phase: 'restoring_basebackup', element: index + 1 } as const
@@ -92,14 +94,14 @@ function bringSteps(plan: Draft, index: number): PlanStep[] {
     const stages = [...filterStages, family.extract({ ...unpack, extractor: tool.extractor })]
     steps.push({ ...base, kind: 'extract', into: directory, stages })
   } else if (!(plan.inPlace && index === 0)) {
-    // A link would be followed by the tools: prepare would write to, and move-back take away, what the source points at.
+    // --dereference: through a link, prepare would write to the source and move-back would take it away.
     const command = {
       file: 'cp',
       args: ['--archive', '--dereference', '--reflink=auto', '--', `${source}/.`, directory],
     }
     steps.push({ ...base, kind: 'copy', into: directory, command })
   }
-  // A directory may hold packed files too; there the tool itself must do what the extractor would have done.
+  // The tool decompresses what no extractor did: files of a directory, and what an old xbstream cannot.
   const command = family.decompress({ ...unpack, program: tool.path })
   if (command) steps.push({ ...base, kind: 'decompress', directory, command })
   return steps
@@ -110,7 +112,7 @@ const suffixesOf = ({ innerCompression, innerEncryption }: PlanElement['descript
   ...(innerEncryption ? ['.xbcrypt' as const] : []),
 ]
 
-function finalSteps({ family, options, tool, targetDir, parallel, elements, owner }: Draft): PlanStep[] {
+function finalSteps({ family, options, tool, targetDir, parallel, elements, owner, server }: Draft): PlanStep[] {
   const base = { phase: 'finalizing', element: elements.length } as const
   const steps: PlanStep[] = [
     {
@@ -122,7 +124,9 @@ function finalSteps({ family, options, tool, targetDir, parallel, elements, owne
     { ...base, kind: 'verify' },
   ]
   if (owner) steps.push({ ...base, kind: 'ownership' })
-  if (options.startCheck)
-    steps.push({ ...base, kind: 'start_check', command: serverCommand(tool.family, options.datadir, owner) })
+  if (server !== null) {
+    const command = serverCommand(server.program, options.datadir, server.user)
+    steps.push({ ...base, kind: 'start_check', command })
+  }
   return steps
 }

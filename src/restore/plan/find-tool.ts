@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
@@ -13,8 +13,9 @@ export interface FoundTool {
 }
 
 /**
- * The tool that restores this backup: the family asked for, or the one that made it, or the only one there is; from
- * --tool-path, or the first of the family's names on PATH. Throws `usage`, `tool_missing`, `tool_version` (it does not tell a version).
+ * The tool that restores this backup: of the family that --tool names, or that made the backup, or the only one
+ * installed; from --tool-path, or the first of the family's names on PATH. Throws `usage`, `tool_missing`,
+ * `tool_version` (the tool does not tell its version).
  */
 export async function findTool(
   options: Pick<RestoreOptions, 'tool' | 'toolPath'>,
@@ -41,7 +42,7 @@ export async function findTool(
   }
 }
 
-/** The one family that is installed here; what the backup says after extract is held against it. */
+/** The only family that is installed; it is compared with the metadata after extract. */
 function onlyFamily(): FamilyName | null {
   const installed = (['mariadb-backup', 'xtrabackup'] as const).filter(name => isOnPath(toolFamily(name).programs))
   return installed.length === 1 ? installed[0]! : null
@@ -55,7 +56,7 @@ const isOnPath = (programs: readonly string[]): boolean => {
   }
 }
 
-/** The extractor that came with the tool, where there is one beside it; else the one on PATH. */
+/** The extractor in the tool's own directory, else the one on PATH. */
 function extractorOf(family: ToolFamily, path: string): string {
   const beside = family.extractors.map(name => join(dirname(path), name)).find(existsSync)
   return beside ?? firstOf(family.extractors)
@@ -72,12 +73,11 @@ function firstOf(programs: readonly string[]): string {
   throw new RestoreError('tool_missing', `${programs.join(' or ')} is not on PATH`)
 }
 
-/** A tool that has only to tell its version and does not within this time never will. */
 const VERSION_WITHIN_MS = 30_000
 
 async function versionOf(family: ToolFamily, path: string, withinMs: number): Promise<string> {
   const { file, args } = family.version(path)
-  // A group of its own, so that what a script behind the path has started ends with it.
+  // In a process group of its own: the path may be a script, whose children end with it.
   const child = execa(file, [...args], { all: true, reject: false, stdin: 'ignore', detached: true })
   let late = false
   const killGroup = () => {
@@ -85,7 +85,7 @@ async function versionOf(family: ToolFamily, path: string, withinMs: number): Pr
     try {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
     } catch {
-      // gone in the instant
+      // it has just ended
     }
   }
   const timer = setTimeout(killGroup, withinMs)
@@ -101,4 +101,28 @@ async function versionOf(family: ToolFamily, path: string, withinMs: number): Pr
       { lastWords: all.split('\n').slice(-5) },
     )
   return version
+}
+
+const SERVERS = { 'mariadb-backup': ['mariadbd', 'mysqld'], xtrabackup: ['mysqld'] } as const
+const CLIENTS = { 'mariadb-backup': ['mariadb', 'mysql'], xtrabackup: ['mysql'] } as const
+
+/** The server of the start check. Throws `tool_missing`. */
+export const serverProgram = (family: FamilyName): string => startCheckProgram(SERVERS[family])
+/** The client that queries it. Throws `tool_missing`. */
+export const clientProgram = (family: FamilyName): string => startCheckProgram(CLIENTS[family])
+
+function startCheckProgram(names: readonly string[]): string {
+  const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` }
+  for (const name of names) {
+    try {
+      const path = findProgram(name, env)
+      // Debian's mysqld is a link to mariadbd, which must not touch MySQL's files.
+      if (names.includes('mariadbd') || basename(realpathSync(path)) !== 'mariadbd') return path
+    } catch {
+      // the next name
+    }
+  }
+  throw new RestoreError('tool_missing', `--start-check needs ${names[0]}, which is not on PATH`, {
+    hint: 'install it, or leave --start-check out',
+  })
 }

@@ -4,44 +4,33 @@ import { checkChain } from '../../backup/chain.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
+import { freeBytes, isMountPoint, onSameFileSystem } from '../../process/file-system.ts'
 import { availableMemory } from '../../process/memory.ts'
 import { inspectSource } from '../../source/inspect.ts'
 import { checkKeyFile } from '../../source/key-file.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
 import { checkStateRoom } from '../state/state-room.ts'
-import { plannedOwner } from '../steps/ownership.ts'
 import { makePlan, type PlanParts } from './build-plan.ts'
-import { checkUnpackers } from './check-unpackers.ts'
-import { filterCommands } from './filter-commands.ts'
-import { findTool } from './find-tool.ts'
-import { checkKey, innerKeyOf } from './inner-key.ts'
+import { findTool, serverProgram } from './find-tool.ts'
 import { chooseMemory } from './memory.ts'
+import { plannedOwner } from './owner.ts'
 import type { Plan } from './plan.ts'
-import {
-  checkDatadir,
-  checkOutside,
-  checkSpace,
-  checkTargetDir,
-  checkUnshared,
-  checkWritable,
-  freeBytes,
-  isMountPoint,
-  onSameFileSystem,
-} from './prechecks.ts'
+import { checkDatadir, checkOutside, checkSpace, checkTargetDir, checkUnshared, checkWritable } from './prechecks.ts'
+import { checkKey, checkUnpackers, filterCommands, innerKeyOf } from './unpack.ts'
 
 export interface PreparedPlan {
   plan: Plan
   parts: PlanParts
-  /** Open, one an element; whoever prepared the plan closes them. */
+  /** One open source an element; the caller closes them. */
   sources: readonly Source[]
-  /** Things a person should know though nothing forbids the restore. */
+  /** What a person should know although the restore can run. */
   notices: readonly string[]
 }
 
 /**
- * Looks at everything and changes nothing: what the backups are, which tool fits, whether there is room. Throws the
- * first refusal.
+ * Inspects the backups, finds a tool that fits, checks rights and room, and makes the plan. Changes nothing. Throws
+ * the first reason for which the restore cannot run.
  */
 export async function preparePlan(
   options: RestoreOptions,
@@ -55,7 +44,7 @@ export async function preparePlan(
   const sources = options.sources.map(openSource)
   try {
     if (options.inPlace && sources[0]!.kind !== 'directory')
-      throw new RestoreError('usage', `--in-place consumes a directory, and ${sources[0]!.name} is a stream`, {
+      throw new RestoreError('usage', `--in-place needs a backup directory, and ${sources[0]!.name} is a stream`, {
         hint: 'leave --in-place out',
       })
     const descriptions = await Promise.all(sources.map(source => describe(source, options, scratchDir)))
@@ -63,6 +52,7 @@ export async function preparePlan(
     const made = descriptions.find(({ family }) => family !== null)?.family ?? null
     const { family, planned: tool } = await findTool(options, made)
     const notices = descriptions.flatMap(description => checkVersion(family, tool.version, description))
+    const owner = plannedOwner(options)
     const parts: PlanParts = {
       options,
       restoreId,
@@ -72,8 +62,9 @@ export async function preparePlan(
       family,
       tool,
       memory: chooseMemory(options.memory, availableMemory(), family.memoryFloorBytes, descriptions[0]!, null),
-      owner: plannedOwner(options),
+      owner,
       moveBack: null,
+      server: plannedServer(options, family.family, owner),
       elements: descriptions.map((description, index) => ({
         name: description.name,
         source: options.sources[index]!,
@@ -84,7 +75,7 @@ export async function preparePlan(
     }
     const plan = makePlan(parts)
     checkUnpackers(plan)
-    notices.push(...checkPlaces(plan))
+    notices.push(...checkPaths(plan))
     if (plan.inPlace) await checkUnshared(plan.targetDir)
     return { plan, parts, sources, notices }
   } catch (error) {
@@ -93,9 +84,20 @@ export async function preparePlan(
   }
 }
 
+/** Root's server needs a --user. Throws `tool_missing`. */
+export function plannedServer(
+  { startCheck }: Pick<RestoreOptions, 'startCheck'>,
+  family: PlanParts['family']['family'],
+  owner: Plan['owner'],
+): PlanParts['server'] {
+  if (!startCheck) return null
+  const user = process.getuid?.() === 0 ? (owner?.name.split(':')[0] ?? 'root') : null
+  return { program: serverProgram(family), user }
+}
+
 export const closeAll = (sources: readonly Source[]) => Promise.all(sources.map(source => source.close()))
 
-/** What the source is. A problem that its bytes show is the refusal. */
+/** Inspects a source. Throws the problem that its bytes show, and as `checkKey` does. */
 export async function describe(
   source: Source,
   options: RestoreOptions,
@@ -113,7 +115,7 @@ export async function describe(
   return description
 }
 
-/** Throws `tool_version`; returns what cannot be told for sure. */
+/** Throws `tool_version`; returns warnings. */
 export function checkVersion(
   family: PlanParts['family'],
   toolVersion: string,
@@ -123,14 +125,14 @@ export function checkVersion(
     tool: description.toolVersion,
     server: description.serverVersion,
   })
-  // A packed stream tells its version only at its end; it is asked again then.
+  // A packed stream tells its version only at its end: it is checked again after extract.
   if (description.toolVersion === null && description.complete === null) return []
   if (!verdict.fits) throw new RestoreError('tool_version', `${description.name}: ${verdict.reason}`)
   return verdict.warning ? [verdict.warning] : []
 }
 
-/** Rights and room in every place that will be written. */
-function checkPlaces(plan: Plan): string[] {
+/** Rights and room in every directory that the restore writes to; returns notices. */
+function checkPaths(plan: Plan): string[] {
   checkWritable(plan.datadir, 'the datadir')
   for (const { directorySource, source } of plan.elements)
     if (directorySource) checkOutside(source, plan.targetDir, plan.datadir)
@@ -155,7 +157,10 @@ function totalBytes(plan: Plan): number | null {
   return sum
 }
 
-/** Of a stream as it is stored, what its files take at least: base64 around gpg adds a third, all else only makes it smaller. */
+/**
+ * The files of a stream take at least this share of its stored size: base64 around gpg adds a third, all else
+ * shrinks.
+ */
 const LEAST_OF_STORED = 0.7
 
 function leastBytes(plan: Plan): number {
@@ -165,13 +170,13 @@ function leastBytes(plan: Plan): number {
   return known.reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** Not what a person expects of a directory that lies beside the datadir by default. */
+/** A notice: by default the target dir is beside the datadir, and move-back a rename. */
 function otherFileSystem({ datadir, targetDir, inPlace }: Plan): string {
   const copies = 'so move-back copies every file'
-  if (inPlace) return `${targetDir} and the datadir ${datadir} lie on different file systems, ${copies}`
+  if (inPlace) return `${targetDir} and the datadir ${datadir} are on different file systems, ${copies}`
   const free = `${formatBytes(freeBytes(targetDir))} are free for it`
   const advice = isMountPoint(datadir)
-    ? 'name one with room for the whole backup with --target-dir, or a folder below the mount point as the datadir'
+    ? 'name a --target-dir with room for the whole backup, or a directory below the mount point as the datadir'
     : 'it needs room for the whole backup; a --target-dir beside the datadir makes move-back a rename'
   return `the target dir ${targetDir} is not on the file system of the datadir ${datadir}, ${copies}; ${free}: ${advice}`
 }

@@ -4,12 +4,12 @@ import { formatBytes } from '../../format.ts'
 import type { AvailableMemory } from '../../process/memory.ts'
 import type { ExtractedFacts, Plan } from './plan.ts'
 
-/** Left to the system and the agent. */
+/** The rest is for the system and the agent. */
 const SHARE = 0.7
 
 /**
- * Memory for prepare: what was asked for; else 70 % of what is available, at least the tool's floor, at most what recovery can
- * use. That is every page of the data files beside every byte of redo: a pool beyond it stays empty.
+ * Memory for prepare: --use-memory, or 70 % of what is available, at least the tool's floor, at most what recovery
+ * can use: all pages of the data files and all bytes of the redo log. Throws `memory`.
  */
 export function chooseMemory(
   asked: number | 'auto',
@@ -30,13 +30,13 @@ export function chooseMemory(
     )
   if (asked !== 'auto')
     return asked < floorBytes
-      ? { bytes: floorBytes, reason: `the least that prepare needs; ${formatBytes(asked)} were asked for` }
-      : { bytes: asked, reason: 'as asked' }
+      ? { bytes: floorBytes, reason: `the least that prepare needs; --use-memory says ${formatBytes(asked)}` }
+      : { bytes: asked, reason: 'as --use-memory says' }
   const share = Math.max(floorBytes, wholeMegabytes(available.bytes * SHARE))
   const usable = usableBytes(description, extracted)
   if (usable !== null && usable < share)
-    return { bytes: Math.max(floorBytes, wholeMegabytes(usable)), reason: 'no more is of use to this backup' }
-  const lessLater = extracted === null ? '; less where the backup turns out to have no use for it' : ''
+    return { bytes: Math.max(floorBytes, wholeMegabytes(usable)), reason: 'prepare of this backup cannot use more' }
+  const lessLater = extracted === null ? '; less if prepare of this backup cannot use it' : ''
   return {
     bytes: share,
     reason: `70 % of the ${formatBytes(available.bytes)} available (${available.reason})${lessLater}`,
@@ -45,7 +45,7 @@ export function chooseMemory(
 
 function usableBytes({ redoMemoryBytes }: BackupDescription, extracted: ExtractedFacts | null): number | null {
   if (extracted?.redoBytes == null) return null
-  // A quarter more: the pool also holds hash tables and the descriptors of its pages.
+  // A quarter more, for hash tables and page descriptors in the pool.
   return 1.25 * (Math.max(redoMemoryBytes ?? 0, extracted.redoBytes) + extracted.dataFileBytes)
 }
 

@@ -3,19 +3,19 @@ import type { Phase } from '../../phases.ts'
 import type { Command } from '../../tool/command.ts'
 
 /**
- * A restore as data: `--dry-run` prints it, the coordinator runs it, tests read it. No secret is in it: keys are files,
- * named by path.
+ * A restore as data: `--dry-run` prints it, the coordinator runs it, tests read it. It holds no secret: keys are
+ * named by the paths of their files.
  */
 export interface Plan {
   datadir: string
   targetDir: string
-  /** True where the source directory itself becomes the target dir (`--in-place`). */
+  /** True where the source directory is the target dir (`--in-place`). */
   inPlace: boolean
   tool: PlannedTool
   memory: { bytes: number; reason: string } | null
   owner: { name: string; uid: number; gid: number } | null
   deadlineMs: number | null
-  /** What move-back has to do, known once everything is extracted: 0 bytes where it only renames. */
+  /** The work of move-back, known after extract; 0 bytes where it only renames. */
   moveBack: { files: number; copyBytes: number } | null
   elements: readonly PlanElement[]
   /** In the order they run. */
@@ -31,16 +31,16 @@ export interface PlannedTool {
 }
 
 export interface PlanElement {
-  /** What a person calls it: the file's or directory's name. */
+  /** Name of the file or directory, for people. */
   name: string
   /** Path as given, or `-` for standard input. */
   source: string
   description: BackupDescription
   /** The source is an extracted or prepared directory. */
   directorySource: boolean
-  /** Where it is extracted: the target dir for the full, a dir of its own for an incremental. */
+  /** Where it is extracted: the full to the target dir, each incremental to a directory of its own. */
   directory: string
-  /** What lies there once it is extracted; null before. */
+  /** What it is after extract; null before. */
   extracted: ExtractedFacts | null
 }
 
@@ -61,11 +61,11 @@ interface StepBase {
 }
 
 export type PlanStep =
-  /** Bytes of the source through decrypt and decompress stages into the stream extractor. */
+  /** The source's bytes through decrypt and decompress stages into the stream extractor. */
   | (StepBase & { kind: 'extract'; stages: readonly Command[]; into: string })
-  /** A directory source is copied (reflinked where the file system can). */
+  /** Copies a directory source, as reflinks where the file system has them. */
   | (StepBase & { kind: 'copy'; command: Command; into: string })
-  /** Files compressed inside the stream that the extractor could not decompress itself. */
+  /** Decompresses files that the extractor could not. */
   | (StepBase & { kind: 'decompress'; command: Command; directory: string })
   | (StepBase & { kind: 'prepare'; command: Command; directory: string; incrementalDir: string | null; last: boolean })
   | (StepBase & { kind: 'move_back'; command: Command })

@@ -1,57 +1,46 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  statfsSync,
-  statSync,
-} from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
-import { basename, dirname, join, relative, resolve, sep } from 'node:path'
+import { join, resolve } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
+import { existingAncestor, freeBytes, liesIn } from '../../process/file-system.ts'
+import { processIn } from '../../process/process-in.ts'
 import { systemError } from '../../process/system-error.ts'
 
-/**
- * What must be true before anything is written. Each check throws the refusal a person can act on, or returns what it found.
- */
+/** Checks before anything is written. Each throws an error that a person can act on, or returns what it found. */
 
 /**
- * The datadir is absent or empty, and no process works in it; with `cwd` false one that only stands there, such as a shell,
- * does not count. Returns whether it exists.
+ * The datadir is absent or empty, and no process uses it. With `cwd` false a process that only has its working
+ * directory there, such as a shell, does not count. Returns whether the datadir exists.
  */
 export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
   checkReachable(datadir)
   if (!existsSync(datadir)) {
     if (lstatSync(datadir, { throwIfNoEntry: false }))
       throw new RestoreError('datadir_not_empty', `${datadir} is a link to a directory that does not exist`, {
-        hint: 'make that directory, or name another datadir',
+        hint: 'create that directory, or name another datadir',
       })
     return false
   }
   if (!statSync(datadir).isDirectory())
     throw new RestoreError('datadir_not_empty', `${datadir} is not a directory`, { hint: 'name a directory' })
   const user = processIn(datadir, { cwd })
-  if (user) throw new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`)
+  if (user) throw new RestoreError('server_running', `process ${user.pid} (${user.name}) uses ${datadir}`)
   const [first] = namesIn(datadir)
   if (first === undefined) return true
-  const onMountPoint = first === 'lost+found' // every ext4 has it in its root
+  const onMountPoint = first === 'lost+found' // each ext4 file system has it in its root
   throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`, {
     ...(onMountPoint && {
-      hint: `it is the root of a file system: name a folder in it, such as ${join(datadir, 'data')}`,
+      hint: `it is the root of a file system: name a directory in it, such as ${join(datadir, 'data')}`,
     }),
   })
 }
 
-/** `existsSync` says no also of what this user cannot look at, and of what can never be made. */
+/** Finds what `existsSync` hides: a path that this user may not look at, or that can never exist. */
 function checkReachable(path: string): void {
   const ancestor = existingAncestor(path)
   if (ancestor !== resolve(path) && !statSync(ancestor).isDirectory())
-    throw new RestoreError('usage', `${path} cannot be made: ${ancestor} is not a directory`, {
+    throw new RestoreError('usage', `${path} cannot exist: ${ancestor} is not a directory`, {
       hint: 'name another path',
     })
   try {
@@ -69,138 +58,53 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/**
- * A process that has an open file, or unless `cwd` is false its working directory, in `directory`; with `readers` false only
- * files that it may write to count, as a server's do and a virus scanner's do not. Other users' processes are seen as root only.
- */
-export function processIn(
-  directory: string,
-  { cwd = true, readers = true } = {},
-): { pid: number; name: string } | null {
-  const root = realpathSync(directory)
-  const inside = (path: string) => path === root || path.startsWith(root + sep)
-  for (const entry of readdirSync('/proc')) {
-    const pid = Number(entry)
-    if (!Number.isInteger(pid) || pid === process.pid) continue
-    const links = [...(cwd ? [`/proc/${pid}/cwd`] : []), ...list(`/proc/${pid}/fd`)]
-    if (links.some(link => inside(target(link)) && (readers || mayWrite(link))))
-      return { pid, name: basename(target(`/proc/${pid}/exe`)) }
-  }
-  return null
-}
-
-/** Of an entry of /proc/<pid>/fd: it was opened with O_WRONLY or O_RDWR. */
-const mayWrite = (link: string): boolean => {
-  try {
-    const info = readFileSync(link.replace('/fd/', '/fdinfo/'), 'latin1')
-    const flags = Number.parseInt(/^flags:\s+(\d+)/m.exec(info)?.[1] ?? '0', 8)
-    return (flags & (constants.O_WRONLY | constants.O_RDWR)) !== 0
-  } catch {
-    return false // closed meanwhile
-  }
-}
-
-const list = (directory: string): string[] => {
-  try {
-    return readdirSync(directory).map(name => join(directory, name))
-  } catch {
-    return [] // ended meanwhile, or another user's
-  }
-}
-
-const target = (link: string): string => {
-  try {
-    return readlinkSync(link)
-  } catch {
-    return ''
-  }
-}
-
-/** The target dir is new, so that everything in it is ours to remove. */
+/** The target dir is new, so that the restore may remove everything in it. */
 export function checkTargetDir(targetDir: string, datadir: string): void {
   if (existsSync(targetDir)) throw new RestoreError('target_not_new', `target dir ${targetDir} exists already`)
   if (liesIn(targetDir, datadir) || liesIn(datadir, targetDir))
-    throw new RestoreError('usage', `target dir ${targetDir} and datadir ${datadir} lie within each other`, {
+    throw new RestoreError('usage', `target dir ${targetDir} and datadir ${datadir} must not contain each other`, {
       hint: 'name a --target-dir beside the datadir',
     })
 }
 
-/** The path is the other one or below it, wherever links lead. */
-function liesIn(inner: string, outer: string): boolean {
-  const [path, root] = [realPathOf(inner), realPathOf(outer)]
-  return path === root || path.startsWith(root + sep)
-}
-
-/** Also of what does not exist yet. */
-function realPathOf(path: string): string {
-  const ancestor = existingAncestor(path)
-  return join(realpathSync(ancestor), relative(ancestor, resolve(path)))
-}
-
-/** A directory source holds neither of the places that will be filled: it would be copied, or moved, into itself. */
+/** Neither target dir nor datadir is inside a directory source, which would be copied or moved into itself. */
 export function checkOutside(source: string, targetDir: string, datadir: string): void {
   for (const [path, what] of [
     [targetDir, 'target dir'],
     [datadir, 'datadir'],
   ] as const)
     if (path !== source && liesIn(path, source))
-      throw new RestoreError('usage', `the ${what} ${path} lies in the source ${source}`, {
-        hint: 'name places outside the backup',
+      throw new RestoreError('usage', `the ${what} ${path} is inside the source ${source}`, {
+        hint: 'name directories outside the backup',
       })
 }
 
-/** What `--in-place` consumes is that directory's alone: neither a link out of it nor a file that another backup shares. */
+/** The directory that `--in-place` changes shares no file with others: no symbolic links, no hard links. */
 export async function checkUnshared(directory: string): Promise<void> {
   for await (const entry of await opendir(directory, { recursive: true })) {
     const path = join(entry.parentPath, entry.name)
     const shared = entry.isSymbolicLink() ? 'is a symbolic link' : entry.isFile() && (await isHardLinked(path))
     if (shared)
       throw new RestoreError('usage', `--in-place would change other files too: ${path} ${shared}`, {
-        hint: 'leave --in-place out: the backup is copied then',
+        hint: 'leave --in-place out, so that the backup is copied',
       })
   }
 }
 
 const isHardLinked = async (path: string): Promise<string | false> =>
-  (await lstat(path)).nlink > 1 && 'has another name elsewhere (a hard link)'
+  (await lstat(path)).nlink > 1 && 'has another hard link'
 
-/** The nearest ancestor that exists (or the path itself). */
-export function existingAncestor(path: string): string {
-  let current = resolve(path)
-  while (!existsSync(current)) current = dirname(current)
-  return current
-}
-
-/** The folders above these paths that do not exist yet, deepest first. */
-export function missingParents(paths: readonly string[]): string[] {
-  const missing = new Set<string>()
-  for (const path of paths)
-    for (let parent = dirname(resolve(path)); !existsSync(parent); parent = dirname(parent)) missing.add(parent)
-  return [...missing].sort((a, b) => b.length - a.length)
-}
-
-/** The path can be made or written by this user. */
+/** This user can create the path, or write to it. */
 export function checkWritable(path: string, what: string): void {
   checkReachable(path)
   const ancestor = existingAncestor(path)
   try {
     accessSync(ancestor, constants.W_OK | constants.X_OK)
   } catch (cause) {
-    throw new RestoreError('not_permitted', `cannot write ${what} ${path}: no right to write ${ancestor}`, { cause })
+    throw new RestoreError('not_permitted', `cannot write ${what} ${path}: no permission to write to ${ancestor}`, {
+      cause,
+    })
   }
-}
-
-/** Whether a file can be renamed from one place to the other: same file system. */
-export const onSameFileSystem = (a: string, b: string): boolean =>
-  statSync(existingAncestor(a)).dev === statSync(existingAncestor(b)).dev
-
-/** Something else is mounted there than in the folder around it. */
-export const isMountPoint = (path: string): boolean => existsSync(path) && !onSameFileSystem(path, dirname(path))
-
-/** Bytes that this user can still write at the path. */
-export function freeBytes(path: string): number {
-  const { bavail, bsize } = statfsSync(existingAncestor(path))
-  return bavail * bsize
 }
 
 export interface SpaceNeed {
@@ -208,13 +112,13 @@ export interface SpaceNeed {
   what: string
   /** Null where it is unknown. */
   bytes: number | null
-  /** What is needed for certain; 0 where even that is unknown. */
+  /** The least that is needed; 0 where unknown. */
   leastBytes: number
 }
 
 /**
- * Compares what is needed in each place with what is free; needs on one file system add up. Where a need is unknown, only the
- * lack of what is certain is a refusal, and a notice tells the rest.
+ * Compares the needs of each file system with its free space. A need that is unknown counts with its least, and makes a
+ * notice. Throws `disk_space`.
  */
 export function checkSpace(needs: readonly SpaceNeed[]): string[] {
   const notices: string[] = []

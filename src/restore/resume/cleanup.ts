@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { filesUnder } from '../plan/directory-stats.ts'
+import { filesUnder } from '../plan/extracted.ts'
 import { moveFile } from '../steps/move-files.ts'
 
 /**

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { RestoreError } from '../../errors.ts'
+import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
-import { describeDirectory } from '../plan/describe-directory.ts'
+import { describeDirectory } from '../plan/extracted.ts'
 import type { Plan } from '../plan/plan.ts'
-import { processIn } from '../plan/prechecks.ts'
 import { MOVE_BACK } from '../state/runs.ts'
 import { isStillOurs, removeIfEmpty, undoHalfMove } from './cleanup.ts'
 

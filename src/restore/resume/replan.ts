@@ -1,12 +1,15 @@
 import { dirname } from 'node:path'
 import { availableMemory } from '../../process/memory.ts'
 import { toolFamily } from '../../tool/tool.ts'
-import { makePlan } from '../plan/build-plan.ts'
+import { makePlan, type PlanParts } from '../plan/build-plan.ts'
+import { plannedServer, threadsOf } from '../plan/inputs.ts'
 import { chooseMemory } from '../plan/memory.ts'
-import { partsOf } from '../plan/parts-of.ts'
+import { plannedOwner } from '../plan/owner.ts'
 import type { Plan } from '../plan/plan.ts'
+import { checkKey, filterCommands, innerKeyOf } from '../plan/unpack.ts'
 import type { RestoreState } from '../state/state.ts'
-import { plannedOwner } from '../steps/ownership.ts'
+import { currentOptions } from './current-options.ts'
+import { needsBytes } from './needs-bytes.ts'
 import type { OptionChanges } from './option-changes.ts'
 
 /**
@@ -19,7 +22,8 @@ export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: s
   if (stands.plan === null) return null
   const isNew = (name: string) => taken.some(({ key }) => key === name)
   const parts = partsOf(stands, runDir)
-  const plan = makePlan({ ...parts, owner: isNew('owner') ? ownerNow(stands) : parts.owner })
+  const owner = isNew('owner') ? ownerNow(stands) : parts.owner
+  const plan = makePlan({ ...parts, owner, server: plannedServer(parts.options, parts.family.family, owner) })
   if (isNew('memory') && stands.tools.length === 0 && hasPrepare(plan, stands)) checkMemory(stands, plan)
   return plan
 }
@@ -36,4 +40,31 @@ const hasPrepare = ({ steps }: Plan, { finished }: RestoreState): boolean =>
 function checkMemory({ options }: RestoreState, { tool, elements }: Plan): void {
   const { memoryFloorBytes } = toolFamily(tool.family)
   chooseMemory(options.memory, availableMemory(), memoryFloorBytes, elements[0]!.description, null)
+}
+
+/**
+ * The parts of the plan in the state, for a later attempt or agent. The key is checked only where it is still needed; throws
+ * `key_missing`, `wrong_key` or `usage` then.
+ */
+export function partsOf(state: RestoreState, runDir: string): PlanParts {
+  const options = currentOptions(state)
+  const plan = state.plan!
+  const needed = plan.elements.map(({ description }) => description).filter((_, index) => needsBytes(state, index + 1))
+  for (const description of needed) checkKey(description, options.decryptKeyFile)
+  const hasInnerKey = needed.some(({ innerEncryption }) => innerEncryption)
+  const family = toolFamily(plan.tool.family)
+  return {
+    options,
+    restoreId: state.restoreId,
+    filters: filterCommands(options, runDir),
+    innerKey: hasInnerKey ? innerKeyOf(options.decryptKeyFile) : null,
+    parallel: threadsOf(options),
+    family,
+    tool: plan.tool,
+    memory: plan.memory,
+    owner: plan.owner,
+    moveBack: plan.moveBack,
+    server: plannedServer(options, family.family, plan.owner),
+    elements: plan.elements,
+  }
 }

@@ -7,34 +7,36 @@ import type { RestoreState, RunningTool } from '../state/state.ts'
 const LOOK_MS = 100
 
 /**
- * Whether every tool of the state can be carried on with: it runs without us in its byte path, or it has ended and said
- * how. One that did neither was killed, and nobody knows what it left. One that we fed saw its input end when we died:
- * how it took that says nothing. A run is adopted whole: the agent may have died while it noted its tools. That a process is
- * ours, its open lock says; the state is not believed.
+ * Whether this agent can adopt every tool in the state: the tool runs and needs no bytes from an agent, or it has
+ * ended and left its status. A tool that did neither was killed, and what it left is unknown. A tool that the agent
+ * fed saw its input end when the agent died, so its status tells nothing. A run is adopted only whole: the agent may
+ * have died while it recorded its tools. The open lock proves that a process is ours, the state file does not.
  */
 export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, lock: LockFile | undefined): boolean {
   const isWhole = ({ label, runSize }: RunningTool) => tools.filter(other => other.label === label).length >= runSize
   const hasEnded = ({ exit, fedByAgent, statusPath }: RunningTool) =>
     exit !== null || (!fedByAgent && readExit(statusPath) !== null)
-  const goesOn = ({ fedByAgent, pid, startTicks }: RunningTool) =>
+  const runsAlone = ({ fedByAgent, pid, startTicks }: RunningTool) =>
     !fedByAgent && isAlive(pid, startTicks) && lock !== undefined && hasOpen(pid, lock)
-  // What a tool wrote before a reboot may not have reached the disk, whatever its status file says.
+  // After a reboot, files that the tool wrote may be lost, whatever its status file says.
   return (
-    bootId === bootIdNow && tools.length > 0 && tools.every(tool => isWhole(tool) && (hasEnded(tool) || goesOn(tool)))
+    bootId === bootIdNow &&
+    tools.length > 0 &&
+    tools.every(tool => isWhole(tool) && (hasEnded(tool) || runsAlone(tool)))
   )
 }
 
-/** It has ended, and not well. */
+/** It has ended with an error. */
 export function hasFailed({ exit, statusPath }: RunningTool): boolean {
   const ended = exit ?? readExit(statusPath)
   return ended !== null && ended.code !== 0
 }
 
-/** The exit of a tool that is not our child. Both null where its wrapper was killed and wrote none. */
+/** The exit of a tool that is not our child. A wrapper that was killed leaves none: SIGKILL then. */
 export async function waitForExit({ pid, startTicks, statusPath, exit }: RunningTool): Promise<Exit> {
   if (exit !== null) return exit
   for (;;) {
-    // Asked first: the status is written while the wrapper lives.
+    // In this order: the wrapper writes the status before it ends.
     const alive = isAlive(pid, startTicks)
     const found = readExit(statusPath)
     if (found !== null) return found

@@ -3,13 +3,13 @@ import { basename } from 'node:path'
 import type { Writable } from 'node:stream'
 import { ERRORS, RestoreError, toRestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
+import { freeBytes } from '../../process/file-system.ts'
 import { endGroups } from '../../process/kill-groups.ts'
 import { startPipeline } from '../../process/pipeline.ts'
 import { scrubArguments } from '../../secrets.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
 import { NEVER, type RestoreContext } from '../context.ts'
 import type { Plan } from '../plan/plan.ts'
-import { freeBytes } from '../plan/prechecks.ts'
 import type { RunningTool } from '../state/state.ts'
 import { lostWords } from '../state/state-room.ts'
 import { waitForExit } from './adopt-tool.ts'
@@ -18,16 +18,16 @@ import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 import { watchTool } from './watch-tool.ts'
 
 /**
- * Runs one or more joined tools to their end, and turns all they say and do into events.
+ * Runs one or more joined tools to their end, and turns their output and work into events.
  *
- * Their lines come from files, every 100 ms; their CPU and I/O from /proc, once a second. Nothing here is in the tools'
- * way. When all have ended and their files are read to the end, the whole pipeline is judged: exit codes alone say too
- * little. An aborted restore ends the groups and rejects with the reason of the abort; so does a run that failed, since a tool
- * whose wrapper was killed goes on unseen.
+ * Lines come from files, every 100 ms; CPU time and I/O from /proc, once a second. The tools never wait for either.
+ * When all tools have ended and their files are read to the end, the pipeline is judged as a whole: exit codes alone
+ * are not enough. An abort ends the process groups and rejects with its reason. A run that failed ends them too: a
+ * tool can outlive its wrapper.
  *
- * Where an earlier agent started these very tools, they are adopted instead: their files are read again from the start, what
- * the state holds already is only heard again by the grammar, and their exits come from their status files. Where this agent lets go of
- * the restore, nothing is started, and that a tool has ended is not heard: both are left to the next agent.
+ * Tools that an earlier agent started are adopted: their files are read again from the start, but only lines that are
+ * not in the state make events; exits come from status files. After `detach` nothing is started and no exit is
+ * processed: the next agent does both.
  */
 export async function runTools(context: RestoreContext, run: ToolRun): Promise<void> {
   const { store, signal, now } = context
@@ -36,12 +36,12 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   const survivors = store.state.tools.filter(tool => tool.label === run.label)
   if (survivors.length === 0) store.dispatch({ type: 'run_begun', atMs: now(), label: run.label })
   const { tools, stdin } = survivors.length > 0 ? adopt(survivors) : await start(context, run)
-  const ended = tools.map((tool, index) => watchTool(context, heardUntilDetached(context, tool), run, index))
+  const ended = tools.map((tool, index) => watchTool(context, untilDetached(context, tool), run, index))
   const stopSampling = sampleTools(context, tools, run)
   const endAll = () => endGroups(tools, { lock: context.toolLock.file() })
-  const abort = () => void endAll().catch(() => {}) // awaited below, where it can be told
+  const abort = () => void endAll().catch(() => {}) // awaited below, which reports its error
   signal.addEventListener('abort', abort, { once: true })
-  if (signal.aborted) abort() // while they were started: a prefetch can fail between two of our awaits
+  if (signal.aborted) abort() // it may have happened while the tools were started
   let passed = false
   try {
     const fed = stdin && run.feed ? run.feed(stdin).then(() => null, toRestoreError) : null
@@ -49,7 +49,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     const feedError = await fed
     signal.throwIfAborted()
     const verdict = run.judge(results)
-    // A tool that died first makes the pump fail too: its own words come first.
+    // A tool that ended early makes the feed fail too: the tool's own error comes first.
     if (verdict !== null) throw verdictError(context, verdict, results)
     if (feedError !== null) throw feedError
     passed = true
@@ -61,7 +61,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   store.dispatch({ type: 'run_finished', atMs: now(), label: run.label })
 }
 
-const heardUntilDetached = ({ detached }: RestoreContext, tool: WatchedTool): WatchedTool => ({
+const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): WatchedTool => ({
   ...tool,
   exited: tool.exited.then(exit => (detached() ? NEVER : exit)),
 })
@@ -71,14 +71,14 @@ function verdictError(
   { code, message, stage }: Judgement & { stage: number },
   results: readonly RunResult[],
 ): RestoreError {
-  // Without the tool's last words neither the backup nor the tool can be blamed.
+  // Lines that the state dir could not take may hold the cause.
   const lost = ERRORS[code].backup || code === 'move_back_failed' ? lostWords(runDir) : null
-  // A tool names a file, relative to where it works; what is full is a place.
-  const place = code === 'disk_full' && store.state.plan ? ` (${placesOf(store.state.plan)})` : ''
-  return lost ?? new RestoreError(code, `${message}${place}`, { lastWords: results[stage]?.lastWords ?? [] })
+  // A tool names a file relative to its directory: add the directories.
+  const paths = code === 'disk_full' && store.state.plan ? ` (${roomOf(store.state.plan)})` : ''
+  return lost ?? new RestoreError(code, `${message}${paths}`, { lastWords: results[stage]?.lastWords ?? [] })
 }
 
-const placesOf = ({ targetDir, datadir }: Plan): string =>
+const roomOf = ({ targetDir, datadir }: Plan): string =>
   Object.entries({ 'target dir': targetDir, datadir })
     .map(([what, path]) => `${what} ${path}: ${formatBytes(freeBytes(path))} free`)
     .join(', ')

@@ -1,16 +1,17 @@
-import { createSampler } from '../../process/proc-sample.ts'
-import type { ToolSample } from '../../progress/progress.ts'
+import { stat } from 'node:fs/promises'
+import { combineSamples, createSampler, NO_WORK } from '../../process/proc-sample.ts'
 import type { RestoreContext } from '../context.ts'
+import { filesUnder } from '../plan/extracted.ts'
 import type { ToolRun, WatchedTool } from './tool-run.ts'
 
 const SAMPLE_MS = 1000
 
-/** Samples all tools of a run as one, once a second, and once more when stopped. */
+/** Samples all tools of a run as one, once a second and once more when stopped. */
 export function sampleTools(context: RestoreContext, tools: readonly WatchedTool[], run: ToolRun): () => void {
   const { store, now } = context
   const look = createSampler(tools)
-  // An adopted tool's work under the agent before is not counted again: counters begin with this process.
-  let before = tools.some(tool => tool.readOffset > 0) ? look() : NOTHING
+  // The counters begin with this agent: what an adopted tool did before does not count again.
+  let before = tools.some(tool => tool.readOffset > 0) ? look() : NO_WORK
   let linesBefore = linesOf(context)
   const take = () => {
     const sample = look()
@@ -21,10 +22,12 @@ export function sampleTools(context: RestoreContext, tools: readonly WatchedTool
       position: run.position,
       sample,
       lines: lines - linesBefore,
-      delta: combine(sample, before, (value, earlier) => (value === null ? null : Math.max(0, value - (earlier ?? 0)))),
+      delta: combineSamples(sample, before, (value, earlier) =>
+        value === null ? null : Math.max(0, value - (earlier ?? 0)),
+      ),
       sourceReadBytes: run.sourcePosition?.(tools[0]!) ?? null,
     })
-    before = combine(sample, before, (value, earlier) => value ?? earlier)
+    before = combineSamples(sample, before, (value, earlier) => value ?? earlier)
     linesBefore = lines
   }
   const timer = setInterval(take, SAMPLE_MS)
@@ -34,18 +37,32 @@ export function sampleTools(context: RestoreContext, tools: readonly WatchedTool
   }
 }
 
-const NOTHING: ToolSample = { cpuSeconds: 0, rcharBytes: 0, readBytes: 0, writeBytes: 0 }
-
-const combine = (
-  a: ToolSample,
-  b: ToolSample,
-  join: (a: number | null, b: number | null) => number | null,
-): ToolSample => ({
-  cpuSeconds: join(a.cpuSeconds, b.cpuSeconds),
-  rcharBytes: join(a.rcharBytes, b.rcharBytes),
-  readBytes: join(a.readBytes, b.readBytes),
-  writeBytes: join(a.writeBytes, b.writeBytes),
-})
-
 const linesOf = ({ store }: RestoreContext): number =>
   Object.values(store.state.counters.lines).reduce((sum, count) => sum + count, 0)
+
+const WALK_PAUSE_MS = 2000
+
+/** The bytes below a directory that is being filled; walked again 2 s after each walk. */
+export function meterTree(directory: string): { bytes: () => number | null; stop: () => void } {
+  let bytes: number | null = null
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+  const walk = async () => {
+    let sum = 0
+    try {
+      for await (const path of filesUnder(directory)) sum += (await stat(path)).size
+      bytes = sum
+    } catch {
+      // A file disappeared during the walk; the next walk counts again.
+    }
+    if (!stopped) timer = setTimeout(walk, WALK_PAUSE_MS)
+  }
+  timer = setTimeout(walk, WALK_PAUSE_MS)
+  return {
+    bytes: () => bytes,
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+}

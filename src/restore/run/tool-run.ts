@@ -2,25 +2,25 @@ import type { Writable } from 'node:stream'
 import type { Exit } from '../../process/tool-exit.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Grammar, ToolEvent } from '../../tool/events.ts'
-import type { Failure, Judgement } from '../../tool/judge-exit.ts'
+import { type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
 import type { RunningTool } from '../state/state.ts'
 
 /** One or more joined tools that do one piece of work together. */
 export interface ToolRun {
   /** Names the run and its files: `1-extract`. Unique within a restore. */
   label: string
-  /** Element it works for, from 1. */
+  /** Element that it works on, from 1. */
   position: number
   stages: readonly { command: Command; grammar: Grammar }[]
-  /** What the ends of all stages mean together; `stage` is the index of the one to blame. */
+  /** Judges the ends of all stages together; `stage` is the index of the one at fault. */
   judge: (results: readonly RunResult[]) => (Judgement & { stage: number }) | null
-  /** A descriptor for the first stage, asked for when it starts; or its bytes are pumped by `feed`. */
+  /** Gives the first stage's descriptor when the run starts; or `pipe`: `feed` writes the bytes. */
   stdin: (() => number) | 'pipe' | 'ignore'
   cwd?: string
   feed?: (stdin: Writable) => Promise<void>
   /** Bytes of the source read so far. */
   sourcePosition?: (first: RunningTool) => number | null
-  /** What the run's tools said that later checks need; an adopted tool's whole history too. */
+  /** Gets all events of the tools, for later checks; of an adopted tool from its start. */
   onEvents?: (events: readonly ToolEvent[]) => void
 }
 
@@ -34,3 +34,11 @@ export interface RunResult {
 }
 
 export type WatchedTool = RunningTool & { exited: Promise<Exit> }
+
+/** Judges a run of a single tool. */
+export const judgeOne =
+  (phase: ToolPhase): ToolRun['judge'] =>
+  ([result]) => {
+    const judgement = judgeExit({ ...result!, phase })
+    return judgement && { ...judgement, stage: 0 }
+  }

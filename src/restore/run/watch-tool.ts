@@ -7,12 +7,12 @@ import type { Failure } from '../../tool/judge-exit.ts'
 import type { RestoreContext } from '../context.ts'
 import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 
-/** Lines handed to observers out of one read; the rest is counted as dropped. */
+/** Lines of one read that observers get; the rest is counted as dropped. */
 const LINES_PER_READ = 100
 const MOST_FAILURES = 100
 const MOST_LAST_WORDS = 200
 
-/** Hears one tool to its end. Resolves when it has ended and its file is read to the end. */
+/** Follows one tool. Resolves when it has ended and its stderr is read to the end. */
 export async function watchTool(
   context: RestoreContext,
   tool: WatchedTool,
@@ -32,7 +32,7 @@ export async function watchTool(
       for (const event of grammar(text, complete)) {
         if (event.type === 'failure' && failures.length < MOST_FAILURES) failures.push(event)
         if (event.type === 'completed_ok') saidCompletedOk = true
-        // A flood of one and the same thing is one event to the reducer.
+        // InnoDB repeats this warning hundreds of times a second: one event is enough.
         if (event.type !== 'starved' || events.at(-1)?.type !== 'starved') events.push(event)
       }
     }
@@ -44,7 +44,7 @@ export async function watchTool(
     tool.stderrPath,
     (lines, { lineStart }) => {
       const events = understand(lines)
-      if (lineStart <= tool.readOffset) return // an earlier agent told the state of these
+      if (lineStart <= tool.readOffset) return // an earlier agent dispatched these
       const whole = lines.filter(line => line.complete)
       store.dispatch({
         type: 'tool_lines',
@@ -69,7 +69,7 @@ export async function watchTool(
   return result
 }
 
-/** For the tool's own span: that it failed, without asking whose fault it was. */
+/** For the tool's own span: that it failed, not why. */
 function errorOf(exit: Exit, { program, failures, lastWords }: RunResult): ErrorRecord | null {
   if (exit.code === 0) return null
   const message = exit.signal === null ? `${program} exited ${exit.code}` : `${program} was ended by ${exit.signal}`

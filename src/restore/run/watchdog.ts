@@ -3,10 +3,7 @@ import type { RestoreContext } from '../context.ts'
 
 const TICK_MS = 1000
 
-/**
- * The restore's clock: a tick a second, from which quiet and stall follow. With `--stall-action fail` a stall ends the
- * restore.
- */
+/** Dispatches a tick a second, by which stalls are detected. With `--stall-action fail` a stall ends the restore. */
 export function watch({ store, now, options, abort }: RestoreContext): () => void {
   const timer = setInterval(() => {
     store.dispatch({ type: 'tick', atMs: now() })

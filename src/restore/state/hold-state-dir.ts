@@ -1,6 +1,5 @@
 import { join } from 'node:path'
-import { acquireLock } from '../../process/lock.ts'
-import { createToolLock, type ToolLock } from '../run/tool-lock.ts'
+import { acquireLock, createToolLock, type ToolLock } from '../../process/lock.ts'
 import { checkClaims } from './saved-paths.ts'
 import type { RestoreState } from './state.ts'
 import { ensureStateDir } from './state-dir.ts'

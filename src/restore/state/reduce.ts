@@ -1,7 +1,7 @@
 import type { WorkPart } from '../../progress/progress.ts'
-import { factsOf } from '../plan/facts.ts'
 import { resume } from '../resume/resumed-event.ts'
 import { feed } from './advance-estimator.ts'
+import { factsOf } from './facts.ts'
 import { beginAhead, updateAhead } from './reduce-ahead.ts'
 import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
 import { endTool, readLines, startTool, takeSample } from './reduce-tools.ts'

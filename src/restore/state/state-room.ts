@@ -2,8 +2,8 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
+import { existingAncestor, freeBytes } from '../../process/file-system.ts'
 import { systemError } from '../../process/system-error.ts'
-import { existingAncestor, freeBytes } from '../plan/prechecks.ts'
 
 /**
  * Room in the state dir. Tools write their words there: on a full disk the last of them are lost, `completed OK!` among

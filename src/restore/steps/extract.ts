@@ -11,10 +11,10 @@ import type { Failure } from '../../tool/judge-exit.ts'
 import { type EndedStage, judgePipeline, type PipelineJudgement } from '../../tool/judge-pipeline.ts'
 import type { RestoreContext } from '../context.ts'
 import type { PlanStep } from '../plan/plan.ts'
-import { judgeOne } from '../run/judge-one.ts'
 import { runTools } from '../run/run-tools.ts'
+import { meterTree } from '../run/sample-tools.ts'
 import type { RunResult, ToolRun } from '../run/tool-run.ts'
-import { meterTree } from '../run/tree-meter.ts'
+import { judgeOne } from '../run/tool-run.ts'
 
 /** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>

@@ -1,9 +1,9 @@
 import { RestoreError, toRestoreError } from '../../errors.ts'
+import { freeBytes } from '../../process/file-system.ts'
 import type { Source } from '../../source/source.ts'
 import type { RestoreContext } from '../context.ts'
 import type { PlanParts } from '../plan/build-plan.ts'
 import type { Plan } from '../plan/plan.ts'
-import { freeBytes } from '../plan/prechecks.ts'
 import { mayPass } from '../resume/retry.ts'
 import { bring, isBrought } from './elements.ts'
 

@@ -2,10 +2,10 @@ import { RestoreError } from '../../errors.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
-import { describeDirectory } from '../plan/describe-directory.ts'
+import { describeDirectory } from '../plan/extracted.ts'
 import type { PlanElement, PlanStep } from '../plan/plan.ts'
-import { judgeOne } from '../run/judge-one.ts'
 import { runTools } from '../run/run-tools.ts'
+import { judgeOne } from '../run/tool-run.ts'
 
 /**
  * Runs prepare on one element and checks what its exit code does not tell: that the redo was read to its end, and that

@@ -1,13 +1,13 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import { basename } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
-import { findProgram } from '../../process/find-program.ts'
 import type { Command } from '../../tool/command.ts'
+import { SERVER_SOCKET } from '../../tool/server-command.ts'
 import { serverGrammar } from '../../tool/server-grammar.ts'
 import type { RestoreContext } from '../context.ts'
 import { tellOnce } from '../notice-once.ts'
+import { clientProgram } from '../plan/find-tool.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
 import type { ToolRun } from '../run/tool-run.ts'
@@ -20,34 +20,8 @@ import { isPartial } from './is-partial.ts'
  * what was open when the backup ended happen here instead of at the first real start.
  */
 export const START_CHECK = 'start-check'
-const SOCKET = 'restore-agent.sock'
 /** A server that rolls back a long transaction first answers late; it is only given up when it ends. */
 const ASK_EVERY_MS = 250
-
-const SERVERS = { 'mariadb-backup': ['mariadbd', 'mysqld'], xtrabackup: ['mysqld'] } as const
-const CLIENTS = { 'mariadb-backup': ['mariadb', 'mysql'], xtrabackup: ['mysql'] } as const
-
-/** The server's command. Throws `tool_missing` where there is none. */
-export function serverCommand(family: Plan['tool']['family'], datadir: string, owner: Plan['owner']): Command {
-  const user = process.getuid?.() === 0 ? [`--user=${owner ? userName(owner.uid) : 'root'}`] : []
-  return {
-    file: firstProgram(SERVERS[family]),
-    args: [
-      '--no-defaults',
-      ...user,
-      `--datadir=${datadir}`,
-      `--tmpdir=${datadir}`, // a server that starts removes the temporary tables of all others in the same place
-      `--socket=${SOCKET}`, // relative to the datadir: a socket's path may have 107 bytes only
-      '--pid-file=restore-agent.pid',
-      '--skip-networking',
-      '--skip-grant-tables',
-      '--loose-skip-slave-start',
-      '--loose-skip-replica-start',
-      '--loose-event-scheduler=DISABLED',
-      '--skip-log-bin',
-    ],
-  }
-}
 
 /** What the server must be told of the files to read them, from the backup's own backup-my.cnf. */
 export function layoutArguments(backupConfig: string): string[] {
@@ -61,7 +35,7 @@ export function layoutArguments(backupConfig: string): string[] {
 export async function startCheck(context: RestoreContext, command: Command, plan: Plan): Promise<void> {
   const { datadir, elements } = plan
   const { family } = plan.tool
-  const client = firstProgram(CLIENTS[family])
+  const client = clientProgram(family)
   const adopted = context.store.state.tools.some(({ label }) => label === START_CHECK)
   const ended = { value: false }
   let checked = false
@@ -122,31 +96,8 @@ const answers = (sql: Ask) =>
 async function ask(client: string, datadir: string, statement: string): Promise<string[]> {
   const { stdout } = await execa(
     client,
-    ['--no-defaults', '--protocol=socket', `--socket=${SOCKET}`, '--user=root', '-NB', '-e', statement],
+    ['--no-defaults', '--protocol=socket', `--socket=${SERVER_SOCKET}`, '--user=root', '-NB', '-e', statement],
     { cwd: datadir, stdin: 'ignore' },
   )
   return stdout.split('\n').filter(Boolean)
-}
-
-function firstProgram(names: readonly string[]): string {
-  const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` }
-  for (const name of names) {
-    try {
-      const path = findProgram(name, env)
-      // Debian's `mysqld` is a link to mariadbd, which must not touch the files of a MySQL.
-      if (names.includes('mariadbd') || basename(realpathSync(path)) !== 'mariadbd') return path
-    } catch {
-      // the next name
-    }
-  }
-  throw new RestoreError('tool_missing', `--start-check needs ${names[0]}, which is not on PATH`, {
-    hint: 'install it, or leave --start-check out',
-  })
-}
-
-function userName(uid: number): string {
-  const line = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .find(entry => entry.split(':')[2] === String(uid))
-  return line?.split(':')[0] ?? String(uid)
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { TABLESPACE_HEADER_BYTES, tablespaceBytes } from '../../backup/tablespace-header.ts'
-import { filesUnder } from '../plan/directory-stats.ts'
+import { filesUnder } from '../plan/extracted.ts'
 import type { Layout } from './innodb-files.ts'
 
 /**

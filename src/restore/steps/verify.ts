@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
-import { survey } from '../plan/directory-stats.ts'
+import { directoryStats } from '../plan/extracted.ts'
 import type { Layout } from './innodb-files.ts'
 import { findShort, type ShortTablespace } from './tablespaces.ts'
 
@@ -26,7 +26,7 @@ export async function verifyDatadir(
   const [systemFile] = layout.systemFiles
   if (!existsSync(join(datadir, systemFile!)))
     throw new RestoreError('verify_failed', `${datadir} holds no ${systemFile} after move-back`)
-  const { leftovers } = await survey(datadir)
+  const { leftovers } = await directoryStats(datadir)
   if (leftovers.length > 0)
     throw new RestoreError(
       'verify_failed',

@@ -16,7 +16,7 @@ const extracted = (dataFileBytes: number, redoBytes: number | null) => ({
 test('auto takes 70 % of what is available, and says of what', () => {
   expect(chooseMemory('auto', available(10 * GIB), 256 * MIB, sampleDescription(), null)).toEqual({
     bytes: 7 * GIB,
-    reason: '70 % of the 10.0 GiB available (MemAvailable); less where the backup turns out to have no use for it',
+    reason: '70 % of the 10.0 GiB available (MemAvailable); less if prepare of this backup cannot use it',
   })
   const { reason } = chooseMemory('auto', available(GIB), 256 * MIB, sampleDescription(), extracted(GIB, GIB))
   expect(reason).toBe('70 % of the 1.0 GiB available (MemAvailable)')
@@ -24,7 +24,7 @@ test('auto takes 70 % of what is available, and says of what', () => {
 
 test('auto takes no more than the backup can use', () => {
   const chosen = chooseMemory('auto', available(10 * GIB), 256 * MIB, sampleDescription(), extracted(GIB, GIB))
-  expect(chosen).toEqual({ bytes: 2.5 * GIB, reason: 'no more is of use to this backup' })
+  expect(chosen).toEqual({ bytes: 2.5 * GIB, reason: 'prepare of this backup cannot use more' })
 })
 
 test('auto never takes less than the tool needs', () => {
@@ -41,8 +41,8 @@ test('too little for the tool is refused', () => {
 
 test('what was asked for is taken, or refused where it is not there', () => {
   const ask = (bytes: number) => chooseMemory(bytes, available(GIB), 32 * MIB, sampleDescription(), null)
-  expect(ask(512 * MIB)).toEqual({ bytes: 512 * MIB, reason: 'as asked' })
-  expect(ask(MIB)).toEqual({ bytes: 32 * MIB, reason: 'the least that prepare needs; 1.0 MiB were asked for' })
+  expect(ask(512 * MIB)).toEqual({ bytes: 512 * MIB, reason: 'as --use-memory says' })
+  expect(ask(MIB)).toEqual({ bytes: 32 * MIB, reason: 'the least that prepare needs; --use-memory says 1.0 MiB' })
   expect(() => chooseMemory(MIB, available(16 * MIB), 32 * MIB, sampleDescription(), null)).toThrow(/at least 32.0 MiB/)
   expect(() => ask(2 * GIB)).toThrow(
     expect.objectContaining({ code: 'memory', message: expect.stringContaining('1.0 GiB') }),

@@ -1,5 +1,5 @@
 import type { WorkFacts } from '../../progress/progress.ts'
-import type { Plan } from './plan.ts'
+import type { Plan } from '../plan/plan.ts'
 
 /** What the estimator may know of one element of the plan (position from 1). */
 export function factsOf(plan: Plan, position: number): WorkFacts {

@@ -1,0 +1,97 @@
+import { opendir, stat } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import type { BackupDescription } from '../../backup/backup.ts'
+import { splitFileName } from '../../backup/file-name.ts'
+import { RestoreError } from '../../errors.ts'
+import { onSameFileSystem } from '../../process/file-system.ts'
+import { openDirectorySource } from '../../source/directory.ts'
+import { inspectSource } from '../../source/inspect.ts'
+import type { PlanParts } from './build-plan.ts'
+import type { ExtractedFacts } from './plan.ts'
+
+/** What an extracted directory tells of itself and adds to the plan. */
+
+/** Files of an extracted or restored directory. */
+export interface DirectoryStats extends ExtractedFacts {
+  /** Files that a finished restore must not hold: deltas, and files that are still packed. Relative paths. */
+  leftovers: readonly string[]
+}
+
+const REDO_FILES = new Set(['ib_logfile0', 'xtrabackup_logfile'])
+
+/** Walks a directory. Sizes are apparent bytes. */
+export async function directoryStats(directory: string): Promise<DirectoryStats> {
+  let redoBytes: number | null = null
+  let dataFileBytes = 0
+  let files = 0
+  const deltaFiles: Record<string, number> = {}
+  const leftovers: string[] = []
+  for await (const path of filesUnder(directory)) {
+    const { size } = await stat(path)
+    const name = relative(directory, path)
+    files += 1
+    if (REDO_FILES.has(name)) redoBytes = size
+    else dataFileBytes += size
+    if (name.endsWith('.delta')) deltaFiles[name] = size
+    const { compression, encrypted } = splitFileName(name)
+    if (isDelta(name) || compression !== null || encrypted) leftovers.push(name)
+  }
+  return { redoBytes, dataFileBytes, files, deltaFiles, leftovers }
+}
+
+const isDelta = (name: string): boolean => /\.delta(\.meta)?$/.test(name)
+
+/** Every regular file below a directory; symbolic links are not followed. */
+export async function* filesUnder(directory: string): AsyncGenerator<string> {
+  for await (const entry of await opendir(directory)) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) yield* filesUnder(path)
+    else if (entry.isFile()) yield path
+  }
+}
+
+/** What the metadata of an extracted directory say. */
+export async function describeDirectory(directory: string): Promise<BackupDescription> {
+  const source = openDirectorySource(directory)
+  try {
+    return await inspectSource(source, {
+      filters: format => {
+        throw new RestoreError('internal', `a directory has no ${format} layer`)
+      },
+      keyFile: null,
+      full: true,
+    })
+  } finally {
+    await source.close()
+  }
+}
+
+/**
+ * Adds to the parts of the plan what an extracted element tells. No tool complains of a stream that is empty or cut
+ * between two chunks: then the files that every backup writes last are missing. Throws `source_empty`,
+ * `source_truncated`, `backup_incomplete`, `extract_failed` (files are still packed), or the problem that the
+ * metadata show.
+ */
+export async function refineParts(parts: PlanParts, position: number, directory: string): Promise<PlanParts> {
+  const before = parts.elements[position - 1]!
+  const { leftovers, ...extracted } = await directoryStats(directory)
+  const found = await describeDirectory(directory)
+  if (extracted.files === 0)
+    throw new RestoreError('source_empty', `nothing was extracted from ${before.name}: the stream holds no file`)
+  if (found.lastLsn === null)
+    throw before.directorySource
+      ? new RestoreError('backup_incomplete', `${before.name} has no readable checkpoints file`)
+      : new RestoreError('source_truncated', `${before.name} ends before its metadata files, which come last`)
+  if (found.problem) throw new RestoreError(found.problem.code, found.problem.message)
+  const packed = leftovers.filter(name => !isDelta(name))
+  if (packed.length > 0)
+    throw new RestoreError('extract_failed', `${packed.length} files of ${before.name} are still packed: ${packed[0]}`)
+  const { layers, innerCompression, innerEncryption, storedBytes } = before.description
+  const description = { ...found, name: before.name, layers, innerCompression, innerEncryption, storedBytes }
+  const elements = parts.elements.map((element, index) =>
+    index === position - 1 ? { ...element, description, extracted } : element,
+  )
+  const full = elements[0]!.extracted
+  const copyBytes = onSameFileSystem(directory, parts.options.datadir) ? 0 : (full?.dataFileBytes ?? 0)
+  return { ...parts, elements, moveBack: { files: full?.files ?? 0, copyBytes } }
+}
