@@ -10,9 +10,7 @@ const BROKEN = [
   'no-cycle: telemetry',
   'no-cycle: tool',
   'direction: cli/views',
-  'direction: restore/plan',
   'direction: restore/state',
-  'types only: restore/state',
   'types only: telemetry',
 ]
 
