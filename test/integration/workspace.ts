@@ -72,7 +72,7 @@ export function startAgent(args: readonly string[], { env, stdinFile, stdin, uid
   const child = spawn(node, [main, ...args], {
     stdio: [fd ?? (stdin ? 'pipe' : 'ignore'), 'pipe', 'pipe'],
     env: { ...Object.fromEntries(inherited), ...env },
-    ...(uid !== undefined && { uid, gid: uid }),
+    ...(uid !== undefined && { uid, gid: uid, cwd: '/' }),
   })
   if (fd !== null) closeSync(fd)
   // The agent may refuse before it has read all: its answer counts, not the broken pipe.
