@@ -2,7 +2,7 @@
  * How good is the estimator on runs that its weights were not chosen on? Each run is scored with the weights that are best
  * (smallest mean of mean errors) for all the others.
  */
-import { weights } from '../../src/progress/weights.ts'
+import { weights } from '../../src/progress/cost-model.ts'
 import { type Score, score } from './score.ts'
 import type { Transcript } from './transcript.ts'
 

@@ -6,7 +6,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createLineSplitter } from '../../src/process/line-splitter.ts'
-import type { ProgressInput, ToolSample, WorkFacts } from '../../src/progress/progress.ts'
+import type { ToolSample } from '../../src/process/proc-sample.ts'
+import type { ProgressInput, WorkFacts } from '../../src/progress/progress.ts'
 import { mariadbBackupGrammar } from '../../src/tool/mariadb-backup-grammar.ts'
 import { xtrabackupGrammar } from '../../src/tool/xtrabackup-grammar.ts'
 
@@ -171,7 +172,7 @@ function memoryOf(command: string): number | null {
 }
 
 function readLines(chunks: readonly Chunk[], durationMs: number, tool: WorkFacts['tool']): TimedInput[] {
-  const splitter = createLineSplitter()
+  const splitter = createLineSplitter({ quietMs: 0 })
   const grammar = tool === 'mariadb-backup' ? mariadbBackupGrammar() : xtrabackupGrammar()
   const inputs: TimedInput[] = []
   const say = (atMs: number, text: string, complete: boolean) => {

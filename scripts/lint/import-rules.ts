@@ -24,7 +24,7 @@ const ROOMS: Record<string, Room> = {
   backup: { imports: WORDS, pure: true },
   layout: { imports: [...WORDS, 'backup'], pure: true },
   tool: { imports: [...WORDS, 'backup'], pure: true },
-  progress: { imports: [...WORDS, 'backup', 'tool'], pure: true },
+  progress: { imports: [...WORDS, 'backup', 'tool'], types: ['process'], pure: true },
   process: { imports: ['errors.ts', 'format.ts'], packages: ['execa'] },
   binlog: { imports: [...WORDS, 'backup', 'tool', 'process'], packages: ['execa'] },
   source: { imports: [...WORDS, 'backup', 'layout', 'tool', 'process'], packages: ['execa'] },

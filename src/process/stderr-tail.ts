@@ -37,7 +37,7 @@ const BUFFER_BYTES = 256 * 1024
 const LF = 0x0a
 
 /**
- * From the start of the file: `onLines` gets whole lines and, after a quiet interval, the open line; no empty batch.
+ * From the start of the file: `onLines` gets whole lines and, at each look, the open line where it has grown; no empty batch.
  */
 export function followStderr(
   path: string,
@@ -46,7 +46,8 @@ export function followStderr(
 ): StderrFollower {
   const fd = openForReading(path)
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES)
-  const splitter = createLineSplitter({ quietMs: intervalMs * 0.9 }) // timers are not exact
+  // A count that is written number by number may never pause: the open line is offered at each look.
+  const splitter = createLineSplitter({ quietMs: 0 })
   const cap = createCapFile(path, capBytes, keepBytes)
   let position = 0
   let lineStart = 0

@@ -7,7 +7,12 @@ export interface Exit {
   signal: NodeJS.Signals | null
 }
 
-const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
+/** Of two names for a signal the first counts: SIGABRT, not SIGIOT. */
+const SIGNALS = new Map(
+  Object.entries(constants.signals)
+    .reverse()
+    .map(([name, number]) => [number, name as NodeJS.Signals]),
+)
 
 /** A shell reports a child that died of signal n as 128 + n. */
 export function exitOfShellStatus(status: number): Exit {

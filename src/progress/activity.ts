@@ -4,13 +4,12 @@
  *
  * Credited seconds go to the step that was running, where they become its rate.
  */
-import type { DiskMeter } from './disk.ts'
-import type { ToolSample } from './progress.ts'
-import { type Redo, redoBytes } from './redo.ts'
-import { phaseLeft } from './remaining.ts'
+import type { ToolSample } from '../process/proc-sample.ts'
+import { type DiskMeter, read } from './cost-model.ts'
+import { type Recovery, redoBytes } from './recovery.ts'
+import { phaseRemaining, restoreRemaining } from './remaining.ts'
 import { glide } from './shown.ts'
 import type { ProgressState, Work } from './state.ts'
-import { restoreLeft } from './whole-restore.ts'
 
 /** Less I/O than this in one look is noise: the tool's own log lines are writes too. */
 const LEAST_BYTES = 64 * 1024
@@ -23,7 +22,7 @@ export function credit(state: ProgressState, atMs: number): { state: ProgressSta
   const deltaSeconds = state.pendingSeconds + sinceCounted
   const credited: ProgressState = {
     ...state,
-    redo: redoIn(state, deltaSeconds),
+    recovery: recoveryIn(state, deltaSeconds),
     work: workIn(state, deltaSeconds),
     countedMs: Math.max(atMs, state.countedMs ?? atMs),
     pendingSeconds: 0,
@@ -36,10 +35,10 @@ export function credit(state: ProgressState, atMs: number): { state: ProgressSta
   return { state: credited, deltaSeconds }
 }
 
-function redoIn({ step, redo, work }: ProgressState, seconds: number): Redo {
-  if (step === 'redo_scan') return { ...redo, scanSeconds: redo.scanSeconds + seconds }
-  const applying = step === 'redo_apply' || (step === 'flush' && work.closing === 'no')
-  return applying ? { ...redo, batchSeconds: redo.batchSeconds + seconds } : redo
+function recoveryIn({ step, recovery, work }: ProgressState, seconds: number): Recovery {
+  if (step === 'redo_scan') return { ...recovery, scanSeconds: recovery.scanSeconds + seconds }
+  const applying = step === 'redo_apply' || (step === 'flush' && work.ending === 'no')
+  return applying ? { ...recovery, batchSeconds: recovery.batchSeconds + seconds } : recovery
 }
 
 function workIn({ step, work }: ProgressState, seconds: number): Work {
@@ -49,9 +48,9 @@ function workIn({ step, work }: ProgressState, seconds: number): Work {
     case 'undo_rollback':
       return { ...work, undoSeconds: work.undoSeconds + seconds }
     case 'flush':
-      return work.closing === 'no' ? work : { ...work, closingSeconds: work.closingSeconds + seconds }
+      return work.ending === 'no' ? work : { ...work, endingSeconds: work.endingSeconds + seconds }
     case 'shutdown':
-      return { ...work, closingSeconds: work.closingSeconds + seconds }
+      return { ...work, endingSeconds: work.endingSeconds + seconds }
     case 'move_back':
       return { ...work, moveSeconds: work.moveSeconds + seconds }
     default:
@@ -62,15 +61,15 @@ function workIn({ step, work }: ProgressState, seconds: number): Work {
 /** After evidence: price what is left, and move what is shown. */
 export function move(state: ProgressState, deltaSeconds: number, atMs: number): ProgressState {
   if (state.passed) return state
-  const phase = phaseLeft(state)
-  const restore = restoreLeft(state, phase)
+  const phase = phaseRemaining(state)
+  const restore = restoreRemaining(state, phase)
   const shownPhase =
     phase === null ? state.shownPhase : glide(state.shownPhase, state.phaseSeconds, phase.seconds, deltaSeconds)
   return {
     ...state,
     lastMovedAtMs: shownPhase === state.shownPhase ? state.lastMovedAtMs : atMs,
-    phaseLeftSeconds: phase?.seconds ?? null,
-    restoreLeftSeconds: restore?.seconds ?? null,
+    phaseRemainingSeconds: phase?.seconds ?? null,
+    restoreRemainingSeconds: restore?.seconds ?? null,
     guessedSeconds: restore?.guessedSeconds ?? 0,
     shownPhase,
     shownRestore:
@@ -110,8 +109,8 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
   if (active.phase !== 'preparing_backup') {
     return Math.max(grown.rchar, grown.read + grown.write) < LEAST_BYTES ? active : alive(active, atMs)
   }
-  const done = doneBy(active, grown)
-  if (done === null) return active
+  const done = doneBy({ ...active, disk: read(active.disk, grown.read, grown.seconds) }, grown)
+  if (done === null) return { ...active, disk: read(active.disk, grown.read, grown.seconds) }
   const credited = credit(done, atMs)
   return move(credited.state, credited.deltaSeconds, atMs)
 }
@@ -144,28 +143,30 @@ function growth(now: number | null, before: number | null): number {
 /** What the bytes of one look stand for in the running step; null when they are no evidence there. */
 function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
   if (state.starvedSinceMs !== null) return null
-  const { redo, work, facts } = state
+  const { recovery, work, facts } = state
   const io = grown.read + grown.write
   const streamed = Math.max(grown.rchar, io)
   if (streamed < LEAST_BYTES) return null
   switch (state.step) {
     case 'redo_scan': {
       // xtrabackup says every 5 MiB where it is; MariaDB every 15 s, and reads redo with pread, which rchar counts.
-      const ahead = facts.tool === 'mariadb-backup' && !redo.scanEnded ? grown.rchar : 0
-      const total = redoBytes(redo, facts) ?? Number.POSITIVE_INFINITY
-      const scannedBytes = Math.max(redo.scannedBytes, Math.min(redo.scannedBytes + ahead, ALMOST_ALL * total))
-      return { ...state, redo: { ...redo, scannedBytes }, disk: measured(state.disk, grown, streamed) }
+      const ahead = facts.tool === 'mariadb-backup' && !recovery.scanEnded ? grown.rchar : 0
+      const total = redoBytes(recovery, facts) ?? Number.POSITIVE_INFINITY
+      const scannedBytes = Math.max(recovery.scannedBytes, Math.min(recovery.scannedBytes + ahead, ALMOST_ALL * total))
+      // A second pass finds the redo in memory.
+      const disk = recovery.firstPassBytes > 0 ? state.disk : measured(state.disk, grown, streamed)
+      return { ...state, recovery: { ...recovery, scannedBytes }, disk }
     }
     case 'redo_apply':
     case 'flush':
-      if (work.closing !== 'no') return state
+      if (work.ending !== 'no') return state
       return {
         ...state,
-        redo: {
-          ...redo,
-          lineReadBytes: redo.lineReadBytes + grown.sinceEvidence * grown.read,
-          lineWriteBytes: redo.lineWriteBytes + grown.sinceEvidence * grown.write,
-          batchWriteBytes: redo.batchWriteBytes + grown.sinceEvidence * grown.write,
+        recovery: {
+          ...recovery,
+          lineReadBytes: recovery.lineReadBytes + grown.sinceEvidence * grown.read,
+          lineWriteBytes: recovery.lineWriteBytes + grown.sinceEvidence * grown.write,
+          batchWriteBytes: recovery.batchWriteBytes + grown.sinceEvidence * grown.write,
         },
       }
     case 'delta_apply': {
@@ -182,6 +183,7 @@ function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
 }
 
 const measured = (disk: DiskMeter, grown: Growth, movedBytes: number): DiskMeter => ({
+  ...disk,
   seconds: disk.seconds + grown.seconds,
   cpuSeconds: disk.cpuSeconds + grown.cpu,
   deviceBytes: disk.deviceBytes + grown.read + grown.write,

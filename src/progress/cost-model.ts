@@ -1,16 +1,32 @@
 /**
  * What work costs before anything was measured: rough physical constants, none fitted to a run. Each serves only until
- * the run has shown its own rate, and counts for little beside it (weights.ts).
+ * the run has shown its own rate, and counts for little beside it.
  *
  * Units: seconds, bytes, pages of 16 KiB.
  */
 import type { WorkFacts } from './progress.ts'
+
+/**
+ * How much a price from before the run counts beside what the run shows. These are the only numbers here that were chosen by
+ * looking at runs: docs/progress.md says at which, and how little they matter. Nothing changes them but the bench, which
+ * scores each run with those that suit the other runs best.
+ */
+export const weights = {
+  /** A price from before the run counts like this share of the work that is left. */
+  prior: 0.1,
+  /** Pages touched by redo ahead are guessed like this share of it had been seen. */
+  density: 0.5,
+  /** Batches are forgotten over this share of all redo. */
+  memory: 0.2,
+}
 
 export const PAGE_BYTES = 16_384
 /** An ordinary SSD, or a network volume, at queue depths that InnoDB reaches with 16 KiB pages. */
 const DISK_BYTES_PER_SECOND = 250e6
 /** Look a page up, apply a handful of records, compute its checksum. */
 const PAGE_CPU_SECONDS = 50e-6
+/** xtrabackup, where records of redo fill the memory: each page that is read pushes another one out, and waits for it. */
+const PAGE_EVICTION_SECONDS = 200e-6
 /** Parsing redo is CPU work: MariaDB 10.8+ has the compact format and a fast parser, MySQL 8 has neither. */
 const SCAN_BYTES_PER_SECOND = { 'mariadb-backup': 800e6, xtrabackup: 150e6 }
 /** Share of memory that holds redo records before a batch must be applied; the rest is headers, gaps and pages. */
@@ -23,6 +39,13 @@ export const TOUCHES_PER_BYTE = 1 / 6500
 export const ROW_UNDO_SECONDS = 20e-6
 /** Start and end of a server instance: dictionary, undo tablespaces, new redo files. */
 export const INSTANCE_SECONDS = 0.5
+/** xtrabackup 2.4, InnoDB of MySQL 5.7: a start waits for threads in steps of 0.1 s, a shutdown for one that looks once a second. */
+export const START_SECONDS = 0.3
+export const SHUTDOWN_SECONDS = 1.3
+/** New files written from their beginning to their end, then synced: a SATA SSD's sequential speed. */
+const WRITE_BYTES_PER_SECOND = 400e6
+/** Two files of 48 MiB: MySQL's default, where the tool does not say the size of the new redo files. */
+export const DEFAULT_NEW_REDO_BYTES = 96 * 2 ** 20
 /** What a restore copies across file systems reads and writes each byte. */
 export const COPY_BYTES_PER_SECOND = DISK_BYTES_PER_SECOND / 2
 export const RENAME_SECONDS = 0.0005
@@ -44,8 +67,20 @@ export function diskRateOfScan(tool: Tool, bytes: number, seconds: number): numb
   return seconds >= 1 && bytes > 0 && bytes / seconds < SCAN_BYTES_PER_SECOND[tool] / 4 ? bytes / seconds : null
 }
 
-/** Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the writes. */
-export const pageSeconds = (diskRate: number | null): number => PAGE_CPU_SECONDS + pageWriteSeconds(diskRate)
+/**
+ * Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the writes.
+ * `isCrowded`: the redo does not fit in memory.
+ */
+export const pageSeconds = (tool: Tool, diskRate: number | null, isCrowded: boolean): number =>
+  PAGE_CPU_SECONDS + pageWriteSeconds(diskRate) + (isCrowded && tool === 'xtrabackup' ? PAGE_EVICTION_SECONDS : 0)
+
+/** Seconds to write new files of so many bytes. */
+export const writeSeconds = (bytes: number, diskRate: number | null): number =>
+  bytes / Math.min(WRITE_BYTES_PER_SECOND, diskRate ?? Number.POSITIVE_INFINITY)
+
+/** xtrabackup 2.4 scans redo that does not fit in memory twice, and starts InnoDB twice to make new redo files. */
+export const scansTwice = ({ tool, toolVersion }: WorkFacts): boolean =>
+  tool === 'xtrabackup' && toolVersion !== null && toolVersion.startsWith('2.')
 
 /** Seconds to write one page. */
 export const pageWriteSeconds = (diskRate: number | null): number => PAGE_BYTES / (diskRate ?? DISK_BYTES_PER_SECOND)
@@ -78,4 +113,51 @@ export function pagesOfRedo(redoBytes: number, batch: number, dataBytes: number,
   return (
     batches * pagesOfBatch(batch, dataBytes, touches) + pagesOfBatch(redoBytes - batches * batch, dataBytes, touches)
   )
+}
+
+/** Equal to x at first; from 0.7 on it nears 1 ever slower: expected work that proves too little never reads as all. */
+export const soften = (x: number): number => (x <= 0.7 ? x : 1 - 0.3 * Math.exp((0.7 - x) / 0.3))
+
+/**
+ * How fast is the disk? Steps that stream through it (delta apply, the scan of redo) tell, when they waited for it: most bytes
+ * came from or went to the device, not to memory, and the CPU was mostly idle.
+ */
+export interface DiskMeter {
+  seconds: number
+  cpuSeconds: number
+  /** Through the device, and in all. */
+  deviceBytes: number
+  movedBytes: number
+  /** Fastest reading over a second or more, in any step, bytes/s; and the window now open. */
+  peakRate: number
+  windowSeconds: number
+  windowBytes: number
+}
+
+export const initialDisk: DiskMeter = {
+  seconds: 0,
+  cpuSeconds: 0,
+  deviceBytes: 0,
+  movedBytes: 0,
+  peakRate: 0,
+  windowSeconds: 0,
+  windowBytes: 0,
+}
+
+const LEAST_SECONDS = 1
+const MOSTLY_DEVICE = 0.5
+const MOSTLY_IDLE = 0.6
+
+/** Bytes per second; null where nothing waited for the disk, or nothing tells. */
+export function diskRate({ seconds, cpuSeconds, deviceBytes, movedBytes }: DiskMeter): number | null {
+  if (seconds < LEAST_SECONDS || deviceBytes < MOSTLY_DEVICE * movedBytes) return null
+  return cpuSeconds < MOSTLY_IDLE * seconds ? deviceBytes / seconds : null
+}
+
+/** The disk read so many bytes in so many seconds, in whatever step. */
+export function read(disk: DiskMeter, bytes: number, seconds: number): DiskMeter {
+  const windowSeconds = disk.windowSeconds + seconds
+  const windowBytes = disk.windowBytes + bytes
+  if (windowSeconds < LEAST_SECONDS) return { ...disk, windowSeconds, windowBytes }
+  return { ...disk, windowSeconds: 0, windowBytes: 0, peakRate: Math.max(disk.peakRate, windowBytes / windowSeconds) }
 }

@@ -4,24 +4,23 @@
  *   percent = done / (done + left), both in seconds: done was measured, left is priced at the rates learned so far
  *
  *   activity.ts     which time counts: only what a line, bytes or I/O stands for
- *   remaining.ts         the price of what is left of a phase (redo.ts for recovery), whole-restore.ts of everything
- *   shown.ts        from that estimate to a percentage that never goes back
- *   eta.ts, watchdog.ts, myhoard.ts  what else is said
+ *   recovery.ts     which redo was read and applied, by LSN and by batch
+ *   remaining.ts    the price of what is left of a phase, and of everything (recovery-remaining.ts: of recovery)
+ *   shown.ts        from that estimate to a percentage that never goes back, and to the ETA
+ *   watchdog.ts, myhoard.ts  what else is said
  *
  * A state is plain data and is never changed: a prefix of a run gives what the whole run gave until then.
  */
 
 import { credit, lookAt, move } from './activity.ts'
-import { initialDisk } from './disk.ts'
-import { secondsOf, settle, standing } from './elapsed.ts'
-import { etaOf } from './eta.ts'
+import { initialDisk } from './cost-model.ts'
+import { elapsedSoFar, keptOf, secondsOf } from './elapsed.ts'
 import { initialMyHoard, myHoardPercent } from './myhoard.ts'
+import { isStepOf, takeToolEvent } from './prepare-events.ts'
 import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
-import { initialRedo } from './redo.ts'
-import { glide } from './shown.ts'
+import { initialRecovery } from './recovery.ts'
+import { etaOf, glide } from './shown.ts'
 import { emptyState, initialWork, type ProgressState } from './state.ts'
-import { isStepOf } from './steps.ts'
-import { takeToolEvent } from './tool-events.ts'
 import { watch } from './watchdog.ts'
 
 export type { ProgressState } from './state.ts'
@@ -97,16 +96,31 @@ function takeSource(state: ProgressState, readBytes: number, atMs: number): Prog
  */
 function beginAttempt(
   before: ProgressState,
-  { elements, standing: parts = [] }: Extract<ProgressInput, { type: 'restart' }>,
+  { elements, kept = [] }: Extract<ProgressInput, { type: 'restart' }>,
   atMs: number,
 ): ProgressState {
-  const spent = standing(settle(before), parts)
-  const restoreSeconds = secondsOf(spent)
-  const begun: ProgressState = { ...emptyState(before.thresholds, elements), spent, restoreSeconds, startedAtMs: atMs }
-  if (restoreSeconds === 0 || before.restoreLeftSeconds === null) return begun
-  const left = before.restoreLeftSeconds + Math.max(0, before.restoreSeconds - restoreSeconds)
-  const shownRestore = glide(null, restoreSeconds, left, 0)
-  return { ...begun, restoreLeftSeconds: left, guessedSeconds: left, shownRestore }
+  const elapsed = keptOf(elapsedSoFar(before), kept)
+  const restoreSeconds = secondsOf(elapsed)
+  const begun: ProgressState = {
+    ...emptyState(before.thresholds, elements),
+    elapsed,
+    restoreSeconds,
+    startedAtMs: atMs,
+  }
+  if (restoreSeconds === 0 || before.restoreRemainingSeconds === null) return begun
+  const remaining = before.restoreRemainingSeconds + Math.max(0, before.restoreSeconds - restoreSeconds)
+  const shownRestore = glide(null, restoreSeconds, remaining, 0)
+  return { ...begun, restoreRemainingSeconds: remaining, guessedSeconds: remaining, shownRestore }
+}
+
+/** A prepare of which nothing was seen yet. */
+const NO_PREPARE = {
+  recovery: initialRecovery,
+  work: initialWork,
+  disk: initialDisk,
+  myhoard: initialMyHoard,
+  toolEvents: 0,
+  eventsToSkip: 0,
 }
 
 /** A phase begins at 0; the same phase again (taken over) goes on from what was shown. */
@@ -120,22 +134,17 @@ function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: 
     sample: null,
     countedMs: atMs,
     pendingSeconds: 0,
-    spent: again ? before.spent : settle(before),
+    elapsed: again ? before.elapsed : elapsedSoFar(before),
     phaseSeconds: again ? before.phaseSeconds : 0,
-    phaseLeftSeconds: null,
+    phaseRemainingSeconds: null,
     shownPhase: again ? before.shownPhase : null,
     lastProgressAtMs: atMs,
     lastMovedAtMs: atMs,
     starvedSinceMs: null,
-    ...(phase === 'preparing_backup' && {
-      redo: initialRedo,
-      work: initialWork,
-      disk: initialDisk,
-      myhoard: initialMyHoard,
-    }),
+    ...(phase === 'preparing_backup' && NO_PREPARE),
   }
-  if (phase === 'completed') return { ...state, shownPhase: null, shownRestore: 100, restoreLeftSeconds: null }
-  if (phase === 'failed' || phase === 'failed_basebackup') return { ...state, restoreLeftSeconds: null }
+  if (phase === 'completed') return { ...state, shownPhase: null, shownRestore: 100, restoreRemainingSeconds: null }
+  if (phase === 'failed' || phase === 'failed_basebackup') return { ...state, restoreRemainingSeconds: null }
   return state
 }
 
@@ -150,18 +159,15 @@ function beginElement(
     position,
     facts,
     step: null,
-    redo: initialRedo,
-    work: initialWork,
-    disk: initialDisk,
-    myhoard: initialMyHoard,
+    ...NO_PREPARE,
     passed: false,
     countedMs: atMs,
     pendingSeconds: 0,
     phaseSeconds: 0,
-    phaseLeftSeconds: null,
-    restoreLeftSeconds: null,
+    phaseRemainingSeconds: null,
+    restoreRemainingSeconds: null,
     shownPhase: null,
-    spent: settle(before),
+    elapsed: elapsedSoFar(before),
     lastProgressAtMs: atMs,
     lastMovedAtMs: atMs,
   }

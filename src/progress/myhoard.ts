@@ -1,8 +1,12 @@
 /**
- * MyHoard's number (its pull request 232), exactly: the integer part of 100 (current - first) / (last - first), where first
- * is the LSN of the first scan line and last is last_lsn of the checkpoints. An LSN that is not above the current one is
- * ignored; a span of nothing is 100; the line of a completed shutdown makes it 100; null until a scan line and last_lsn
- * are known. It stands at 100 while pages are applied and rows rolled back: that is why it is not ours.
+ * MyHoard's number, exactly as its master computes it (7f2e070, `basebackup_restore_operation.py`):
+ *
+ *   percent = int(100 (current - first) / (last - first)), 0-100; 100 where last - first is not above 0
+ *
+ * `last` is last_lsn of the checkpoints, `first` the first LSN of a line, `current` the highest. An LSN that is not above the current one
+ * is ignored. A scan line is ignored while last_lsn is unknown. The line of a completed shutdown brings the LSN that it names, so
+ * a prepare without scan lines shows 100. The number is null until `first` and `last` are known. It stands at 100 while pages
+ * are applied and rows rolled back: that is why it is not ours.
  *
  * For mariadb-backup, whose lines its patterns do not match, the same arithmetic on the LSNs of `Read redo log up to` and
  * `To recover: LSN`.
@@ -17,20 +21,16 @@ export interface MyHoard {
 
 export const initialMyHoard: MyHoard = { firstLsn: null, currentLsn: null }
 
-export function myHoardAfter(before: MyHoard, event: ToolEvent, { tool, lastLsn }: WorkFacts): MyHoard {
-  const lsn = lsnOf(event, tool, lastLsn)
-  if (lsn === null) return before
-  // A shutdown without any scan line moves the current LSN, but names no first one.
-  const firstLsn = before.firstLsn ?? (event.type === 'shutdown_completed' ? null : lsn)
-  return before.currentLsn !== null && lsn <= before.currentLsn && firstLsn === before.firstLsn
-    ? before
-    : { firstLsn, currentLsn: Math.max(lsn, before.currentLsn ?? lsn) }
+export function myHoardAfter(before: MyHoard, event: ToolEvent, facts: WorkFacts): MyHoard {
+  const lsn = lsnOf(event, facts)
+  if (lsn === null || (before.currentLsn !== null && lsn <= before.currentLsn)) return before
+  return { firstLsn: before.firstLsn ?? lsn, currentLsn: lsn }
 }
 
-function lsnOf(event: ToolEvent, tool: WorkFacts['tool'], lastLsn: number | null): number | null {
-  if (event.type === 'redo_scanned') return event.lsn
+function lsnOf(event: ToolEvent, { tool, lastLsn }: WorkFacts): number | null {
+  if (event.type === 'redo_scanned') return lastLsn === null ? null : event.lsn
   if (tool === 'mariadb-backup') return event.type === 'pages_left' ? event.lsn : null
-  return event.type === 'shutdown_completed' ? lastLsn : null
+  return event.type === 'shutdown_completed' ? event.lsn : null
 }
 
 /** 0-100, or null while unknown. */

@@ -1,4 +1,5 @@
 import type { Phase, Step } from '../phases.ts'
+import type { ToolSample } from '../process/proc-sample.ts'
 import type { ToolEvent } from '../tool/events.ts'
 
 /** What is known of the work before or while it is done; null where unknown. Sizes in bytes, LSNs in bytes of redo. */
@@ -32,23 +33,20 @@ export interface WorkFacts {
   hasStartCheck: boolean
 }
 
-/** One look at a tool's processes (/proc, summed over the group); null where another user's process hides it. */
-export interface ToolSample {
-  cpuSeconds: number | null
-  rcharBytes: number | null
-  readBytes: number | null
-  writeBytes: number | null
-}
-
 /** A part of the work that stands or falls as a whole; position from 1. */
 export interface WorkPart {
   position: number
-  part: 'bring' | 'prepare' | 'move_back'
+  part: 'fetch' | 'prepare' | 'move_back'
+}
+
+/** Seconds that a part took. */
+export interface Elapsed extends WorkPart {
+  seconds: number
 }
 
 export type ProgressInput =
-  /** The restore begins, or a new attempt: forget everything but the time spent on what stands and is not done again. */
-  | { type: 'restart'; elements: number; standing?: readonly WorkPart[] }
+  /** The restore begins, or a new attempt: forget everything but the time spent on what is kept and not done again. */
+  | { type: 'restart'; elements: number; kept?: readonly WorkPart[] }
   /** Top of an element of the chain (position from 1): percent and ETA of the element before are gone. */
   | { type: 'element'; position: number; facts: WorkFacts }
   | { type: 'facts'; facts: Partial<WorkFacts> }

@@ -1,10 +1,12 @@
 /**
- * What is left of the phase now running, priced in seconds, part by part; null while the size of it is unknown.
- * Each part is (1 - f) (t + w prior) / (f + w): done f of it took t seconds, and the prior counts like w of it.
+ * What is left, priced in seconds, part by part: of the phase now running, and of the whole restore; null while the size is
+ * unknown. Each part is (1 - f) (t + w prior) / (f + w): done f of it took t seconds, and the prior counts like w of it.
  */
 
 import {
   COPY_BYTES_PER_SECOND,
+  DEFAULT_NEW_REDO_BYTES,
+  diskRate,
   diskRateOfScan,
   EXTRACT_BYTES_PER_SECOND,
   INSTANCE_SECONDS,
@@ -13,15 +15,20 @@ import {
   pageWriteSeconds,
   RENAME_SECONDS,
   ROW_UNDO_SECONDS,
+  SHUTDOWN_SECONDS,
   START_CHECK_SECONDS,
+  START_SECONDS,
   STREAM_PRIOR_WEIGHT,
+  scansTwice,
+  soften,
+  weights,
+  writeSeconds,
 } from './cost-model.ts'
-import { diskRate } from './disk.ts'
+import { secondsOfElement } from './elapsed.ts'
 import type { WorkFacts } from './progress.ts'
-import { redoBytes } from './redo.ts'
-import { redoLeft, soften } from './redo-remaining.ts'
-import type { ProgressState, Work } from './state.ts'
-import { weights } from './weights.ts'
+import { type Recovery, redoBytes } from './recovery.ts'
+import { recoveryRemaining } from './recovery-remaining.ts'
+import { ENDINGS, type Ending, type ProgressState, type Work } from './state.ts'
 
 export interface Price {
   seconds: number
@@ -45,49 +52,60 @@ function part(done: number, total: number, seconds: number, priorSeconds: number
 
 const guess = (seconds: number): Price => ({ seconds, guessedSeconds: seconds })
 
-export function phaseLeft(state: ProgressState): Price | null {
+export function phaseRemaining(state: ProgressState): Price | null {
   switch (state.phase) {
     case 'restoring_basebackup':
-      return extractLeft(state)
+      return extractRemaining(state)
     case 'preparing_backup':
-      return prepareLeft(state)
+      return prepareRemaining(state)
     case 'finalizing':
-      return finalizeLeft(state)
+      return finalizeRemaining(state)
     default:
       return null
   }
 }
 
-function extractLeft({ facts, work, phaseSeconds }: ProgressState): Price | null {
+function extractRemaining({ facts, work, phaseSeconds }: ProgressState): Price | null {
   if (facts.sourceBytes === null) return null
   const prior = facts.sourceBytes / EXTRACT_BYTES_PER_SECOND
   return part(work.sourceBytes, facts.sourceBytes, phaseSeconds, prior, STREAM_PRIOR_WEIGHT)
 }
 
-export function finalizeLeft({ facts, step, phase }: ProgressState): Price {
+export function finalizeRemaining({ facts, step, phase }: ProgressState): Price {
   const checks = phase === 'finalizing' && step === 'start_check' ? 0 : CHECKS_SECONDS
   return guess(checks + (facts.hasStartCheck ? START_CHECK_SECONDS : 0))
 }
 
-export function prepareLeft({ facts, redo, work, disk, step }: ProgressState): Price | null {
-  const moveBack = facts.hasMoveBack ? moveBackLeft(facts, work) : NOTHING
+export function prepareRemaining(state: ProgressState): Price | null {
+  const { facts, recovery, work, step } = state
+  const moveBack = facts.hasMoveBack ? moveBackRemaining(facts, work) : NOTHING
   if (work.completed || !facts.hasPrepare || step === 'move_back') return moveBack
-  const total = redoBytes(redo, facts)
+  const total = redoBytes(recovery, facts)
   if (total === null) return null
-  const rate = disk.seconds > 0 ? diskRate(disk) : diskRateOfScan(facts.tool, redo.scannedBytes, redo.scanSeconds)
-  const recovery = redoLeft(redo, facts, total, rate)
-  const secondsSoFar = redo.scanSeconds + redo.pastSeconds + redo.batchSeconds
-  let left: Price = work.closing === 'no' ? recovery : NOTHING
-  if (redo.startLsn === null) left = add(left, deltaLeft(facts, work))
-  if (facts.tool === 'xtrabackup') left = add(left, undoLeft(work, secondsSoFar + recovery.seconds))
-  return add(add(left, closingLeft(facts, work, recovery.pages, rate)), moveBack)
+  const rate = knownDiskRate(state)
+  const redo = recoveryRemaining(recovery, facts, total, rate)
+  const secondsSoFar = recovery.scanSeconds + recovery.pastSeconds + recovery.batchSeconds
+  let remaining: Price = work.ending === 'no' ? redo : NOTHING
+  if (!recovery.begun) remaining = add(remaining, deltaRemaining(facts, work))
+  if (facts.tool === 'xtrabackup')
+    remaining = add(remaining, undoRemaining(facts, recovery, work, secondsSoFar + redo.seconds))
+  return add(add(remaining, endingRemaining(facts, work, redo.pages, rate)), moveBack)
+}
+
+/** Bytes per second; null where nothing waited for the disk, or nothing tells. */
+function knownDiskRate({ disk, facts, recovery }: ProgressState): number | null {
+  if (disk.seconds === 0)
+    return scansTwice(facts) ? null : diskRateOfScan(facts.tool, recovery.scannedBytes, recovery.scanSeconds)
+  const rate = diskRate(disk)
+  // A scan that other work held up says little: the disk is at least as fast as it was ever seen to be.
+  return rate !== null && scansTwice(facts) ? Math.max(rate, disk.peakRate) : rate
 }
 
 /**
  * Deltas are read and written once. Where their sizes are not known, they hold the pages that the redo between the two
  * backups touched; and without a look at the tool's I/O, only the time says how many of them are done.
  */
-function deltaLeft({ deltaFiles, fromLsn, toLsn, dataFileBytes }: WorkFacts, work: Work): Price {
+function deltaRemaining({ deltaFiles, fromLsn, toLsn, dataFileBytes }: WorkFacts, work: Work): Price {
   if (deltaFiles !== null) {
     const total = Object.values(deltaFiles).reduce((sum, bytes) => sum + bytes, 0)
     const inFile = work.deltaFileBytes * soften(work.deltaFileIoBytes / Math.max(1, 2 * work.deltaFileBytes))
@@ -100,28 +118,126 @@ function deltaLeft({ deltaFiles, fromLsn, toLsn, dataFileBytes }: WorkFacts, wor
   return part(done, 1, work.deltaSeconds, prior)
 }
 
-function undoLeft(work: Work, recoverySeconds: number): Price {
-  if (work.undoEnded) return NOTHING
-  if (work.undoRows === null) return work.closing === 'shutting_down' ? NOTHING : guess(UNKNOWN_UNDO * recoverySeconds)
+function undoRemaining(facts: WorkFacts, recovery: Recovery, work: Work, recoverySeconds: number): Price {
+  if (work.undoEnded || work.applyLogOnly) return NOTHING
+  if (work.undoRows === null) {
+    // xtrabackup 2.4 says before its last batch what there is to undo; later versions say it after that.
+    const isKnown = scansTwice(facts) ? recovery.scanEnded : ENDINGS.indexOf(work.ending) >= SHUTTING_DOWN
+    return isKnown ? NOTHING : guess(UNKNOWN_UNDO * recoverySeconds)
+  }
   const prior = work.undoRows * ROW_UNDO_SECONDS
   return part(work.undoRowsDone + work.trxRowsDone, work.undoRows, work.undoSeconds, prior)
 }
 
+const SHUTTING_DOWN = ENDINGS.indexOf('shutting_down')
+
 /** The end: what is dirty in memory is written, the instance shuts down. */
-function closingLeft(facts: WorkFacts, work: Work, pages: number, rate: number | null): Price {
-  if (work.closing === 'shut_down') return NOTHING
+function endingRemaining(facts: WorkFacts, work: Work, pages: number, rate: number | null): Price {
+  if (work.ending === 'shut_down') return NOTHING
+  if (scansTwice(facts)) return twoEndingsRemaining(work, rate)
   const inMemory = facts.memoryBytes === null ? pages : Math.min(pages, facts.memoryBytes / PAGE_BYTES)
   // MariaDB writes every page before it goes on, so that is in the price of its batches.
   const flush = facts.tool === 'xtrabackup' ? inMemory * pageWriteSeconds(rate) : 0
   const whole = (facts.tool === 'xtrabackup' ? 4 : 1) * INSTANCE_SECONDS + flush
-  return guess(whole * (1 - soften(work.closingSeconds / whole)))
+  return guess(whole * (1 - soften(work.endingSeconds / whole)))
 }
 
-export function moveBackLeft({ moveBackFiles, moveBackCopyBytes }: WorkFacts, work: Work): Price {
+/** xtrabackup 2.4 wrote all pages in its last batch. It shuts down, makes new redo files, starts on them and shuts down again. */
+function twoEndingsRemaining(work: Work, rate: number | null): Price {
+  const stages: [Ending, number][] = [
+    ['flushing', START_SECONDS],
+    ['shutting_down', SHUTDOWN_SECONDS],
+  ]
+  if (!work.applyLogOnly)
+    stages.push(['second_start', START_SECONDS], ['second_shutdown', work.shutdownSeconds ?? SHUTDOWN_SECONDS])
+  let remaining = NOTHING
+  for (const [stage, seconds] of stages) {
+    const ahead = ENDINGS.indexOf(stage) - ENDINGS.indexOf(work.ending)
+    if (ahead >= 0)
+      remaining = add(remaining, guess(seconds * (ahead > 0 ? 1 : 1 - soften(work.endingSeconds / seconds))))
+  }
+  return work.applyLogOnly ? remaining : add(remaining, newRedoRemaining(work, rate))
+}
+
+/**
+ * A file is written into memory quickly, then waits for the disk without a line: what is written counts as half done until the
+ * next line. Only a file that is done shows what the disk takes.
+ */
+function newRedoRemaining(work: Work, rate: number | null): Price {
+  if (ENDINGS.indexOf(work.ending) > ENDINGS.indexOf('new_redo')) return NOTHING
+  const { newRedoDoneBytes: done, newRedoFileBytes: file, newRedoWrittenBytes: written } = work
+  const total = Math.max(work.newRedoBytes ?? DEFAULT_NEW_REDO_BYTES, done + file)
+  const ahead = 1 - (done + WRITTEN_IS_DONE * Math.min(written, file)) / total
+  const prior = writeSeconds(total, rate)
+  if (done === 0) return guess(ahead * prior)
+  const f = done / total
+  const seconds = (ahead * (work.newRedoSeconds + weights.prior * prior)) / (f + weights.prior)
+  return { seconds, guessedSeconds: (seconds * weights.prior) / (f + weights.prior) }
+}
+
+const WRITTEN_IS_DONE = 0.5
+
+export function moveBackRemaining({ moveBackFiles, moveBackCopyBytes }: WorkFacts, work: Work): Price {
   if (work.movedBack) return NOTHING
   const files = moveBackFiles ?? 0
   const bytes = moveBackCopyBytes ?? 0
   const prior = files * RENAME_SECONDS + bytes / COPY_BYTES_PER_SECOND
   const done = bytes > 0 ? work.bytesCopied / bytes : files > 0 ? work.filesMoved / files : 0
   return prior === 0 ? guess(RENAME_SECONDS) : part(done, 1, work.moveSeconds, prior)
+}
+
+const PREPARE_PER_EXTRACT = 0.5
+const INCREMENTAL_PER_FULL = 0.35
+
+/**
+ * The whole restore: this phase, the rest of this element, the elements after it, the checks at the end. What nothing is known of
+ * yet is priced by what was seen of its like: a prepare by its extract, later elements by what a stored byte of those so far
+ * took; where their sizes are not known, an incremental by the one before it, else by the full backup.
+ */
+export function restoreRemaining(state: ProgressState, inPhase: Price | null = phaseRemaining(state)): Price | null {
+  if (inPhase === null) return null
+  if (state.phase === 'finalizing') return inPhase
+  let { seconds, guessedSeconds } = inPhase
+  const more = (guessed: number) => {
+    seconds += guessed
+    guessedSeconds += guessed
+  }
+  if (state.phase === 'restoring_basebackup')
+    more(prepareRemaining(state)?.seconds ?? PREPARE_PER_EXTRACT * (state.phaseSeconds + inPhase.seconds))
+  const later = Math.max(0, state.elements - Math.max(1, state.position))
+  if (later > 0) {
+    const one = () => lastIncremental(state) ?? INCREMENTAL_PER_FULL * fullSeconds(state, seconds)
+    more(Math.max(later * INSTANCE_SECONDS, secondsBySize(state, seconds) ?? later * one()))
+  }
+  more(finalizeRemaining(state).seconds)
+  return { seconds, guessedSeconds }
+}
+
+/** Later elements by their stored bytes; null where a size is not known. `remainingSeconds` are left of the one running. */
+function secondsBySize(
+  { facts, elements, position, restoreSeconds }: ProgressState,
+  remainingSeconds: number,
+): number | null {
+  const { chainBytes } = facts
+  if (chainBytes.length !== elements) return null
+  let soFar = 0
+  let ahead = 0
+  for (const [i, bytes] of chainBytes.entries()) {
+    if (bytes === null) return null
+    if (i < position) soFar += bytes
+    else ahead += bytes
+  }
+  return soFar > 0 ? ((restoreSeconds + remainingSeconds) * ahead) / soFar : null
+}
+
+/** What the newest finished incremental took; null where none is finished. */
+function lastIncremental(state: ProgressState): number | null {
+  const seconds = state.position > 2 ? secondsOfElement(state, state.position - 1) : 0
+  return seconds > 0 ? seconds : null
+}
+
+/** The full backup; where it is the one running, `remainingSeconds` are left of it. */
+function fullSeconds(state: ProgressState, remainingSeconds: number): number {
+  const seconds = secondsOfElement(state, 1)
+  return state.position > 1 && seconds > 0 ? seconds : secondsOfElement(state, state.position) + remainingSeconds
 }

@@ -1,26 +1,62 @@
 /**
- * From the estimate, which goes to and fro as rates are learned, to the percentage that is shown, which never goes back.
- *
- * `delta` seconds of work were just evidenced and `left` are left, so an honest pointer at p moves on by its share of what
- * is left to show: fair = (100 - p) delta / (delta + left). Ahead of the estimate it moves slower than that, the slower
- * the further ahead, but never stands while work is done; behind it, it also closes the gap within a twentieth of the run.
- * Below 100 it ends at 99: 100 is said by the coordinator, after its checks.
+ * What is said: a percentage that never goes back, and when the restore is expected to end.
  */
+import type { Progress } from './progress.ts'
+import type { ProgressState } from './state.ts'
+
 const LAST_BEFORE_PASSED = 99
 const SLOWER_PER_POINTS = 4
 const CATCH_UP = 0.05
 
-/** The new percentage, 0-99; `shown` null: first value. Durations in seconds. */
-export function glide(shown: number | null, doneSeconds: number, leftSeconds: number, deltaSeconds: number): number {
-  const whole = doneSeconds + leftSeconds
+/**
+ * The new percentage, 0-99; `shown` null: first value. Durations in seconds.
+ *
+ * The estimate goes to and fro as rates are learned; what is shown may not go back. `deltaSeconds` of work were just
+ * evidenced and `remainingSeconds` are left, so an honest pointer at p moves by its share of what is left to show:
+ * fair = (100 - p) delta / (delta + remaining). Ahead of the estimate it moves slower than that, the slower the further
+ * ahead, but never stands while work is done; behind it, it also closes the gap within a twentieth of the run.
+ * Below 100 it ends at 99: 100 is said by the coordinator, after its checks.
+ */
+export function glide(
+  shown: number | null,
+  doneSeconds: number,
+  remainingSeconds: number,
+  deltaSeconds: number,
+): number {
+  const whole = doneSeconds + remainingSeconds
   const estimate = whole > 0 ? (100 * doneSeconds) / whole : 0
   if (shown === null) return Math.min(LAST_BEFORE_PASSED, estimate)
   if (deltaSeconds <= 0) return shown
-  const fair = ((100 - shown) * deltaSeconds) / (deltaSeconds + leftSeconds)
+  const fair = ((100 - shown) * deltaSeconds) / (deltaSeconds + remainingSeconds)
   const gap = estimate - shown
   const next =
     gap < 0
       ? shown + fair / (1 - gap / SLOWER_PER_POINTS)
       : Math.max(Math.min(estimate, shown + fair), shown + gap * -Math.expm1(-deltaSeconds / (CATCH_UP * whole)))
   return Math.max(shown, Math.min(LAST_BEFORE_PASSED, next))
+}
+
+const LEAST_SECONDS = 3
+const MOST_GUESSED = 0.98
+
+/**
+ * When the restore is expected to end. Absent until it means something: some work was seen, and what is left is less than
+ * what is done, or not all of it priced by a guess. Absent too while the tool is stalled. The range is wide where the price is a guess.
+ */
+export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Progress['eta'] {
+  const remaining = state.restoreRemainingSeconds
+  if (remaining === null || stalled || state.lastProgressAtMs === null) return null
+  if (state.restoreSeconds < LEAST_SECONDS) return null
+  if (remaining > state.restoreSeconds && state.guessedSeconds > MOST_GUESSED * remaining) return null
+  const guessed = remaining > 0 ? Math.min(1, state.guessedSeconds / remaining) : 0
+  // Where the tool is looked at, no evidence means that nothing was done. Where only lines tell, a quiet tool may be half
+  // through what it is quiet about; but time alone ends nothing.
+  const least = state.sample === null ? 500 : 1000
+  const at = (seconds: number) =>
+    Math.round(Math.max(state.lastProgressAtMs! + 1000 * seconds, nowMs + least * seconds))
+  return {
+    atMs: at(remaining),
+    earliestMs: at(remaining * (0.85 - 0.5 * guessed)),
+    latestMs: at(remaining * (1.2 + 1.5 * guessed)),
+  }
 }

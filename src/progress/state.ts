@@ -3,11 +3,26 @@
  * durations seconds, sizes bytes.
  */
 import type { Phase, Step } from '../phases.ts'
-import { type DiskMeter, initialDisk } from './disk.ts'
-import type { Spent } from './elapsed.ts'
+import type { ToolSample } from '../process/proc-sample.ts'
+import { type DiskMeter, initialDisk } from './cost-model.ts'
 import { initialMyHoard, type MyHoard } from './myhoard.ts'
-import type { StallThresholds, ToolSample, WorkFacts } from './progress.ts'
-import { initialRedo, type Redo } from './redo.ts'
+import type { Elapsed, StallThresholds, WorkFacts } from './progress.ts'
+import { initialRecovery, type Recovery } from './recovery.ts'
+
+/**
+ * How far the end of a prepare is. Those in the middle are xtrabackup 2.4's alone: after its shutdown it makes new redo
+ * files, and starts InnoDB on them a second time.
+ */
+export const ENDINGS = [
+  'no',
+  'flushing',
+  'shutting_down',
+  'new_redo',
+  'second_start',
+  'second_shutdown',
+  'shut_down',
+] as const
+export type Ending = (typeof ENDINGS)[number]
 
 /** What is done of the parts of a phase that are not recovery. */
 export interface Work {
@@ -28,9 +43,20 @@ export interface Work {
   trxRowsDone: number
   undoSeconds: number
   undoEnded: boolean
-  /** The end of a prepare, in seconds since the last batch or rollback. */
-  closing: 'no' | 'flushing' | 'shutting_down' | 'shut_down'
-  closingSeconds: number
+  ending: Ending
+  /** Seconds since the last batch or rollback; with xtrabackup 2.4 those of the stage now running. */
+  endingSeconds: number
+  /** xtrabackup 2.4: what the first shutdown took; null before. */
+  shutdownSeconds: number | null
+  /** xtrabackup was told to roll nothing back, as another increment follows: it makes no new redo files either. */
+  applyLogOnly: boolean
+  /** New redo files: bytes of all, of those that are done, and of the one now made; how much of that is written, not yet synced. */
+  newRedoBytes: number | null
+  newRedoDoneBytes: number
+  newRedoFileBytes: number
+  newRedoWrittenBytes: number
+  /** What the files that are done took. */
+  newRedoSeconds: number
   completed: boolean
   filesMoved: number
   bytesCopied: number
@@ -52,8 +78,15 @@ export const initialWork: Work = {
   trxRowsDone: 0,
   undoSeconds: 0,
   undoEnded: false,
-  closing: 'no',
-  closingSeconds: 0,
+  ending: 'no',
+  endingSeconds: 0,
+  shutdownSeconds: null,
+  applyLogOnly: false,
+  newRedoBytes: null,
+  newRedoDoneBytes: 0,
+  newRedoFileBytes: 0,
+  newRedoWrittenBytes: 0,
+  newRedoSeconds: 0,
   completed: false,
   filesMoved: 0,
   bytesCopied: 0,
@@ -68,11 +101,14 @@ export interface ProgressState {
   phase: Phase | null
   step: Step | null
   facts: WorkFacts
-  redo: Redo
+  recovery: Recovery
   work: Work
   disk: DiskMeter
   myhoard: MyHoard
   passed: boolean
+  /** Events of the tool's stderr so far, and how many of them are to be passed over, because it is read again from its start. */
+  toolEvents: number
+  eventsToSkip: number
 
   /** The newest sample of the tool now running; time is accounted for up to `countedMs`. */
   sample: ToolSample | null
@@ -83,13 +119,13 @@ export interface ProgressState {
   phaseSeconds: number
   restoreSeconds: number
   /** What is left, as seen at the newest evidence; null while unknown. */
-  phaseLeftSeconds: number | null
-  restoreLeftSeconds: number | null
+  phaseRemainingSeconds: number | null
+  restoreRemainingSeconds: number | null
   guessedSeconds: number
   shownPhase: number | null
   shownRestore: number | null
   /** What the phases before this one took. */
-  spent: readonly Spent[]
+  elapsed: readonly Elapsed[]
 
   startedAtMs: number | null
   lastProgressAtMs: number | null
@@ -131,22 +167,24 @@ export function emptyState(thresholds: StallThresholds, elements: number): Progr
     phase: null,
     step: null,
     facts: NO_FACTS,
-    redo: initialRedo,
+    recovery: initialRecovery,
     work: initialWork,
     disk: initialDisk,
     myhoard: initialMyHoard,
     passed: false,
+    toolEvents: 0,
+    eventsToSkip: 0,
     sample: null,
     countedMs: null,
     pendingSeconds: 0,
     phaseSeconds: 0,
     restoreSeconds: 0,
-    phaseLeftSeconds: null,
-    restoreLeftSeconds: null,
+    phaseRemainingSeconds: null,
+    restoreRemainingSeconds: null,
     guessedSeconds: 0,
     shownPhase: null,
     shownRestore: null,
-    spent: [],
+    elapsed: [],
     startedAtMs: null,
     lastProgressAtMs: null,
     lastMovedAtMs: null,

@@ -1,14 +1,17 @@
 import type { ErrorCode } from '../errors.ts'
 
 /**
- * What a tool says, as data. Only a grammar (mariadb-backup-grammar.ts, xtrabackup-grammar.ts, xbstream-grammar.ts)
- * knows a tool's wording; everything behind it knows these. LSNs are in bytes of redo and exact up to 2^53.
+ * What a tool says, as data. Only a grammar (the files `…-grammar.ts` and
+ * `…-wording.ts` here) knows a tool's wording; everything behind it knows these. LSNs are in bytes of redo and exact up to 2^53.
  */
 export type ToolEvent =
   | { type: 'version'; version: string }
   | { type: 'buffer_pool'; bytes: number }
-  | { type: 'not_prepared' }
-  | { type: 'already_prepared' }
+  /**
+   * xtrabackup: what it was told, by its options and by the backup's own. `newRedoBytes`: size of the redo files that the
+   * server will have, which 2.4 makes itself. Null where the line does not say.
+   */
+  | { type: 'prepare_options'; applyLogOnly: boolean | null; newRedoBytes: number | null }
   /** xtrabackup: `xtrabackup_logfile detected: size=S, start_lsn=(N)`. */
   | { type: 'redo_found'; sizeBytes: number; startLsn: number }
   /** xtrabackup smart memory estimation. */
@@ -18,10 +21,12 @@ export type ToolEvent =
   /** MariaDB: from this LSN on the redo does not fit in memory and is applied batch by batch. */
   | { type: 'multi_batch'; lsn: number }
   /**
-   * Redo read and parsed up to here. `rescan` marks a second pass over the same LSNs: xtrabackup 2.4 rescans from the
-   * checkpoint when its hash is full, MariaDB reads a multi-batch log again while it applies it.
+   * Redo read and parsed up to here. LSNs may come twice: xtrabackup 2.4 reads all redo once more from the checkpoint where it
+   * does not fit in memory, MariaDB reads a multi-batch log again while it applies it.
    */
-  | { type: 'redo_scanned'; lsn: number; rescan?: true }
+  | { type: 'redo_scanned'; lsn: number }
+  /** xtrabackup 2.4: the first pass over the redo has met its end; the highest LSN so far is that end. */
+  | { type: 'first_pass_ended' }
   /** MariaDB: the redo ends here. */
   | { type: 'end_of_log'; lsn: number }
   /** xtrabackup: a batch begins. `pages` are the pages it will touch; null in 2.4, which does not say. */
@@ -46,13 +51,20 @@ export type ToolEvent =
   | { type: 'file_done' }
   | { type: 'shutdown_started' }
   | { type: 'shutdown_completed'; lsn: number | null }
+  /** xtrabackup 2.4: a new redo file of so many bytes begins; so many bytes of it were written; all are there. */
+  | { type: 'redo_file_started'; bytes: number }
+  | { type: 'redo_file_written'; bytes: number }
+  | { type: 'redo_files_created' }
+  /** The redo changes a file that the backup does not hold; the tool goes on without it. */
+  | { type: 'missing_tablespace'; text: string }
   /** InnoDB cannot find free pages: the never-ending recovery of a pool that is too small. */
   | { type: 'starved' }
   | { type: 'completed_ok' }
   /** A line that names the cause of a failure. */
   | { type: 'failure'; code: ErrorCode; text: string }
-  /** A warning or error line with no known meaning. */
-  | { type: 'complaint'; level: 'warning' | 'error'; text: string }
+
+  /** A warning or error line with no known meaning; `crash`: the tool caught a signal of its own, and is about to exit. */
+  | { type: 'complaint'; level: 'warning' | 'error' | 'crash'; text: string }
 
 /**
  * Turns a tool's line into events. May remember lines (a batch is only known from two lines), so one per tool process.

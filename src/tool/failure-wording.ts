@@ -46,6 +46,9 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['Failed to parse xtrabackup_info', 'backup_incomplete'],
   ['seems not to have correct metadata', 'backup_incomplete'],
   ["Can't open backup-my.cnf", 'backup_incomplete'],
+  ['cannot find ./xtrabackup_logfile', 'backup_incomplete'],
+  // InnoDB makes one, and fails over it only later.
+  ['The first innodb_system data file', 'backup_incomplete'],
   ['ib_logfile0 was not found', 'backup_incomplete'],
 
   ['Missing FILE_CHECKPOINT', 'redo_incomplete'],
@@ -60,7 +63,6 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['annot allocate memory', 'memory'],
   ['ut of memory', 'memory'],
   [': not found', 'tool_missing'],
-  ['srv_start() returned', 'prepare_failed'],
 ]
 
 /** Errno 28 and 122 in the words of every layer: mysys, InnoDB, xbstream, the C library. */
@@ -68,6 +70,8 @@ const DISK_FULL = /\b(?:errno|errcode|error|error number):? ?(?:28|122)\b|No spa
 const FILE_EXISTS = /\b(?:errno|Errcode):? ?17\b/
 const NOT_PERMITTED = /\b(?:errno|Errcode):? ?13\b|Permission denied/
 const NO_SUCH_DIRECTORY = /^Can't change dir to .*\b(?:errno|Errcode):? ?2\b/
+/** `xbstream: [ERROR] unknown option '--decompress'`: the level follows the program. */
+const UNKNOWN_OPTION = /^(?:\[ERROR\] )?unknown option/
 /** Programs that `--decompress` starts through a shell. */
 const SHELL_NOT_FOUND = /^sh: .*\b(?:qpress|zstd|lz4|xbcrypt): (?:command )?not found/
 
@@ -86,23 +90,29 @@ function failureCode({ text, level }: ToolLine): ErrorCode | null {
     if (!text.includes(wording)) continue
     if (code === 'tool_missing' && !SHELL_NOT_FOUND.test(text)) continue
     if (code === 'datadir_not_empty' && !text.includes('is not empty')) continue
+    // Version 2.4 looks for the redo in other places.
+    if (code === 'backup_incomplete' && text.includes('will try to find')) continue
     return code
   }
   if (text.includes('rr') && FILE_EXISTS.test(text)) return 'target_not_new'
   if (NOT_PERMITTED.test(text)) return 'not_permitted'
   if (NO_SUCH_DIRECTORY.test(text)) return 'source_missing'
-  if (level !== 'warning' && text.startsWith('unknown option')) return 'tool_version'
+  if (level !== 'warning' && UNKNOWN_OPTION.test(text)) return 'tool_version'
   return null
 }
 
 const NOTHING: readonly ToolEvent[] = []
+/** `15:41:48 UTC - xtrabackup got signal 6 ;` */
+const CRASH = /\b[\w-]+ got signal \d+/
 
 /** Any line that a grammar does not know: the failure it names, else a complaint if it is an error or a warning, else nothing. */
 export function failureOrComplaint(line: ToolLine): readonly ToolEvent[] {
   const code = failureCode(line)
-  if (code === null && line.level === 'note') return NOTHING
+  if (code === null && line.level === 'note' && !line.text.includes(' got signal ')) return NOTHING
   // These texts reach terminals: a file name may hold anything.
   const text = line.text.replace(/[\x00-\x1f\x7f]/g, '').trim()
   if (code !== null) return [{ type: 'failure', code, text }]
+  const crash = CRASH.exec(text)
+  if (crash !== null) return [{ type: 'complaint', level: 'crash', text: crash[0] }]
   return line.level === 'note' ? NOTHING : [{ type: 'complaint', level: line.level, text }]
 }

@@ -2,8 +2,9 @@ import type { ErrorCode } from '../errors.ts'
 import type { ToolEvent } from './events.ts'
 
 export type Failure = Extract<ToolEvent, { type: 'failure' }>
+export type Complaint = Extract<ToolEvent, { type: 'complaint' }>
 
-/** How a process ended: `code` is null and `signal` set where a signal ended it. A shell's 128+n is understood as well. */
+/** How a process ended: `code` is null and `signal` set where a signal ended it. */
 export interface ToolExit {
   code: number | null
   signal: string | null
@@ -17,30 +18,16 @@ export interface EndedTool {
   exit: ToolExit
   /** The `failure` events it gave, oldest first. */
   failures: readonly Failure[]
+  /** Its errors with no known meaning, oldest first. */
+  complaints?: readonly Complaint[]
   /** Whether `completed OK!` was seen; extractors never say it. */
   saidCompletedOk: boolean
-  /** True where we ended it ourselves. */
-  endedByUs?: boolean
 }
 
 export interface Judgement {
   code: ErrorCode
   /** One line. */
   message: string
-}
-
-const SIGNALS: Readonly<Record<number, string>> = {
-  1: 'SIGHUP',
-  2: 'SIGINT',
-  3: 'SIGQUIT',
-  4: 'SIGILL',
-  6: 'SIGABRT',
-  7: 'SIGBUS',
-  8: 'SIGFPE',
-  9: 'SIGKILL',
-  11: 'SIGSEGV',
-  13: 'SIGPIPE',
-  15: 'SIGTERM',
 }
 
 /** What somebody outside sends; the other signals are a tool's own crash. */
@@ -64,10 +51,6 @@ const DESPITE_EXIT_0: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'source_unknown',
   'redo_incomplete',
 ])
-
-export function signalOf({ code, signal }: ToolExit): string | null {
-  return signal ?? (code !== null && code > 128 ? (SIGNALS[code - 128] ?? null) : null)
-}
 
 /** The failure to report of several: a full disk explains all others; else the first that says more than that it failed. */
 export function mainFailure(failures: readonly Failure[], general: ErrorCode): Failure | undefined {
@@ -93,15 +76,18 @@ export function judgeExit(ended: EndedTool): Judgement | null {
     return { code: general, message: `${program} exited 0 but never said "completed OK!"` }
   }
   const failure = mainFailure(failures, general)
-  const signal = signalOf(exit)
-  if (signal !== null && FROM_OUTSIDE.has(signal) && failure?.code !== 'disk_full') {
-    return ended.endedByUs === true
-      ? { code: general, message: `${program} was ended` }
-      : { code: 'tool_killed', message: `${program} was killed by ${signal}` }
-  }
+  const { signal } = exit
+  if (signal !== null && FROM_OUTSIDE.has(signal) && failure?.code !== 'disk_full')
+    return { code: 'tool_killed', message: `${program} was killed by ${signal}` }
   if (failure !== undefined) return { code: failure.code, message: `${program}: ${failure.text}` }
-  return {
-    code: general,
-    message: signal === null ? `${program} exited ${exit.code}` : `${program} crashed (${signal})`,
-  }
+  return { code: general, message: headline(ended) }
+}
+
+/** The tool's own words, where it has some; else how it ended. */
+function headline({ program, exit, complaints = [] }: EndedTool): string {
+  const crash = complaints.find(({ level }) => level === 'crash')
+  if (crash !== undefined) return crash.text
+  const error = complaints.find(({ level }) => level === 'error')?.text
+  if (exit.signal !== null) return `${program} crashed (${exit.signal})${error === undefined ? '' : `: ${error}`}`
+  return error === undefined ? `${program} exited ${exit.code}` : `${program}: ${error}`
 }

@@ -9,17 +9,17 @@
  * decrypt stage, mean a wrong key; `bad decrypt` at the end of a stream whose beginning was good means it was cut short.
  */
 import { CONSUMER_GONE } from './filter-grammar.ts'
-import { type Failure, type Judgement, judgeExit, mainFailure, signalOf, type ToolExit } from './judge-exit.ts'
+import { type Complaint, type Failure, type Judgement, judgeExit, mainFailure, type ToolExit } from './judge-exit.ts'
 
 export interface EndedStage {
   program: string
-  role: 'source' | 'decrypt' | 'decompress' | 'extract'
+  role: 'decrypt' | 'decompress' | 'extract'
   exit: ToolExit
   /** The `failure` events it gave, oldest first. */
   failures: readonly Failure[]
+  complaints?: readonly Complaint[]
   /** Its last lines, oldest first. */
   lastWords: readonly string[]
-  endedByUs?: boolean
 }
 
 /** `stage` is the index of the stage to blame. */
@@ -60,17 +60,14 @@ export function judgePipeline(stages: readonly EndedStage[]): PipelineJudgement 
 function judgeStage(stage: EndedStage): Judgement | null {
   // gzip: 2 is a warning (trailing bytes ignored), all data came out.
   if (stage.program.endsWith('gzip') && stage.exit.code === 2 && stage.failures.length === 0) return null
-  const verdict = judgeExit({ ...stage, phase: 'extract', saidCompletedOk: false })
-  if (verdict?.code === 'extract_failed' && stage.role === 'source') return { ...verdict, code: 'source_unreadable' }
-  return verdict
+  return judgeExit({ ...stage, phase: 'extract', saidCompletedOk: false })
 }
 
-/** Ended by us because another stage had failed, or gone because its consumer was; the last stage has none. */
+/** Gone because its consumer was; the last stage has none. */
 function isVictim(stages: readonly EndedStage[], index: number): boolean {
   const stage = stages[index]!
-  if (stage.endedByUs === true) return true
   if (index === stages.length - 1) return false
-  if (signalOf(stage.exit) === 'SIGPIPE') return true
+  if (stage.exit.signal === 'SIGPIPE') return true
   return (
     mainFailure(stage.failures, 'extract_failed') === undefined &&
     stage.lastWords.some(line => CONSUMER_GONE.test(line))

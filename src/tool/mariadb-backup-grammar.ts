@@ -11,27 +11,6 @@ const NOTHING: readonly ToolEvent[] = []
  */
 export function mariadbBackupGrammar(): Grammar {
   const files = fileWording()
-  let endOfLogSeen = false
-
-  /** The words of MariaDB's InnoDB while it recovers. */
-  function recovery(text: string): ToolEvent | null {
-    if (text.startsWith('To recover: ')) return pagesLeft(text)
-    if (text.startsWith('Read redo log up to LSN=')) {
-      const lsn = numberAt(text, 24)
-      return endOfLogSeen ? { type: 'redo_scanned', lsn, rescan: true } : { type: 'redo_scanned', lsn }
-    }
-    if (text.startsWith('Starting crash recovery from checkpoint LSN=')) {
-      return { type: 'checkpoint', lsn: numberAt(text, 44) }
-    }
-    if (text.startsWith('Multi-batch recovery needed at LSN ')) return { type: 'multi_batch', lsn: numberAt(text, 35) }
-    if (text.startsWith('End of log at LSN=')) {
-      endOfLogSeen = true
-      return { type: 'end_of_log', lsn: numberAt(text, 18) }
-    }
-    if (text.startsWith('Starting shutdown...')) return { type: 'shutdown_started' }
-    if (text.startsWith('Difficult to find free blocks')) return { type: 'starved' }
-    return null
-  }
 
   return (line, complete) => {
     if (!complete) return NOTHING
@@ -40,6 +19,25 @@ export function mariadbBackupGrammar(): Grammar {
     if (event === 'known') return NOTHING
     return event === null ? failureOrComplaint(parsed) : [event]
   }
+}
+
+const MISSING_TABLESPACE = /^Tablespace \d+ was not found at /
+
+/** The words of MariaDB's InnoDB while it recovers. */
+function recovery(text: string): ToolEvent | null {
+  if (text.startsWith('To recover: ')) return pagesLeft(text)
+  if (text.startsWith('Read redo log up to LSN=')) {
+    return { type: 'redo_scanned', lsn: numberAt(text, 24) }
+  }
+  if (text.startsWith('Starting crash recovery from checkpoint LSN=')) {
+    return { type: 'checkpoint', lsn: numberAt(text, 44) }
+  }
+  if (text.startsWith('Multi-batch recovery needed at LSN ')) return { type: 'multi_batch', lsn: numberAt(text, 35) }
+  if (text.startsWith('End of log at LSN=')) return { type: 'end_of_log', lsn: numberAt(text, 18) }
+  if (MISSING_TABLESPACE.test(text)) return { type: 'missing_tablespace', text }
+  if (text.startsWith('Starting shutdown...')) return { type: 'shutdown_started' }
+  if (text.startsWith('Difficult to find free blocks')) return { type: 'starved' }
+  return null
 }
 
 /** `To recover: LSN 546332813/3025368968; 3708 pages`, and in the last or only batch `To recover: 57 pages`. */

@@ -10,8 +10,6 @@ type Wording = (text: string) => ToolEvent | null | 'known'
 /** What every prepare says about itself, and the last line of everything that went well. */
 export const preparedWording: Wording = text => {
   if (text.startsWith('completed OK')) return { type: 'completed_ok' }
-  if (text.startsWith('This target seems to be not prepared')) return { type: 'not_prepared' }
-  if (text.startsWith('This target seems to be already prepared')) return { type: 'already_prepared' }
   if (text.startsWith('Using ') && text.includes(' bytes for buffer pool')) {
     return { type: 'buffer_pool', bytes: numberAt(text, 6) }
   }

@@ -1,7 +1,5 @@
 import type { Command } from './command.ts'
 import type { Grammar } from './events.ts'
-import { mariadbBackup } from './mariadb-backup.ts'
-import { xtrabackup } from './xtrabackup.ts'
 
 export type FamilyName = 'mariadb-backup' | 'xtrabackup'
 
@@ -92,7 +90,3 @@ export interface ToolFamily {
   /** For the extractor's stderr; one per process. */
   extractGrammar(): Grammar
 }
-
-const FAMILIES: Readonly<Record<FamilyName, ToolFamily>> = { 'mariadb-backup': mariadbBackup, xtrabackup }
-
-export const toolFamily = (name: FamilyName): ToolFamily => FAMILIES[name]

@@ -1,14 +1,15 @@
 /**
  * What xtrabackup says in --prepare, --move-back and --decompress, 2.4 to 9.x.
  *
- * Whole lines are stripped of their prefixes and told apart by how they begin. Two kinds of line are written piece by piece, and
- * a newline may be hours away, so those are read while they grow:
- *   `InnoDB: Progress in percents: 1`, ` 2`, ` 3` …   rollback; the newline never comes, the next line's timestamp or
- *                                                     prefix is glued to the last number
+ * Whole lines are stripped of their prefixes and told apart by how they begin. Three kinds of line are counts, written number by
+ * number, and a newline may be hours away, so those are read while they grow:
  *   `InnoDB: Progress in percent: 0 1 2 `…            2.4's apply batch
- * The numbers only grow, so a number is new exactly when it is above the last one reported. The last number of an unfinished
- * line may itself be unfinished (`1` of `12`, or `100` with the year of a timestamp behind it): it counts only if something
- * follows it or it is the very next number; InnoDB reports every percent.
+ *   `InnoDB: Progress in percents: 1`, ` 2`, ` 3` …   rollback; the newline never comes
+ *   `InnoDB: Progress in MB:\n`, ` 100`, ` 200` …     2.4's new redo files
+ * Other threads print in between: their line, its timestamp or prefix is glued to the last number (`4InnoDB: …`,
+ * `1002026-01-15T…`, `100261127 15:56:20 …`), and the count goes on at the beginning of a line. The numbers only grow, so a number
+ * is new exactly when it is above the last one reported. The last number of an unfinished line may itself be unfinished (`1`
+ * of `12`): it counts only if something follows it or it is the very next one.
  */
 import type { Grammar, ToolEvent } from './events.ts'
 import { failureOrComplaint } from './failure-wording.ts'
@@ -16,26 +17,69 @@ import { fileWording, preparedWording } from './shared-wording.ts'
 import { numberAfter, numberAt, parseToolLine } from './tool-line.ts'
 
 const NOTHING: readonly ToolEvent[] = []
-const ROLLBACK_HEAD = 'Progress in percents:'
-const BATCH_HEAD = 'Progress in percent:'
-/** A rollback goes on behind a line that another thread put in between. */
-const CONTINUED = /^(?: \d{1,3})+(?: |$|\d{4}-\d\d-\d\dT)/
+const MIB = 1024 * 1024
+
+/** A count: how its line begins, its first number and the distance to the next, its highest, and what a number means. */
+interface Count {
+  head: string
+  first: number
+  step: number
+  highest: number
+  event: (value: number) => ToolEvent
+}
+
+const COUNTS = {
+  rollback: {
+    head: 'Progress in percents:',
+    first: 1,
+    step: 1,
+    highest: 100,
+    event: percent => ({ type: 'rollback_percent', percent }),
+  },
+  batch: {
+    head: 'Progress in percent:',
+    first: 0,
+    step: 1,
+    highest: 100,
+    event: percent => ({ type: 'batch_percent', percent }),
+  },
+  redoFile: {
+    head: 'Progress in MB:',
+    first: 100,
+    step: 100,
+    highest: Number.POSITIVE_INFINITY,
+    event: megabytes => ({ type: 'redo_file_written', bytes: megabytes * MIB }),
+  },
+} as const satisfies Record<string, Count>
+
+/** A count goes on behind a line that another thread put in between; no date begins like this. */
+const CONTINUED = /^ ?\d{1,7}(?![\d:-])(?! {1,2}\d{1,2}:)/
+/** A timestamp glued to the last number of a count. */
+const GLUED_TIME = /\d{4}-\d\d-\d\d[T ]|\d{6} {1,2}\d{1,2}:\d\d:\d\d/
 
 export function xtrabackupGrammar(): Grammar {
   const files = fileWording()
-  let batchPercent = -1
-  let rollbackPercent = -1
-  let rollingBack = false
+  let count: Count | null = null
+  let last = -1
   let shuttingDown = false
-  let highestLsn = 0
+  let hasScanned = false
+  let isUnprepared = false
+
+  function begin(next: Count | null): void {
+    count = next
+    last = -1
+  }
 
   function batch(text: string): ToolEvent | null {
     if (text.startsWith('Applying a batch of ')) return { type: 'batch_started', pages: numberAt(text, 20) }
     if (text.startsWith('Starting an apply batch of log records')) {
-      batchPercent = -1
+      begin(COUNTS.batch)
       return { type: 'batch_started', pages: null }
     }
-    if (text.startsWith('Apply batch completed')) return { type: 'batch_completed' }
+    if (text.startsWith('Apply batch completed')) {
+      begin(null)
+      return { type: 'batch_completed' }
+    }
     if (text.length <= 6 && /^\d{1,3}(?:\.\d+)?%$/.test(text)) {
       return { type: 'batch_percent', percent: Number(text.slice(0, -1)) }
     }
@@ -44,14 +88,13 @@ export function xtrabackupGrammar(): Grammar {
 
   function rollback(text: string): ToolEvent | null | 'known' {
     if (text.startsWith('Rolling back trx with id ')) {
-      rollbackPercent = -1
-      rollingBack = true
+      begin(COUNTS.rollback)
       return { type: 'rollback_started', trx: String(numberAt(text, 25)), rows: numberAfter(text, ', ') }
     }
     const progress = numberAfter(text, ' rollback progress: ')
     if (progress >= 0) return { type: 'rollback_percent', percent: progress }
     if (text.startsWith('Rollback of non-prepared transactions completed')) {
-      rollingBack = false
+      begin(null)
       return { type: 'rollback_completed' }
     }
     if (text.includes(' transaction(s) which must be rolled back')) {
@@ -62,10 +105,13 @@ export function xtrabackupGrammar(): Grammar {
 
   function scan(text: string): ToolEvent | null {
     if (text.startsWith('Doing recovery: scanned up to log sequence number ')) {
-      const lsn = numberAt(text, 50)
-      if (lsn < highestLsn) return { type: 'redo_scanned', lsn, rescan: true }
-      highestLsn = lsn
-      return { type: 'redo_scanned', lsn }
+      hasScanned = true
+      return { type: 'redo_scanned', lsn: numberAt(text, 50) }
+    }
+    // Later versions say this before they scan.
+    if (text.startsWith('Starting crash recovery')) return hasScanned ? { type: 'first_pass_ended' } : null
+    if (text.startsWith('Log scan progressed past the checkpoint lsn ')) {
+      return { type: 'checkpoint', lsn: numberAt(text, 44) }
     }
     if (text.startsWith('The latest found checkpoint is at lsn = '))
       return { type: 'checkpoint', lsn: numberAt(text, 40) }
@@ -92,65 +138,89 @@ export function xtrabackupGrammar(): Grammar {
     }
     if (!text.startsWith('Shutdown completed')) return null
     shuttingDown = false
-    highestLsn = 0
+    hasScanned = false
+    begin(null)
     const lsn = numberAfter(text, 'log sequence number ')
     return { type: 'shutdown_completed', lsn: lsn < 0 ? null : lsn }
+  }
+
+  /** Xtrabackup 2.4 makes the server's redo files, at their full size. */
+  function redoFiles(text: string): ToolEvent | null {
+    if (text.startsWith('Setting log file ')) {
+      begin(COUNTS.redoFile)
+      return { type: 'redo_file_started', bytes: numberAfter(text, ' size to ') * MIB }
+    }
+    if (!text.startsWith('New log files created')) return null
+    begin(null)
+    return { type: 'redo_files_created' }
   }
 
   function wholeLine(line: string): readonly ToolEvent[] {
     const parsed = parseToolLine(line)
     const { text } = parsed
     if (text.startsWith('Difficult to find free blocks')) return [{ type: 'starved' }]
+    if (text.startsWith('This target seems to be not prepared')) isUnprepared = true
+    // 2.4 goes on, exits 0 and says `completed OK!`: the redo's header is gone, and with it all of the redo.
+    if (isUnprepared && text.endsWith("xtrabackup_logfile was already used to '--prepare'."))
+      return [{ type: 'failure', code: 'redo_incomplete', text: `no redo found: ${text.replace('notice: ', '')}` }]
     const event =
       scan(text) ??
       batch(text) ??
       rollback(text) ??
       shutdown(text) ??
+      redoFiles(text) ??
       files(text) ??
       preparedWording(text) ??
+      options(text) ??
       banner(text)
     if (event === 'known') return NOTHING
     return event === null ? failureOrComplaint(parsed) : [event]
   }
 
-  /** New percents in `text` from `from` on, then whatever is glued behind them. */
-  function percents(text: string, from: number, complete: boolean, kind: 'batch' | 'rollback'): readonly ToolEvent[] {
+  /** New numbers in `text` from `from` on, then whatever is glued behind them. */
+  function numbers(running: Count, text: string, from: number, complete: boolean): readonly ToolEvent[] {
     const end = endOfNumbers(text, from)
     const events: ToolEvent[] = []
-    let last = kind === 'batch' ? batchPercent : rollbackPercent
     for (const { 0: digits, index } of text.slice(from, end).matchAll(/\d+/g)) {
-      const percent = Number(digits)
-      const sure = complete || from + index + digits.length < text.length
-      if (percent <= last || percent > 100 || !(sure || percent === last + 1 || (last < 0 && percent === 1))) continue
-      last = percent
-      events.push({ type: kind === 'batch' ? 'batch_percent' : 'rollback_percent', percent })
+      const value = Number(digits)
+      const isWhole = complete || from + index + digits.length < text.length
+      if (value <= last || value > running.highest) continue
+      if (!isWhole && value !== (last < 0 ? running.first : last + running.step)) continue
+      last = value
+      events.push(running.event(value))
     }
-    if (kind === 'batch') batchPercent = last
-    else rollbackPercent = last
     if (complete && end < text.length) events.push(...wholeLine(text.slice(end)))
     return events
   }
 
   return (line, complete) => {
-    const head = line.indexOf('Progress in percent')
-    if (head >= 0) {
-      return line.startsWith(ROLLBACK_HEAD, head)
-        ? percents(line, head + ROLLBACK_HEAD.length, complete, 'rollback')
-        : line.startsWith(BATCH_HEAD, head)
-          ? percents(line, head + BATCH_HEAD.length, complete, 'batch')
-          : NOTHING
+    const head = line.indexOf('Progress in ')
+    const begun = head < 0 ? undefined : Object.values(COUNTS).find(kind => line.startsWith(kind.head, head))
+    if (begun !== undefined) {
+      if (count !== begun) begin(begun)
+      return numbers(begun, line, head + begun.head.length, complete)
     }
-    if (rollingBack && line.startsWith(' ') && CONTINUED.test(line)) return percents(line, 0, complete, 'rollback')
+    if (count !== null && CONTINUED.test(line)) return numbers(count, line, 0, complete)
     return complete ? wholeLine(line) : NOTHING
   }
 }
 
 /** Where the numbers end: at a glued timestamp, else at the first character that is neither digit nor space. */
 function endOfNumbers(text: string, from: number): number {
-  const numbers = /^[\d ]*/.exec(text.slice(from))?.[0].length ?? 0
-  const end = from + numbers
-  if (text[end] !== '-' || !/^\d{4}$/.test(text.slice(end - 4, end))) return end
-  return end - 4
+  const end = from + (/^[\d ]*/.exec(text.slice(from))?.[0].length ?? 0)
+  const time = GLUED_TIME.exec(text.slice(from))
+  return time === null ? end : Math.min(end, from + time.index)
+}
+
+/** `recognized server arguments: …` are the backup's own, `recognized client arguments: …` those of the command. */
+function options(text: string): ToolEvent | null {
+  if (text.startsWith('recognized client arguments: '))
+    return { type: 'prepare_options', applyLogOnly: text.includes(' --apply-log-only=1'), newRedoBytes: null }
+  if (!text.startsWith('recognized server arguments: ')) return null
+  const fileBytes = numberAfter(text, ' --innodb_log_file_size=')
+  const files = numberAfter(text, ' --innodb_log_files_in_group=')
+  const newRedoBytes = fileBytes > 0 && files > 0 ? fileBytes * files : null
+  return { type: 'prepare_options', applyLogOnly: null, newRedoBytes }
 }
 
 /** `/usr/bin/xtrabackup version 8.0.35-30 based on MySQL server 8.0.35 …`: no prefix, but argv[0]. */

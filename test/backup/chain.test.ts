@@ -48,8 +48,7 @@ describe('checkChain', () => {
 
   test('a prepared base and an incremental of an idle server are fine', () => {
     const idle = element(1, { fromLsn: 100, toLsn: 100 })
-    const chain = [element(0, { prepared: true }), idle, { ...idle, backupUuid: 'other' }, element(2, { fromLsn: 100 })]
-    expect(() => checkChain(chain)).not.toThrow()
+    checkChain([element(0, { prepared: true }), idle, { ...idle, backupUuid: 'other' }, element(2, { fromLsn: 100 })])
   })
 
   const knowns = fc.record({

@@ -6,9 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { endGroups } from '../../src/process/kill-groups.ts'
 import { startPipeline } from '../../src/process/pipeline.ts'
-import { createSampler } from '../../src/process/proc-sample.ts'
+import { createSampler, type ToolSample } from '../../src/process/proc-sample.ts'
 import { bootId, readProcStat } from '../../src/process/proc-stat.ts'
-import type { ToolSample } from '../../src/progress/progress.ts'
 import { scratch } from '../support/scratch.ts'
 
 const UNKNOWN = { cpuSeconds: null, rcharBytes: null, readBytes: null, writeBytes: null }

@@ -63,7 +63,6 @@ const toolEvent: fc.Arbitrary<ToolEvent> = fc.oneof(
     { type: 'shutdown_started' },
     { type: 'starved' },
     { type: 'completed_ok' },
-    { type: 'already_prepared' },
     { type: 'complaint', level: 'warning', text: 'x' },
   ),
 ) as fc.Arbitrary<ToolEvent>
@@ -89,7 +88,7 @@ const within: fc.Arbitrary<ProgressInput> = fc.oneof(
 
 const workPart: fc.Arbitrary<WorkPart> = fc.record({
   position: fc.integer({ min: 1, max: 5 }),
-  part: fc.constantFrom('bring', 'prepare', 'move_back'),
+  part: fc.constantFrom('fetch', 'prepare', 'move_back'),
 })
 
 const beginning: fc.Arbitrary<ProgressInput> = fc.oneof(
@@ -98,7 +97,7 @@ const beginning: fc.Arbitrary<ProgressInput> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('restart' as const),
       elements: fc.integer({ min: 1, max: 5 }),
-      standing: fc.array(workPart),
+      kept: fc.array(workPart),
     }),
   },
   {

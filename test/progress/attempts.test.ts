@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { secondsOf, settle, withSpent } from '../../src/progress/elapsed.ts'
+import { elapsedSoFar, secondsOf } from '../../src/progress/elapsed.ts'
 import { advanceProgress, initialProgress, type ProgressState, viewProgress } from '../../src/progress/estimator.ts'
 import type { ProgressInput, WorkPart } from '../../src/progress/progress.ts'
 import { NO_FACTS } from '../../src/progress/state.ts'
@@ -27,7 +27,7 @@ function chain(): Run[] {
     ]
     for (let i = 1; i <= 4 * seconds; i++) bring.push([{ type: 'source', readBytes: (redo * i) / 4 / seconds }, 1000])
     bring.push([{ type: 'passed' }, 0])
-    runs.push({ position, part: 'bring', inputs: bring })
+    runs.push({ position, part: 'fetch', inputs: bring })
     const prepare: Run['inputs'] = [
       [{ type: 'facts', facts: known }, 0],
       [{ type: 'phase', phase: 'preparing_backup' }, 0],
@@ -56,8 +56,8 @@ const FINALIZE: Run['inputs'] = [
 /** What a new attempt begins with that has to begin in the middle of an element. */
 function beginning(runs: readonly Run[], from: number): Run['inputs'] {
   const next = runs[from]
-  if (next?.part === 'bring') return []
-  const { inputs } = runs.find(run => run.part === 'bring' && run.position === (next?.position ?? ELEMENTS))!
+  if (next?.part === 'fetch') return []
+  const { inputs } = runs.find(run => run.part === 'fetch' && run.position === (next?.position ?? ELEMENTS))!
   const element = inputs[0]!
   return next?.part === 'move_back' ? [element, [{ type: 'phase', phase: 'preparing_backup' }, 0]] : [element]
 }
@@ -81,7 +81,7 @@ function play(inputs: Run['inputs'], from?: Played): Played {
 }
 
 const all = (runs: readonly Run[]): Run['inputs'] => runs.flatMap(({ inputs }) => inputs)
-const restart = (standing: readonly WorkPart[]): ProgressInput => ({ type: 'restart', elements: ELEMENTS, standing })
+const restart = (kept: readonly WorkPart[]): ProgressInput => ({ type: 'restart', elements: ELEMENTS, kept })
 
 describe('an agent died and the next begins a new attempt', () => {
   const runs = chain()
@@ -143,91 +143,57 @@ describe('an agent died and the next begins a new attempt', () => {
     const before = play(all(runs.slice(0, 4)))
     const straightOn = play(runs[4]!.inputs.slice(0, 5), before)
     const again = play([[restart(runs.slice(0, 4)), 1000], ...runs[4]!.inputs.slice(0, 5)], before)
-    expect(again.state.restoreLeftSeconds).toBeCloseTo(straightOn.state.restoreLeftSeconds!, 6)
+    expect(again.state.restoreRemainingSeconds).toBeCloseTo(straightOn.state.restoreRemainingSeconds!, 6)
     const twoLeft = play([[restart(runs.slice(0, 2)), 1000], ...runs[2]!.inputs.slice(0, 22)], before)
     // 20 s of 35 s of this one are left; another like 0.35 of the 70 s that the full one took.
-    expect(twoLeft.state.restoreLeftSeconds).toBeGreaterThan(0.35 * 70)
+    expect(twoLeft.state.restoreRemainingSeconds).toBeGreaterThan(0.35 * 70)
   })
 })
 
 describe('whatever came before', () => {
   const PARTS: WorkPart[] = [1, 2, 3, 4, 5].flatMap(position =>
-    (['bring', 'prepare', 'move_back'] as const).map(part => ({ position, part })),
+    (['fetch', 'prepare', 'move_back'] as const).map(part => ({ position, part })),
   )
 
   test('what stands is what was credited to it, never more than was credited in all, and the rest is forgotten', () => {
     let seen = 0
     fc.assert(
-      fc.property(fc.oneof(anyInputs, onePrepare), fc.subarray(PARTS), (inputs, standing) => {
+      fc.property(fc.oneof(anyInputs, onePrepare), fc.subarray(PARTS), (inputs, parts) => {
         let state = initialProgress()
         let atMs = 1_800_000_000_000
         for (const { input, afterMs } of inputs) {
           atMs += afterMs
           state = advanceProgress(state, input, atMs)
         }
-        const credited = settle(state)
+        const credited = elapsedSoFar(state)
         expect(secondsOf(credited)).toBeLessThanOrEqual(state.restoreSeconds * (1 + 1e-9) + 1e-9)
-        const after = advanceProgress(state, { type: 'restart', elements: 5, standing }, atMs)
+        const after = advanceProgress(state, { type: 'restart', elements: 5, kept: parts }, atMs)
         const kept = credited.filter(({ position, part }) =>
-          standing.some(part2 => part2.position === position && part2.part === part),
+          parts.some(part2 => part2.position === position && part2.part === part),
         )
-        expect(after.spent).toEqual(kept)
+        expect(after.elapsed).toEqual(kept)
         expect(after.restoreSeconds).toBe(secondsOf(kept))
         expect(new Set(credited.map(({ position, part }) => `${position} ${part}`)).size).toBe(credited.length)
         // Said twice, as by an attempt that finds more to be done again than it knew of, it is the same.
-        expect(advanceProgress(after, { type: 'restart', elements: 5, standing }, atMs)).toEqual(after)
+        expect(advanceProgress(after, { type: 'restart', elements: 5, kept: parts }, atMs)).toEqual(after)
         const fresh = advanceProgress(initialProgress(), { type: 'restart', elements: 5 }, atMs)
-        const { spent, restoreSeconds, restoreLeftSeconds, guessedSeconds, shownRestore } = after
-        const carried = { spent, restoreSeconds, restoreLeftSeconds, guessedSeconds, shownRestore }
+        const { elapsed, restoreSeconds, restoreRemainingSeconds, guessedSeconds, shownRestore } = after
+        const carried = { elapsed, restoreSeconds, restoreRemainingSeconds, guessedSeconds, shownRestore }
         expect(after).toEqual({ ...fresh, ...carried })
-        if (restoreLeftSeconds === null) {
+        if (restoreRemainingSeconds === null) {
           expect(shownRestore).toBeNull()
           return
         }
         // As long as it was seen to be, and no further than it was.
         seen += 1
-        const whole = state.restoreSeconds + state.restoreLeftSeconds!
+        const whole = state.restoreSeconds + state.restoreRemainingSeconds!
         expect(restoreSeconds).toBeGreaterThan(0)
-        expect(Math.abs(restoreSeconds + restoreLeftSeconds - whole)).toBeLessThanOrEqual(1e-9 * whole)
+        expect(Math.abs(restoreSeconds + restoreRemainingSeconds - whole)).toBeLessThanOrEqual(1e-9 * whole)
         expect(shownRestore).toBeLessThanOrEqual(99)
         expect(shownRestore! * whole).toBeLessThanOrEqual(100 * state.restoreSeconds * (1 + 1e-9))
       }),
       { numRuns: 400 },
     )
     expect(seen).toBeGreaterThan(20)
-  })
-})
-
-describe('an estimator that an older agent stored', () => {
-  const older = { position: 3, phase: 'preparing_backup', phaseSeconds: 4, elementSeconds: 10 }
-
-  test('its seconds by element become those of the runs', () => {
-    expect(withSpent({ ...older, fullSeconds: 70, incrementalSeconds: 30 })).toMatchObject({
-      spent: [
-        { position: 1, part: 'prepare', seconds: 70 },
-        { position: 2, part: 'prepare', seconds: 30 },
-        { position: 3, part: 'bring', seconds: 6 },
-      ],
-    })
-    expect(
-      withSpent({ position: 1, phase: 'finalizing', phaseSeconds: 1, elementSeconds: 71, fullSeconds: null }),
-    ).toEqual(expect.objectContaining({ spent: [{ position: 1, part: 'prepare', seconds: 70 }] }))
-  })
-
-  test('what it did not know is nothing', () => {
-    expect(withSpent({ ...older, position: 1, elementSeconds: 4 })).toMatchObject({ spent: [] })
-    expect(withSpent({ ...older, fullSeconds: null, incrementalSeconds: null, elementSeconds: 'x' })).toMatchObject({
-      spent: [],
-    })
-    expect(withSpent({ ...older, facts: { tool: 'xtrabackup' } })).toMatchObject({
-      facts: { tool: 'xtrabackup', chainBytes: [] },
-    })
-    expect(withSpent(null)).toBeNull()
-    expect(withSpent(7)).toBe(7)
-  })
-
-  test('one of this version is left as it is', () => {
-    const { state } = play(all(chain()))
-    expect(withSpent(state)).toBe(state)
   })
 })

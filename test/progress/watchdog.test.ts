@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import type { ToolSample } from '../../src/process/proc-sample.ts'
 import { advanceProgress, initialProgress, type ProgressState, viewProgress } from '../../src/progress/estimator.ts'
-import type { ProgressInput, StallThresholds, ToolSample } from '../../src/progress/progress.ts'
+import type { ProgressInput, StallThresholds } from '../../src/progress/progress.ts'
 import { NO_FACTS } from '../../src/progress/state.ts'
 import type { ToolEvent } from '../../src/tool/events.ts'
 

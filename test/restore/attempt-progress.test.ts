@@ -1,12 +1,8 @@
 import { expect, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
-import { createToolLock } from '../../src/process/lock.ts'
-import { takeOver } from '../../src/restore/resume/take-over.ts'
 import { reduce } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
-import { parseState } from '../../src/restore/state/state-file.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../support/samples.ts'
-import { scratch } from '../support/scratch.ts'
 
 /** What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not. */
 
@@ -147,25 +143,4 @@ test('after a reboot, which undoes all that was not moved back, it begins again 
     ...BEGIN,
   ]
   expect(seconds(go(sampleState(), [...BEGIN, ...FIRST, ...older]))).toBe(0)
-})
-
-test('a state that the version before wrote goes on, with the seconds that it kept', async () => {
-  const died = go(sampleState(), [...BEGIN, ...FIRST, ...bring(2)])
-  const { endedSpans: _, estimator, ...rest } = died
-  const { spent: __, ...kept } = estimator
-  // As 0.1.0 wrote it: in the second element, whose extract had passed.
-  const older = { ...kept, elementSeconds: 20, fullSeconds: 30, incrementalSeconds: null }
-  const folder = scratch()
-  const found = parseState(JSON.stringify({ ...rest, estimator: { ...older, phaseSeconds: 0 } }), 'state.json')
-  expect(found.estimator.spent).toEqual([
-    { position: 1, part: 'prepare', seconds: 30 },
-    { position: 2, part: 'bring', seconds: 20 },
-  ])
-  const toolLock = createToolLock(`${folder}/lock`)
-  const { options, plan } = found
-  const successor = { agentPid: 2, bootId: 'boot', idPrefix: '0badcafe', link: null, adopted: false, options, plan }
-  const { state } = await takeOver(found, toolLock, successor)
-  const after = go(state, [{ type: 'attempt_started' }, ...prepare(2), ...MOVED, ...VERIFY])
-  expect(seconds(after)).toBe(62)
-  expect(after.progress.restorePercent).toBeGreaterThan(98)
 })

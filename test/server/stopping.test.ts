@@ -180,7 +180,7 @@ const folderOf = () => {
   return folder
 }
 const ended = (restoreId: string): RestoreBody =>
-  restoreBody(sampleState({ restoreId, status: 'succeeded', phase: 'completed' }), { backup: 'b' })
+  restoreBody(sampleState({ restoreId, status: 'succeeded', phase: 'completed' }), { backup: 'b', runDir: '/r' })
 const fail = (text: string) => {
   throw new Error(text)
 }

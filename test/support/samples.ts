@@ -4,7 +4,8 @@ import { makePlan, type PlanParts } from '../../src/restore/plan/build-plan.ts'
 import type { Plan, PlanElement } from '../../src/restore/plan/plan.ts'
 import { initialState } from '../../src/restore/state/initial-state.ts'
 import type { RestoreState, RunningTool } from '../../src/restore/state/state.ts'
-import { type FamilyName, toolFamily } from '../../src/tool/tool.ts'
+import { toolFamily } from '../../src/tool/families.ts'
+import type { FamilyName } from '../../src/tool/tool.ts'
 
 export const T0 = Date.UTC(2026, 0, 1)
 

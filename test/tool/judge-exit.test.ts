@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
-import { type EndedTool, judgeExit, signalOf, type ToolPhase } from '../../src/tool/judge-exit.ts'
+import { exitOfShellStatus } from '../../src/process/tool-exit.ts'
+import { type EndedTool, judgeExit, type ToolPhase } from '../../src/tool/judge-exit.ts'
 import { mariadbBackupGrammar } from '../../src/tool/mariadb-backup-grammar.ts'
 import { eventsOf, only, stderrOf } from './transcripts.ts'
 
 const failure = (code: ErrorCode, text = code) => ({ type: 'failure', code, text }) as const
-const ended = (phase: ToolPhase, code: number | null, rest: Partial<EndedTool> = {}): EndedTool => ({
+const ended = (phase: ToolPhase, status: number, rest: Partial<EndedTool> = {}): EndedTool => ({
   program: 'tool',
   phase,
-  exit: { code, signal: null },
+  exit: exitOfShellStatus(status),
   failures: [],
   saidCompletedOk: false,
   ...rest,
@@ -37,19 +38,9 @@ describe('exit 0', () => {
 })
 
 describe('signals', () => {
-  test.each([
-    [{ code: null, signal: 'SIGKILL' }, 'SIGKILL'],
-    [{ code: 137, signal: null }, 'SIGKILL'],
-    [{ code: 134, signal: null }, 'SIGABRT'],
-    [{ code: 141, signal: null }, 'SIGPIPE'],
-    [{ code: 1, signal: null }, null],
-    [{ code: 255, signal: null }, null],
-  ])('%j is %s', (exit, signal) => expect(signalOf(exit)).toBe(signal))
-
-  test('killed from outside, or by us', () => {
+  test('killed from outside', () => {
     expect(judgeExit(ended('prepare', 137))).toEqual({ code: 'tool_killed', message: 'tool was killed by SIGKILL' })
     expect(judgeExit(ended('prepare', 143))?.code).toBe('tool_killed')
-    expect(judgeExit(ended('prepare', 137, { endedByUs: true }))?.code).toBe('prepare_failed')
   })
 
   test('a crash is the tool’s own, and of a full disk if it said so', () => {
@@ -69,7 +60,21 @@ describe('which failure counts', () => {
     expect(judgeExit(ended('prepare', 1, { failures: codes.map(code => failure(code)) }))?.code).toBe(expected)
   })
 
-  test('without one the exit code is all there is to say', () => {
+  test('without one the tool’s own error is the headline; a crash that it names before all', () => {
+    const complaint = (level: 'error' | 'crash', text: string) => ({ type: 'complaint', level, text }) as const
+    const error = complaint('error', 'Unknown thing 7')
+    expect(judgeExit(ended('prepare', 1, { complaints: [error] }))?.message).toBe('tool: Unknown thing 7')
+    expect(judgeExit(ended('prepare', 134, { complaints: [error] }))?.message).toBe(
+      'tool crashed (SIGABRT): Unknown thing 7',
+    )
+    const crash = complaint('crash', 'xtrabackup got signal 6')
+    expect(judgeExit(ended('prepare', 2, { complaints: [error, crash] }))).toEqual({
+      code: 'prepare_failed',
+      message: 'xtrabackup got signal 6',
+    })
+  })
+
+  test('without any the exit code is all there is to say', () => {
     expect(judgeExit(ended('move_back', 1))).toEqual({ code: 'move_back_failed', message: 'tool exited 1' })
   })
 })

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { exitOfShellStatus } from '../../src/process/tool-exit.ts'
 import { extractGrammar } from '../../src/tool/extract-grammar.ts'
 import { filterGrammar } from '../../src/tool/filter-grammar.ts'
 import { type EndedStage, judgePipeline } from '../../src/tool/judge-pipeline.ts'
 import { eventsOf, only } from './transcripts.ts'
 
 const ROLES = {
-  curl: 'source',
   openssl: 'decrypt',
   gpg: 'decrypt',
   zstd: 'decompress',
@@ -14,10 +14,10 @@ const ROLES = {
 } as const
 
 /** A stage from what it really printed. */
-function stage(program: keyof typeof ROLES, code: number, stderr = '', endedByUs = false): EndedStage {
+function stage(program: keyof typeof ROLES, code: number, stderr = ''): EndedStage {
   const role = ROLES[program]
   const failures = only(eventsOf(role === 'extract' ? extractGrammar() : filterGrammar(), stderr), 'failure')
-  return { program, role, exit: { code, signal: null }, failures, lastWords: stderr.split('\n'), endedByUs }
+  return { program, role, exit: exitOfShellStatus(code), failures, lastWords: stderr.split('\n') }
 }
 
 const SIGPIPE = 141
@@ -141,22 +141,6 @@ test.each<[string, EndedStage[], string, number]>([
     1,
   ],
   ['killed extractor', [stage('zstd', SIGPIPE), stage('mbstream', 137)], 'tool_killed', 1],
-  ['what we ended is no cause', [stage('zstd', 137, '', true), stage('mbstream', 1, BAD_CHUNK)], 'source_corrupt', 1],
-  [
-    'ended by us last',
-    [
-      stage('zstd', 1, '/*stdin*\\ : Decoding error (20) : Data corruption detected '),
-      stage('mbstream', 130, '', true),
-    ],
-    'source_corrupt',
-    0,
-  ],
-  [
-    'a command that fetches',
-    [stage('curl', 22, 'curl: (22) The requested URL returned error: 404'), stage('mbstream', 0)],
-    'source_unreadable',
-    0,
-  ],
   ['a consumer gone without a word', [stage('zstd', SIGPIPE), stage('mbstream', 0)], 'extract_failed', 0],
   ['an extractor that only exits 1', [stage('zstd', SIGPIPE), stage('mbstream', 1)], 'extract_failed', 1],
 ])('%s', (_, stages, code, index) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { toolFamily } from '../../src/tool/tool.ts'
+import { toolFamily } from '../../src/tool/families.ts'
 
 const mariadb = toolFamily('mariadb-backup')
 const prepare = {

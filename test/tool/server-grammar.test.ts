@@ -15,7 +15,10 @@ const GENERIC = `[Warning] Could not increase number of max_open_files to more t
 function verdict(said: string, exit: Exit = { code: 1, signal: null }) {
   const stderr = said.replace(/^/gm, '2026-11-23 22:15:46 0 ')
   const failures = only(eventsOf(serverGrammar(), stderr), 'failure')
-  return judgeServer([{ program: 'mariadbd', exit, failures, saidCompletedOk: false, lastWords: [] }])?.code ?? null
+  return (
+    judgeServer([{ program: 'mariadbd', exit, failures, complaints: [], saidCompletedOk: false, lastWords: [] }])
+      ?.code ?? null
+  )
 }
 
 test.each([

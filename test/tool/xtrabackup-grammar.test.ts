@@ -6,7 +6,7 @@ import { countsOf, eventsOf, eventsOfPieces, only, stderrOf } from './transcript
 const parse = (name: string) => eventsOf(xtrabackupGrammar(), stderrOf(`xtrabackup/${name}`))
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, index) => index + first)
 
-const REST = { version: 1, not_prepared: 1, redo_found: 1, buffer_pool: 1, checkpoint: 1, redo_scanned: 653 }
+const REST = { prepare_options: 2, version: 1, redo_found: 1, buffer_pool: 1, checkpoint: 1, redo_scanned: 653 }
 const ENDED = { shutdown_started: 1, shutdown_completed: 1, completed_ok: 1 }
 const ROLLED_BACK = { rollback_found: 1, rollback_started: 1, rollback_percent: 100, rollback_completed: 1 }
 
@@ -86,16 +86,22 @@ describe('captured recoveries', () => {
 })
 
 describe('what users pasted', () => {
-  test('2.4: two InnoDB starts, two shutdowns, a scan above last_lsn that is no rescan', () => {
+  test('2.4: two InnoDB starts, two shutdowns, new redo files between them', () => {
     const events = parse('genuine/2.4.15-full-prepare.log')
     expect(events).toEqual([
+      { type: 'prepare_options', applyLogOnly: null, newRedoBytes: 100663296 },
+      { type: 'prepare_options', applyLogOnly: false, newRedoBytes: null },
       { type: 'version', version: '2.4.15' },
-      { type: 'not_prepared' },
       { type: 'redo_found', sizeBytes: 8388608, startLsn: 1633057 },
       { type: 'buffer_pool', bytes: 104857600 },
       { type: 'shutdown_started' },
       { type: 'shutdown_completed', lsn: 1633076 },
+      { type: 'redo_file_started', bytes: 50331648 },
+      { type: 'redo_file_started', bytes: 50331648 },
+      { type: 'redo_files_created' },
+      { type: 'checkpoint', lsn: 1633292 },
       { type: 'redo_scanned', lsn: 1633301 },
+      { type: 'first_pass_ended' },
       { type: 'shutdown_started' },
       { type: 'shutdown_completed', lsn: 1633320 },
       { type: 'completed_ok' },
@@ -132,17 +138,6 @@ describe('what users pasted', () => {
 })
 
 describe('lines that grow', () => {
-  test('2.4 scans again from the checkpoint', () => {
-    const scan = (lsn: number) => `InnoDB: Doing recovery: scanned up to log sequence number ${lsn} (7%)`
-    expect(eventsOf(xtrabackupGrammar(), [scan(100), scan(200), scan(100), scan(200), scan(300)].join('\n'))).toEqual([
-      { type: 'redo_scanned', lsn: 100 },
-      { type: 'redo_scanned', lsn: 200 },
-      { type: 'redo_scanned', lsn: 100, rescan: true },
-      { type: 'redo_scanned', lsn: 200 },
-      { type: 'redo_scanned', lsn: 300 },
-    ])
-  })
-
   test('every percent is heard when it is written, not when the next one is', () => {
     const grammar = xtrabackupGrammar()
     const line = (last: number) =>
@@ -248,12 +243,12 @@ test('any text at all is survived', () => {
   )
 })
 
-test('100,000 lines of a flood, and of every other kind, costs less than 3 s of CPU each', () => {
+test('100,000 lines of a flood, and of every other kind, in less than a second each', () => {
   for (const name of ['8.4.0-stalled-small-pool', '8.0.35-single-batch-undo']) {
     const lines = stderrOf(`xtrabackup/${name}`).split('\n')
     const grammar = xtrabackupGrammar()
-    const before = process.cpuUsage()
+    const startedAtMs = performance.now()
     for (let index = 0; index < 100_000; index++) grammar(lines[index % lines.length] ?? '', true)
-    expect(process.cpuUsage(before).user / 1000).toBeLessThan(3000)
+    expect(performance.now() - startedAtMs).toBeLessThan(1000)
   }
 })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type InnerSuffix, toolFamily } from '../../src/tool/tool.ts'
+import { toolFamily } from '../../src/tool/families.ts'
+import type { InnerSuffix } from '../../src/tool/tool.ts'
 
 const xtrabackup = toolFamily('xtrabackup')
 const stream = (toolVersion: string | null, innerSuffixes: InnerSuffix[]) => ({

@@ -1,21 +1,22 @@
 import { printable } from '../../format.ts'
-import type { RestoreBody } from '../../server/api-schema.ts'
+import type { RestoreState } from '../../restore/state/state.ts'
+import type { Outcome, View } from '../view.ts'
 import { renderFrame } from './frame.ts'
 import { newNotices } from './notices.ts'
-import { openOutput, type View, type ViewStream } from './output.ts'
+import { openOutlet, type ViewStream } from './outlet.ts'
 import { createScreen } from './screen.ts'
 import { summaryLines } from './summary.ts'
-import { addToTimeline, type Timeline } from './timeline.ts'
+import { type Track, trackState } from './track.ts'
 
 /** At most 10 paints a second, however many states come. */
 const PAINT_EVERY_MS = 100
-/** Elapsed times change although no state comes. */
+/** Elapsed times go on while nothing happens. */
 const CLOCK_EVERY_MS = 1_000
 
 const HIDE_CURSOR = '\x1b[?25l'
 const SHOW_CURSOR = '\x1b[?25h'
 
-/** The checklist and the progress line, kept up to date at the bottom of a terminal. */
+/** The checklist and the live line, kept up to date at the bottom of a terminal. */
 export function createTtyView(options: {
   stream: ViewStream
   color: boolean
@@ -23,18 +24,19 @@ export function createTtyView(options: {
   now: () => number
 }): View {
   const { stream, color, unicode, now } = options
-  const output = openOutput(stream)
+  const outlet = openOutlet(stream)
   const screen = createScreen()
-  let body: RestoreBody | null = null
-  let timeline: Timeline | null = null
-  let unprinted: string[] = []
+  let state: RestoreState | null = null
+  let track: Track | null = null
+  let told: readonly string[] = []
+  let toTell: string[] = []
   let paintedAtMs = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | null = null
   let closed = false
 
-  // A terminal of unknown size reports 0.
+  // A terminal that does not know its size says 0.
   const columns = () => stream.columns || 80
-  // A line that fills the last column wraps on some terminals. The last row is the cursor's.
+  // One column stays free: a line that fills the last one wraps on some terminals. One row is for the cursor.
   const look = () => ({
     width: Math.max(8, columns() - 1),
     height: Math.max(2, (stream.rows || 24) - 1),
@@ -45,8 +47,8 @@ export function createTtyView(options: {
   function paint(): void {
     timer = null
     paintedAtMs = now()
-    if (body === null || timeline === null || (stream.writableLength ?? 0) > 0) return
-    if (output.write(screen.update(renderFrame(body, timeline, now(), look()), unprinted))) unprinted = []
+    if (state === null || track === null || (stream.writableLength ?? 0) > 0) return
+    if (outlet.write(screen.update(renderFrame(state, track, now(), look()), toTell))) toTell = []
   }
 
   function paintSoon(): void {
@@ -59,26 +61,28 @@ export function createTtyView(options: {
     screen.resize(columns())
     paintSoon()
   }
-  const onExit = () => output.end(SHOW_CURSOR)
+  const onExit = () => outlet.end(SHOW_CURSOR)
   const clock = setInterval(() => timer ?? paint(), CLOCK_EVERY_MS)
   clock.unref()
   stream.on('resize', onResize)
   process.once('exit', onExit)
   screen.resize(columns())
-  output.write(HIDE_CURSOR)
+  outlet.write(HIDE_CURSOR)
 
   return {
-    show(next) {
+    observe(next) {
       if (closed) return
-      const first = body === null
-      const notices = newNotices(body?.notices ?? [], next.notices)
-      unprinted.push(...notices.map(notice => `note: ${printable(notice)}`))
-      body = next
-      timeline = addToTimeline(timeline, next)
+      const first = state === null
+      state = next
+      track = trackState(track, next)
+      if (next.notices !== told) {
+        toTell.push(...newNotices(told, next.notices).map(notice => `note: ${printable(notice)}`))
+        told = next.notices
+      }
       if (first) paint()
       else paintSoon()
     },
-    close() {
+    close(outcome?: Outcome) {
       if (closed) return
       closed = true
       clearInterval(clock)
@@ -86,14 +90,13 @@ export function createTtyView(options: {
       stream.off('resize', onResize)
       process.off('exit', onExit)
       let last = ''
-      if (body !== null && timeline !== null) {
-        const frame = renderFrame(body, timeline, now(), { ...look(), height: Number.POSITIVE_INFINITY })
-        last = screen.update(frame, unprinted)
-        last += summaryLines(body, timeline, color)
+      if (state !== null && track !== null) {
+        last = screen.update(renderFrame(state, track, now(), { ...look(), height: Number.POSITIVE_INFINITY }), toTell)
+        last += summaryLines(state, track, outcome, color)
           .map(line => `${line}\n`)
           .join('')
       }
-      output.end(last + SHOW_CURSOR)
+      outlet.end(last + SHOW_CURSOR)
     },
   }
 }

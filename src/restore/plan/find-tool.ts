@@ -4,7 +4,8 @@ import { execa } from 'execa'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { findProgram } from '../../process/find-program.ts'
-import { type FamilyName, type ToolFamily, toolFamily } from '../../tool/tool.ts'
+import { toolFamily } from '../../tool/families.ts'
+import type { FamilyName, ToolFamily } from '../../tool/tool.ts'
 import type { PlannedTool } from './plan.ts'
 
 export interface FoundTool {

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { availableMemory } from '../../process/memory.ts'
-import { toolFamily } from '../../tool/tool.ts'
+import { toolFamily } from '../../tool/families.ts'
 import { makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { plannedServer, threadsOf } from '../plan/inputs.ts'
 import { chooseMemory } from '../plan/memory.ts'

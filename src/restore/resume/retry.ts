@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorCode } from '../../errors.ts'
-import { toolFamily } from '../../tool/tool.ts'
+import { toolFamily } from '../../tool/families.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { RestoreState } from '../state/state.ts'
 

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import type { Exit } from '../../process/tool-exit.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Grammar, ToolEvent } from '../../tool/events.ts'
-import { type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
+import { type Complaint, type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
 import type { RunningTool } from '../state/state.ts'
 
 /** One or more joined tools that do one piece of work together. */
@@ -29,6 +29,8 @@ export interface RunResult {
   exit: Exit
   /** The first `failure` events, oldest first. */
   failures: readonly Failure[]
+  /** The first errors with no known meaning, and a crash. */
+  complaints: readonly Complaint[]
   saidCompletedOk: boolean
   lastWords: readonly string[]
 }

@@ -3,7 +3,7 @@ import type { Line } from '../../process/line-splitter.ts'
 import { followStderr } from '../../process/stderr-tail.ts'
 import type { Exit } from '../../process/tool-exit.ts'
 import type { ToolEvent } from '../../tool/events.ts'
-import type { Failure } from '../../tool/judge-exit.ts'
+import type { Complaint, Failure } from '../../tool/judge-exit.ts'
 import type { RestoreContext } from '../context.ts'
 import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
 
@@ -23,6 +23,7 @@ export async function watchTool(
   const { grammar } = run.stages[stage]!
   const lastWords: string[] = []
   const failures: Failure[] = []
+  const complaints: Complaint[] = []
   let saidCompletedOk = false
 
   const understand = (lines: readonly Line[]): ToolEvent[] => {
@@ -31,6 +32,7 @@ export async function watchTool(
       if (complete && lastWords.push(text) > MOST_LAST_WORDS) lastWords.shift()
       for (const event of grammar(text, complete)) {
         if (event.type === 'failure' && failures.length < MOST_FAILURES) failures.push(event)
+        if (event.type === 'complaint' && isKept(event, complaints.length)) complaints.push(event)
         if (event.type === 'completed_ok') saidCompletedOk = true
         // InnoDB repeats this warning hundreds of times a second: one event is enough.
         if (event.type !== 'starved' || events.at(-1)?.type !== 'starved') events.push(event)
@@ -63,11 +65,15 @@ export async function watchTool(
   )
   const exit = await tool.exited
   await tail.stop()
-  const result = { program: tool.name, exit, failures, saidCompletedOk, lastWords }
+  const result = { program: tool.name, exit, failures, complaints, saidCompletedOk, lastWords }
   const { code: exitCode, signal } = exit
   store.dispatch({ type: 'tool_ended', atMs: now(), id: tool.id, exitCode, signal, error: errorOf(exit, result) })
   return result
 }
+
+/** A crash comes last, whatever came before it. */
+const isKept = ({ level }: Complaint, kept: number): boolean =>
+  level === 'crash' || (level === 'error' && kept < MOST_FAILURES)
 
 /** For the tool's own span: that it failed, not why. */
 function errorOf(exit: Exit, { program, failures, lastWords }: RunResult): ErrorRecord | null {

@@ -1,28 +1,20 @@
 import type { ToolEvent } from '../../tool/events.ts'
 import type { RestoreState } from './state.ts'
 
-/** The facts of the restore that a tool's lines tell: LSNs, rows to roll back, and what the running step has done. */
+/** What a tool's lines tell: rows to roll back, and what the running step has done. LSNs are the tracker's (recovery.ts). */
 export function readToolEvents(before: RestoreState, events: readonly ToolEvent[]): RestoreState {
   if (events.length === 0) return before
-  let { redo, rollbackRows } = before
+  let { rollbackRows } = before
   const work = { ...before.work }
   let batchPages = 0
   for (const event of events) {
     switch (event.type) {
-      case 'redo_scanned':
-      case 'end_of_log':
-        redo = { ...redo, scannedLsn: Math.max(redo.scannedLsn ?? 0, event.lsn) }
-        break
       case 'batch_started':
         work.pages += event.pages ?? 0
-        break
-      case 'batch_completed':
-        redo = { ...redo, appliedLsn: redo.scannedLsn }
         break
       case 'pages_left':
         // MariaDB: each line names the pages still left; the largest is the batch.
         batchPages = Math.max(batchPages, event.pages)
-        if (event.lsn !== null) redo = { ...redo, appliedLsn: Math.max(redo.appliedLsn ?? 0, event.lsn) }
         break
       case 'rollback_found':
         rollbackRows = event.rows
@@ -41,11 +33,8 @@ export function readToolEvents(before: RestoreState, events: readonly ToolEvent[
       case 'file_started':
         work.files += 1
         break
-      case 'completed_ok':
-        if (redo.scannedLsn !== null) redo = { ...redo, appliedLsn: redo.scannedLsn }
-        break
     }
   }
   work.pages = Math.max(work.pages, batchPages)
-  return { ...before, redo, rollbackRows, work }
+  return { ...before, rollbackRows, work }
 }

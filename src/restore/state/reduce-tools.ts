@@ -48,8 +48,10 @@ export function readLines(before: RestoreState, event: EventOf<'tool_lines'>): R
   const inFront = event.position === before.position
   let state = inFront ? readToolEvents(before, event.events) : before
   if (inFront) for (const toolEvent of event.events) state = feed(state, { type: 'tool', event: toolEvent }, event.atMs)
+  const { scannedLsn, appliedLsn } = state.estimator.recovery
   return {
     ...state,
+    ...(inFront && { redo: { ...state.redo, scannedLsn, appliedLsn } }),
     tools: state.tools.map(tool => (tool.id === event.id ? { ...tool, readOffset: event.readOffset } : tool)),
     counters: {
       ...state.counters,

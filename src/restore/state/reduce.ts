@@ -114,12 +114,12 @@ const without = (labels: readonly string[], gone: readonly string[]) => labels.f
 /** The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest forgotten. */
 function beginAgain(state: RestoreState, atMs: number): RestoreState {
   const elements = Math.max(1, state.chainLength)
-  const standing = state.finished.flatMap((label): WorkPart[] => {
+  const kept = state.finished.flatMap((label): WorkPart[] => {
     if (label === MOVE_BACK) return [{ position: elements, part: 'move_back' }]
     const [, position, part] = /^(\d+)-(bring|prepare)$/.exec(label) ?? []
-    return part === undefined ? [] : [{ position: Number(position), part: part as WorkPart['part'] }]
+    return part === undefined ? [] : [{ position: Number(position), part: part === 'bring' ? 'fetch' : 'prepare' }]
   })
-  return feed(state, { type: 'restart', elements, standing }, atMs)
+  return feed(state, { type: 'restart', elements, kept }, atMs)
 }
 
 function startAttempt(state: RestoreState, atMs: number): RestoreState {

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { RestoreError } from '../../errors.ts'
-import { toolFamily } from '../../tool/tool.ts'
+import { toolFamily } from '../../tool/families.ts'
 import type { Plan } from '../plan/plan.ts'
 import { currentOptions } from '../resume/current-options.ts'
 import type { RestoreState } from './state.ts'

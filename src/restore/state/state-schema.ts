@@ -3,7 +3,6 @@ import type { InnerCompression } from '../../backup/file-name.ts'
 import type { OuterFormat } from '../../backup/formats.ts'
 import { ERROR_CODES } from '../../errors.ts'
 import { PHASES, RESTORE_STATUSES } from '../../phases.ts'
-import { withSpent } from '../../progress/elapsed.ts'
 import type { SpanKind } from './state.ts'
 
 /**
@@ -158,9 +157,9 @@ const plan = z.looseObject({
   steps: z.array(step),
 })
 
-const spent = z.object({
+const elapsed = z.object({
   position: z.number().int().positive(),
-  part: z.enum(['bring', 'prepare', 'move_back']),
+  part: z.enum(['fetch', 'prepare', 'move_back']),
   seconds: z.number().positive(),
 })
 
@@ -169,7 +168,7 @@ const estimator = z.looseObject({
   position: count.default(0),
   phaseSeconds: z.number().default(0),
   work: z.looseObject({ moveSeconds: z.number().default(0) }).prefault({}),
-  spent: z.array(spent),
+  elapsed: z.array(elapsed).default([]),
 })
 
 const counters = {
@@ -202,7 +201,7 @@ export const stateSchema = z.object({
   position: count.default(0),
   chainLength: count.default(0),
   progress: z.looseObject({}).nullable().default(null),
-  estimator: z.preprocess(withSpent, estimator.nullable().default(null)),
+  estimator: estimator.nullable().default(null),
   source: z.object(sourceBytes).prefault({}),
   ahead: z
     .object({ ...sourceBytes, position: count })

@@ -1,4 +1,6 @@
 import { RestoreError } from '../../errors.ts'
+import { endOfRedo, initialRecovery, recoveryAfter } from '../../progress/recovery.ts'
+import { NO_FACTS } from '../../progress/state.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
@@ -18,15 +20,13 @@ export async function prepare(
   targetDir: string,
   family: ToolFamily,
 ): Promise<void> {
-  let reachedLsn: number | null = null
-  let endOfLogLsn: number | null = null
+  let recovery = initialRecovery
+  const facts = { ...NO_FACTS, tool: family.family }
   const missing = new Set<string>()
   const onEvents = (events: readonly ToolEvent[]) => {
     for (const event of events) {
-      if (event.type === 'complaint' && MISSING_TABLESPACE.test(event.text)) missing.add(event.text)
-      if (event.type !== 'redo_scanned' && event.type !== 'end_of_log') continue
-      reachedLsn = Math.max(reachedLsn ?? 0, event.lsn)
-      if (event.type === 'end_of_log') endOfLogLsn = event.lsn
+      if (event.type === 'missing_tablespace') missing.add(event.text)
+      recovery = recoveryAfter(recovery, event, facts)
     }
   }
   await runTools(context, {
@@ -38,7 +38,7 @@ export async function prepare(
     judge: results => {
       const judgement = judgeOne('prepare')(results)
       if (judgement !== null && judgement.code !== 'prepare_failed') return judgement
-      const redo = redoProblem(element, judgement === null ? reachedLsn : endOfLogLsn)
+      const redo = redoProblem(element, endOfRedo(recovery, facts, judgement === null))
       return redo === null ? judgement : { code: 'redo_incomplete', message: redo, stage: 0 }
     },
     stdin: 'ignore',
@@ -47,9 +47,6 @@ export async function prepare(
   if (missing.size > 0) tellMissing(context, element, [...missing])
   await checkPrepared(targetDir, step.last)
 }
-
-/** MariaDB's words where the redo changes a file that the backup does not hold; it goes on, exits 0 and says `completed OK!`. */
-const MISSING_TABLESPACE = /^Tablespace \d+ was not found at /
 
 /** Right for a backup of some tables only, and data lost in any other. */
 function tellMissing({ store, now }: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
