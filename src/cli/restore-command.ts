@@ -7,7 +7,7 @@ import { dryRun } from './dry-run.ts'
 import { reportError } from './report-error.ts'
 import { dieOf, endOnSignals } from './signals.ts'
 import { version } from './version.ts'
-import { chooseView, createView } from './view.ts'
+import { chooseView, createView, viewObserver } from './view.ts'
 
 /** Flags as commander names them, to the keys of restore.yaml. */
 export function flagsToKeys(flags: object): RestoreFlags {
@@ -56,7 +56,7 @@ async function restore(options: RestoreOptions): Promise<number> {
   const view = createView({ ...choice, stdout: process.stdout, stderr: process.stderr })
   try {
     session = await startSession(options, {
-      observers: [telemetry, view],
+      observers: [telemetry, viewObserver(view)],
       beginTrace: () => beginTrace(telemetry),
       childEnv: telemetry.childEnv,
       warn: text => warn(text),
@@ -66,7 +66,7 @@ async function restore(options: RestoreOptions): Promise<number> {
     warn = text => store.dispatch({ type: 'notice', atMs: Date.now(), text })
     const state = await session.done
     warn = text => void process.stderr.write(`warning: ${text}\n`)
-    view.close({ runDir: session.runDir, binlog: state.plan?.elements.at(-1)?.description.binlog ?? null })
+    view.close()
     if (state.error) reportError(state.error, process, { json: options.json, color: choice.color })
     return state.error ? exitCodeOf(state.error.code) : 0
   } finally {

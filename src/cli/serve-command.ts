@@ -3,6 +3,7 @@ import { RestoreError } from '../errors.ts'
 import { resumeSession, startSession } from '../restore/session.ts'
 import type { Observer } from '../restore/state/state.ts'
 import { type AgentLog, createAgentLog } from '../server/agent-log.ts'
+import { restoreBody } from '../server/restore-body.ts'
 import { type Served, serve } from '../server/serve.ts'
 import { startTelemetry } from '../telemetry/telemetry.ts'
 import { errorLines } from './report-error.ts'
@@ -76,14 +77,15 @@ function withoutCaller(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return rest
 }
 
-/** What `restore` says on a pipe, as lines of the agent's log. */
+/** Logs the lines that `restore` prints without a terminal. */
 function logStates(log: AgentLog): Observer {
-  let told: Parameters<typeof plainLines>[0] = null
+  let shown: Parameters<typeof plainLines>[0] = null
   return {
     observe(state) {
-      const { next, lines } = plainLines(told?.state.restoreId === state.restoreId ? told : null, state)
-      const ends = state.status !== 'running' && told?.state.status === 'running'
-      told = next
+      const body = restoreBody(state, { backup: state.backup ?? '' })
+      const { next, lines } = plainLines(shown?.body.restore_id === body.restore_id ? shown : null, body)
+      const ends = state.status !== 'running' && shown?.body.status === 'running'
+      shown = next
       for (const line of lines) log('info', 'restore', line)
       if (ends && state.error !== null) for (const line of errorLines(state.error)) log('error', 'restore', line)
     },

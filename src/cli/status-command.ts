@@ -1,15 +1,15 @@
 import { loadServeConfig, readToken } from '../config/serve-config.ts'
-import { type ErrorRecord, RestoreError } from '../errors.ts'
+import { RestoreError } from '../errors.ts'
 import type { RestoreBody, StatusBody } from '../server/api-schema.ts'
 import { type AgentPlace, fetchStatus, followStatus } from '../server/client.ts'
 import { addressText } from '../server/listener.ts'
-import { stateOfBody } from '../server/state-of-body.ts'
 import { errorLines, reportError } from './report-error.ts'
-import { chooseView, createView, type View } from './view.ts'
+import { chooseView, createView } from './view.ts'
 import { renderFrame } from './views/frame.ts'
 import { jsonState } from './views/json-view.ts'
+import type { View } from './views/output.ts'
 import { summaryLines } from './views/summary.ts'
-import { trackState } from './views/track.ts'
+import { addToTimeline } from './views/timeline.ts'
 
 export interface StatusFlags {
   url?: string
@@ -49,7 +49,7 @@ async function once(place: AgentPlace, flags: StatusFlags): Promise<number> {
   const status = await fetchStatus(place)
   const { restore } = status
   if (restore === null) tellNothing(status, flags)
-  else if (flags.json) process.stdout.write(`${JSON.stringify(jsonState(stateOfBody(restore)))}\n`)
+  else if (flags.json) process.stdout.write(`${JSON.stringify(jsonState(restore))}\n`)
   else process.stdout.write(picture(status, restore, flags))
   return exitCode(restore)
 }
@@ -63,17 +63,13 @@ function picture(status: StatusBody, restore: RestoreBody, { color }: StatusFlag
     noColor: color === false,
     env: process.env,
   })
-  const state = stateOfBody(restore)
-  const track = trackState(null, state)
+  const timeline = addToTimeline(null, restore)
   const look = { ...choice, width: Math.max(8, (process.stdout.columns ?? 80) - 1), height: Number.POSITIVE_INFINITY }
   const lines = [
     ...agentLines(status),
-    ...renderFrame(state, track, Date.parse(status.time), look),
-    // Who looks once has seen no phase go by.
-    ...summaryLines(state, track, { runDir: restore.run_dir, binlog: restore.binlog }, choice.color).filter(
-      line => line.trim() !== 'phases',
-    ),
-    ...(state.error ? errorLines(state.error, choice.color) : []),
+    ...renderFrame(restore, timeline, Date.parse(status.time), look),
+    ...summaryLines(restore, timeline, choice.color),
+    ...(restore.error ? errorLines(errorOf(restore.error), choice.color) : []),
   ]
   return lines.map(line => `${line}\n`).join('')
 }
@@ -125,11 +121,11 @@ async function watch(place: AgentPlace, flags: StatusFlags): Promise<number> {
         stderr: process.stderr,
         now: () => Date.now() + aheadMs,
       })
-      const state = stateOfBody(restore)
-      view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
-      if (state.status === 'running') continue
-      view.close({ runDir: restore.run_dir, binlog: restore.binlog })
-      if (state.error) reportEnd(state.error, flags, choice.color)
+      view.show(restore)
+      if (restore.status === 'running') continue
+      view.close()
+      const { json = false } = flags
+      if (restore.error) reportError(errorOf(restore.error), process, { json, color: choice.color })
       return exitCode(restore)
     }
     return INTERRUPTED
@@ -139,5 +135,4 @@ async function watch(place: AgentPlace, flags: StatusFlags): Promise<number> {
   }
 }
 
-const reportEnd = (error: ErrorRecord, { json }: StatusFlags, color: boolean) =>
-  reportError(error, process, { json: json === true, color })
+const errorOf = ({ last_words, ...error }: NonNullable<RestoreBody['error']>) => ({ ...error, lastWords: last_words })

@@ -1,22 +1,14 @@
-import type { BinlogPosition } from '../backup/binlog-info.ts'
 import type { Observer } from '../restore/state/state.ts'
+import { restoreBody } from '../server/restore-body.ts'
 import { createJsonView } from './views/json-view.ts'
-import type { ViewStream } from './views/outlet.ts'
+import type { View, ViewStream } from './views/output.ts'
 import { createPlainView } from './views/plain-view.ts'
 import { createTtyView } from './views/tty-view.ts'
 
-/** Shows a restore to a person or a program. Never throws, waits or slows. */
-export interface View extends Observer {
-  /** Says how it ended, gives the terminal back and stops. Again: nothing. */
-  close(outcome?: Outcome): void
-}
-
-/** What is known at the end only. */
-export interface Outcome {
-  runDir: string
-  /** Of the restored backup; null: as the plan has it. */
-  binlog: BinlogPosition | null
-}
+/** Shows the states of a restore in this process, as the API would serve them. */
+export const viewObserver = (view: View): Observer => ({
+  observe: state => view.show(restoreBody(state, { backup: state.backup ?? '' })),
+})
 
 export interface ViewChoice {
   kind: 'tty' | 'plain' | 'json' | 'quiet'
@@ -64,6 +56,6 @@ export function createView({ kind, color, unicode, stdout, stderr, now = Date.no
     case 'json':
       return createJsonView({ stream: stdout })
     case 'quiet':
-      return { observe() {}, close() {} }
+      return { show() {}, close() {} }
   }
 }

@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
 import { restoreOptions, type ServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
 import type { RestoreError } from '../errors.ts'
@@ -92,10 +92,9 @@ export function createAgent(around: AgentSurroundings): Agent {
 
   /** Opens a session by `open` and follows it to its end. */
   async function begin(
-    stateDir: string,
     open: (surroundings: SessionSurroundings) => Promise<RestoreSession | null>,
   ): Promise<RestoreSession | null> {
-    const own: Run = { backup: '', runDir: stateDir, session: null, state: null, cancelled: null }
+    const own: Run = { backup: '', session: null, state: null, cancelled: null }
     run = own
     try {
       own.session = await open({
@@ -103,7 +102,6 @@ export function createAgent(around: AgentSurroundings): Agent {
           {
             observe(state, event) {
               own.state = state
-              own.runDir = join(stateDir, state.restoreId)
               own.backup = backupName(around.config(), state)
               around.observe(state, event, own)
               around.changed()
@@ -175,9 +173,7 @@ export function createAgent(around: AgentSurroundings): Agent {
     },
     async resume() {
       const { stateDir } = around.config()
-      const session = await begin(stateDir, surroundings =>
-        around.sessions.resumeSession(stateDir, askedNow, surroundings),
-      )
+      const session = await begin(surroundings => around.sessions.resumeSession(stateDir, askedNow, surroundings))
       if (session !== null) log('info', 'restore', `goes on with ${session.store.state.restoreId}`)
     },
     async start(name) {
@@ -187,9 +183,7 @@ export function createAgent(around: AgentSurroundings): Agent {
       const backup = config.backups.find(candidate => candidate.name === name)
       if (backup === undefined) throw new HttpError('unknown_backup', 'no backup of this name is configured')
       const options = restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
-      const session = await begin(config.stateDir, surroundings =>
-        around.sessions.startSession(options, surroundings, name),
-      )
+      const session = await begin(surroundings => around.sessions.startSession(options, surroundings, name))
       return session!.store.state.restoreId
     },
     cancel(reason) {

@@ -68,6 +68,8 @@ export const progressSchema = z
 const elementSchema = z
   .object({
     name: z.string(),
+    /** The source as it was given; an agent of an older version does not say it. */
+    source: z.string().default(''),
     kind: z.enum(['full', 'incremental']).nullable(),
     stored_bytes: count.nullable(),
   })
@@ -86,6 +88,8 @@ export const restoreSchema = z
     started_at: time,
     updated_at: time,
     attempt: count,
+    interruptions: count.default(0),
+    older_backup: z.boolean().default(false),
     phase,
     phase_started_at: time,
     chain_position: z.int().min(1).nullable(),

@@ -1,4 +1,4 @@
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import { exitCodeOf } from '../errors.ts'
 import { STEPS } from '../phases.ts'
 import type { RestoreState } from '../restore/state/state.ts'
@@ -6,13 +6,12 @@ import type { HistoryEntry, RestoreBody, RestoreStatusBody } from './api-schema.
 
 /** What the agent knows of a restore besides its state. */
 export interface RunFacts {
-  /** Name of the backup in the configuration. */
+  /** Name of the backup in the configuration; empty for the one-shot command. */
   backup: string
-  runDir: string
 }
 
-/** A restore as the API shows it; made from nothing but the one immutable state. */
-export function restoreBody(state: RestoreState, { backup, runDir }: RunFacts): RestoreBody {
+/** A restore as the API and every view show it; made from the one immutable state. */
+export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreBody {
   const { plan, redo, source, counters, error } = state
   return {
     restore_id: state.restoreId,
@@ -22,6 +21,8 @@ export function restoreBody(state: RestoreState, { backup, runDir }: RunFacts): 
     started_at: isoOf(state.startedAtMs),
     updated_at: isoOf(state.updatedAtMs),
     attempt: state.attempt,
+    interruptions: state.interruptions,
+    older_backup: state.backupIndex > 0,
     phase: state.phase,
     phase_started_at: isoOf(state.phaseStartedAtMs),
     chain_position: state.position > 0 ? state.position : null,
@@ -42,12 +43,13 @@ export function restoreBody(state: RestoreState, { backup, runDir }: RunFacts): 
     elements:
       plan?.elements.map(({ name, description: { kind, storedBytes } }) => ({
         name: basename(name),
+        source: name,
         kind,
         stored_bytes: storedBytes,
       })) ?? null,
     steps: plan?.steps.map(({ phase, element, kind }) => ({ phase, element, kind })) ?? null,
     binlog: plan?.elements.at(-1)?.description.binlog ?? null,
-    run_dir: runDir,
+    run_dir: join(state.options.stateDir, state.restoreId),
     notices: [...state.notices],
     error: error && {
       code: error.code,

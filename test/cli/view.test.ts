@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { chooseView, createView, type ViewCircumstances } from '../../src/cli/view.ts'
-import { sampleState } from './views/sample-state.ts'
+import { bodyOf, sampleState } from './views/sample-state.ts'
 import { VirtualTerminal } from './views/virtual-terminal.ts'
 
 const choose = (changes: Partial<ViewCircumstances> = {}) =>
@@ -35,7 +35,7 @@ test.each([
 test('quiet says nothing, also at the end', () => {
   const terminal = new VirtualTerminal(80, 24)
   const view = createView({ kind: 'quiet', color: false, unicode: true, stdout: terminal, stderr: terminal })
-  view.observe(sampleState({ status: 'succeeded' }), { type: 'tick', atMs: 0 })
-  view.close({ runDir: '/r', binlog: null })
+  view.show(bodyOf(sampleState({ status: 'succeeded' })))
+  view.close()
   expect(terminal.writes).toEqual([])
 })

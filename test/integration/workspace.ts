@@ -18,9 +18,10 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
-import { expect, onTestFinished } from 'vitest'
+import { expect, inject, onTestFinished } from 'vitest'
 import { type ErrorCode, exitCodeOf } from '../../src/errors.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
+import { checkoutForAll } from '../support/checkout-for-all.ts'
 import { until } from '../support/until.ts'
 
 /** A folder for one test with a datadir and a state dir in it; everything goes with the test. */
@@ -41,6 +42,7 @@ export interface RunOptions {
   /** A file for standard input, opened by us and inherited; or bytes to pump through a pipe. */
   stdinFile?: string
   stdin?: Readable
+  /** Another user than ours, whom we may not be able to let into the checkout. */
   uid?: number
 }
 
@@ -65,10 +67,12 @@ export function startAgent(args: readonly string[], { env, stdinFile, stdin, uid
   const startedAtMs = performance.now()
   const inherited = Object.entries(process.env).filter(([name]) => !/^(OTEL_|TRACE|BAGGAGE|NODE_|VITEST)/.test(name))
   const fd = stdinFile === undefined ? null : openSync(stdinFile, 'r')
-  const child = spawn(process.execPath, [join(PROJECT, 'src/main.ts'), ...args], {
+  const [node, main] =
+    uid === undefined ? [process.execPath, join(PROJECT, 'src/main.ts')] : checkoutForAll(inject('sharedFolder'))
+  const child = spawn(node, [main, ...args], {
     stdio: [fd ?? (stdin ? 'pipe' : 'ignore'), 'pipe', 'pipe'],
     env: { ...Object.fromEntries(inherited), ...env },
-    ...(uid !== undefined && { uid, gid: uid }),
+    ...(uid !== undefined && { uid, gid: uid, cwd: '/' }),
   })
   if (fd !== null) closeSync(fd)
   // The agent may refuse before it has read all: its answer counts, not the broken pipe.

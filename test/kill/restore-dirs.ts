@@ -135,10 +135,15 @@ function startAgent(request: AgentRequest, stdin: Request['stdin']): RunningAgen
 }
 
 /** It ended well, left nothing, and the data are those of the backup. */
-export async function expectRestored(at: Place, ended: Ended, truth: TruthName): Promise<void> {
+export async function expectRestored(
+  at: Place,
+  ended: Ended,
+  truth: TruthName,
+  kept: readonly string[] = [],
+): Promise<void> {
   expect(ended, ended.stderr).toMatchObject({ code: 0, signal: null })
   expect(at.state()).toMatchObject({ status: 'succeeded', phase: 'completed', error: null })
-  expectNothingLeft(at)
+  expectNothingLeft(at, kept)
   await expectSameData(at.datadir, truth)
 }
 

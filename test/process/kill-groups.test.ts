@@ -104,8 +104,8 @@ test('a tool is ended however early it is asked to end', async () => {
 })
 
 test('nothing to end', async () => {
-  await endGroups([])
+  await expect(endGroups([])).resolves.toBeUndefined()
   const tool = await start('true')
   await tool.exited
-  await endGroups([tool])
+  await expect(endGroups([tool])).resolves.toBeUndefined()
 })

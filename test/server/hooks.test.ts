@@ -92,7 +92,7 @@ test('a flood of events leaves hooks out instead of piling them up, and never wa
   const session = await agent.start()
   const startedAtMs = performance.now()
   for (let n = 0; n < 100; n++) session.goTo(n % 2 ? 'restoring_basebackup' : 'preparing_backup')
-  expect(performance.now() - startedAtMs).toBeLessThan(1_000)
+  expect(performance.now() - startedAtMs).toBeLessThan(10_000)
   // One at the start, four run, 64 wait.
   expect(agent.log.filter(line => line.includes('left out'))).toHaveLength(101 - 4 - 64)
   const stoppingAtMs = performance.now()
@@ -133,9 +133,9 @@ test('a hook that reads nothing and says much neither blocks nor fills memory', 
 
 test('a hook whose child lives on has ended all the same', async () => {
   const startedAtMs = performance.now()
-  const { ended } = runHook({ command: ['sh', '-c', 'sleep 3 & exit 0'], timeoutMs: 20_000 }, '{}', env)
+  const { ended } = runHook({ command: ['sh', '-c', 'sleep 30 & exit 0'], timeoutMs: 60_000 }, '{}', env)
   expect(await ended).toBe(null)
-  expect(performance.now() - startedAtMs).toBeLessThan(2_000)
+  expect(performance.now() - startedAtMs).toBeLessThan(15_000)
 })
 
 test('a hook that cannot be signalled is not waited for', async () => {

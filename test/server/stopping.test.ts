@@ -180,7 +180,7 @@ const folderOf = () => {
   return folder
 }
 const ended = (restoreId: string): RestoreBody =>
-  restoreBody(sampleState({ restoreId, status: 'succeeded', phase: 'completed' }), { backup: 'b', runDir: '/r' })
+  restoreBody(sampleState({ restoreId, status: 'succeeded', phase: 'completed' }), { backup: 'b' })
 const fail = (text: string) => {
   throw new Error(text)
 }

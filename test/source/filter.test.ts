@@ -11,7 +11,7 @@ test('bytes that are no text cost no more than to carry them: nobody else waits 
   const { user } = process.cpuUsage(before)
   expect(output.equals(head.subarray(0, 16 * MIB))).toBe(true)
   // CPU, not time: a loaded machine makes it no dearer. A message with the bytes in it takes 1.2 s.
-  expect(user / 1000).toBeLessThan(300)
+  expect(user / 1000).toBeLessThan(800)
 })
 
 test('what comes out is cut at the limit, and a filter that ends by itself is told from one that was ended', async () => {

@@ -13,8 +13,7 @@ test('a regular file will do, also by a link', () => {
   const folder = scratch()
   writeFileSync(join(folder, 'key'), 'secret')
   symlinkSync('key', join(folder, 'link'))
-  checkKeyFile(join(folder, 'key'))
-  checkKeyFile(join(folder, 'link'))
+  for (const name of ['key', 'link']) expect(() => checkKeyFile(join(folder, name))).not.toThrow()
 })
 
 test('one that is not there is missing', () => {

@@ -1,17 +1,17 @@
 import { formatBytes, formatClock, formatDuration, formatPercent, formatRoughDuration } from '../../format.ts'
-import type { RestoreState } from '../../restore/state/state.ts'
+import type { RestoreBody } from '../../server/api-schema.ts'
 import { type ChecklistRow, checklistRows } from './checklist.ts'
-import { formatRate } from './meter.ts'
+import { activityLabel, PHASE_LABELS, stallHint, stepLabel } from './labels.ts'
+import { formatRate } from './rate.ts'
 import { cutPathTo, type Piece, piece, toText, widthOf } from './text-line.ts'
-import { currentRate, seenRecently, type Track } from './track.ts'
-import { activityWords, PHASE_LABELS, stallHint, stepLabel, stepOf } from './words.ts'
+import { currentRate, recentActivity, type Timeline } from './timeline.ts'
 
 /**
- * The picture on a terminal, as text: what is restored, the phases, one live line, and below it a line only when there is
- * something to worry about. Pure. Every line fits the width: what matters least is left out first, and nothing wraps.
+ * The terminal's lines: what is restored, the phases, one progress line, and warnings if there are any. Pure. Every line
+ * fits the width: the least important parts are left out first, and no line wraps.
  */
 export interface Look {
-  /** Columns and rows that may be used. */
+  /** Columns and rows to use. */
   width: number
   height: number
   color: boolean
@@ -46,22 +46,22 @@ const ASCII: typeof UNICODE = {
   to: '->',
 }
 
-/** The frame while it runs, and as it stays on the terminal once the restore has ended. */
-export function renderFrame(state: RestoreState, track: Track, nowMs: number, look: Look): string[] {
-  const ended = state.status !== 'running'
-  const checklist = renderChecklist(state, track, nowMs, look)
-  const live = ended ? [] : [liveLine(state, track, nowMs, look), ...attentionLines(state, track, nowMs, look)]
+/** The frame of a running restore; after its end, the one that stays on the terminal. */
+export function renderFrame(body: RestoreBody, timeline: Timeline, nowMs: number, look: Look): string[] {
+  const ended = body.status !== 'running'
+  const checklist = renderChecklist(body, timeline, nowMs, look)
+  const live = ended ? [] : [progressLine(body, timeline, nowMs, look), ...attentionLines(body, timeline, nowMs, look)]
   const below = live.map(line => toText(line, look.width, look.color, glyphs(look).ellipsis))
   const blank = ended ? [] : ['']
   const whole = [...checklist, ...blank, ...below]
   if (whole.length <= look.height) return whole
-  // Too few rows: the live line is worth more than the list, and of the list the end of it.
+  // With too few rows the progress line is kept, and the end of the checklist.
   const room = Math.max(0, look.height - below.length)
   return [...checklist.slice(Math.max(0, checklist.length - room)), ...below].slice(-Math.max(1, look.height))
 }
 
-export function renderChecklist(state: RestoreState, track: Track, nowMs: number, look: Look): string[] {
-  const rows = checklistRows(state, track, nowMs)
+export function renderChecklist(body: RestoreBody, timeline: Timeline, nowMs: number, look: Look): string[] {
+  const rows = checklistRows(body, timeline, nowMs)
   const narrow = look.width < 36
   const labelOf = (row: ChecklistRow) => (narrow ? row.shortLabel : row.label)
   const labelWidth = Math.max(...rows.map(row => labelOf(row).length))
@@ -75,27 +75,28 @@ export function renderChecklist(state: RestoreState, track: Track, nowMs: number
     if (row.status === 'done') return [piece(mark, 'green'), piece(label), piece(elapsed, 'dim'), read]
     if (row.status === 'running') return [piece(mark, 'cyan'), piece(label, 'bold'), piece(elapsed), read]
     if (row.status === 'pending') return [piece(`${mark}${label}`, 'dim')]
-    return [piece(`${mark}${label}`, 'red'), piece(elapsed), piece(`   ${state.error?.code ?? state.status}`, 'red')]
+    return [piece(`${mark}${label}`, 'red'), piece(elapsed), piece(`   ${body.error?.code ?? body.status}`, 'red')]
   })
-  return [headerLine(state, nowMs, look), ...lines].map(line => toText(line, look.width, look.color, glyph.ellipsis))
+  return [headerLine(body, nowMs, look), ...lines].map(line => toText(line, look.width, look.color, glyph.ellipsis))
 }
 
-/** What is restored where, and how far the whole is. The path gives way to the numbers, and they to one another. */
-function headerLine(state: RestoreState, nowMs: number, look: Look): Piece[] {
+/** The datadir and the progress of the whole restore. Numbers go before the path, and the first of them before the rest. */
+function headerLine(body: RestoreBody, nowMs: number, look: Look): Piece[] {
   const { dot, ellipsis, to } = glyphs(look)
-  const running = state.status === 'running'
-  const { restorePercent } = state.progress
+  const running = body.status === 'running'
+  const percent = body.progress.restore_percent
+  const chainLength = body.chain_length ?? 0
   const numbers: string[] = []
   const add = (text: string) => {
     if ([...numbers, text].join(dot).length <= look.width) numbers.push(text)
   }
-  if (state.chainLength > 1) add(`element ${Math.max(1, state.position)} of ${state.chainLength}`)
-  if (state.attempt > 1) add(`attempt ${state.attempt}`)
-  if (running && restorePercent !== null) add(`${formatPercent(restorePercent)} of all`)
-  add(formatDuration((running ? nowMs : state.updatedAtMs) - state.startedAtMs))
+  if (chainLength > 1) add(`element ${body.chain_position ?? 1} of ${chainLength}`)
+  if (body.attempt > 1) add(`attempt ${body.attempt}`)
+  if (running && percent !== null) add(`${formatPercent(percent)} of all`)
+  add(formatDuration((running ? nowMs : Date.parse(body.updated_at)) - Date.parse(body.started_at)))
 
   const right = numbers.join(dot)
-  const datadir = state.plan?.datadir ?? ''
+  const datadir = body.datadir ?? ''
   const room = look.width - right.length - dot.length - `restore ${to} `.length
   if (datadir === '' || room < 12) {
     const line = [piece('restore', 'bold'), piece(`${dot}${right}`, 'dim')]
@@ -108,39 +109,39 @@ function headerLine(state: RestoreState, nowMs: number, look: Look): Piece[] {
   ]
 }
 
-/** A part of the live line; of those that do not fit together, the least worth is left out. */
+/** A part of the progress line. Where not all fit, those of the lowest priority are left out. */
 interface Part {
-  worth: number
+  priority: number
   pieces: Piece[]
-  /** Belongs to the part before it. */
+  /** One space, not two, before it. */
   joined?: boolean
 }
 
-function liveLine(state: RestoreState, track: Track, nowMs: number, look: Look): Piece[] {
-  const { progress } = state
-  const step = stepOf(state.phase, state.step)
-  const rate = currentRate(state, track, nowMs)
+function progressLine(body: RestoreBody, timeline: Timeline, nowMs: number, look: Look): Piece[] {
+  const { progress, phase } = body
+  const { step } = progress
+  const rate = currentRate(body, timeline, nowMs)
   const parts: Part[] = [
-    { worth: 9, pieces: [piece(formatPercent(progress.phasePercent).padStart(6), 'bold')] },
-    { worth: 6, pieces: [piece(step === null ? PHASE_LABELS[state.phase] : stepLabel(step))] },
+    { priority: 9, pieces: [piece(formatPercent(progress.percent).padStart(6), 'bold')] },
+    { priority: 6, pieces: [piece(step === null ? PHASE_LABELS[phase] : stepLabel(step))] },
   ]
-  if (rate !== null && progress.quietSinceMs === null) parts.push({ worth: 4, pieces: [piece(formatRate(rate))] })
-  parts.push(...etaParts(state, nowMs, look))
-  if (progress.quietSinceMs === null && !progress.stalled) {
-    const ago = formatDuration(nowMs - progress.lastProgressAtMs)
-    parts.push({ worth: 3, pieces: [piece(`moved ${ago} ago`, 'dim')] })
+  if (rate !== null && progress.quiet_since === null) parts.push({ priority: 4, pieces: [piece(formatRate(rate))] })
+  parts.push(...etaParts(body, nowMs, look))
+  if (progress.quiet_since === null && !progress.stalled) {
+    const ago = formatDuration(nowMs - timeOf(progress.last_progress_at))
+    parts.push({ priority: 3, pieces: [piece(`moved ${ago} ago`, 'dim')] })
   }
 
   const indent = look.width < 36 ? 0 : 1
-  // Of one width whatever else there is to say, so that it stands still.
+  // Its width depends on the terminal alone, so that the bar does not jump.
   const barWidth = look.width < 40 ? 0 : Math.min(28, Math.max(10, Math.floor(look.width / 6)))
   const room = look.width - indent - (barWidth > 0 ? barWidth + 2 : 0)
   const widthOfAll = () => parts.reduce((sum, { pieces, joined }) => sum + widthOf(pieces) + (joined ? 1 : 2), -2)
   while (parts.length > 1 && widthOfAll() > room) {
-    parts.splice(parts.indexOf(parts.reduce((a, b) => (b.worth < a.worth ? b : a))), 1)
+    parts.splice(parts.indexOf(parts.reduce((a, b) => (b.priority < a.priority ? b : a))), 1)
   }
   const line = [piece(' '.repeat(indent))]
-  if (barWidth > 0) line.push(...barPieces(progress.phasePercent, barWidth, look), piece('  '))
+  if (barWidth > 0) line.push(...barPieces(progress.percent, barWidth, look), piece('  '))
   for (const [index, { pieces, joined }] of parts.entries()) {
     if (index > 0) line.push(piece(joined ? ' ' : '  '))
     line.push(...pieces)
@@ -148,20 +149,25 @@ function liveLine(state: RestoreState, track: Track, nowMs: number, look: Look):
   return line
 }
 
-function etaParts({ progress: { eta } }: RestoreState, nowMs: number, look: Look): Part[] {
+function etaParts({ progress: { eta, eta_earliest, eta_latest } }: RestoreBody, nowMs: number, look: Look): Part[] {
   if (eta === null) return []
-  if (eta.atMs <= nowMs) return [{ worth: 8, pieces: [piece('ends later than expected')] }]
+  const endMs = Date.parse(eta)
+  if (endMs <= nowMs) return [{ priority: 8, pieces: [piece('ends later than expected')] }]
   const rough = (atMs: number) => formatRoughDuration(Math.max(0, atMs - nowMs))
-  const [earliest, latest] = [rough(eta.earliestMs), rough(eta.latestMs)]
-  const range: Part = { worth: 2, joined: true, pieces: [piece(`(${earliest}${glyphs(look).dash}${latest})`, 'dim')] }
+  const [earliest, latest] = [rough(Date.parse(eta_earliest ?? eta)), rough(Date.parse(eta_latest ?? eta))]
+  const range: Part = {
+    priority: 2,
+    joined: true,
+    pieces: [piece(`(${earliest}${glyphs(look).dash}${latest})`, 'dim')],
+  }
   return [
-    { worth: 8, pieces: [piece(`ends in ${rough(eta.atMs)}`, 'bold')] },
+    { priority: 8, pieces: [piece(`ends in ${rough(endMs)}`, 'bold')] },
     ...(earliest === latest ? [] : [range]),
-    { worth: 1, joined: true, pieces: [piece(`at ${formatClock(eta.atMs)}`, 'dim')] },
+    { priority: 1, joined: true, pieces: [piece(`at ${formatClock(endMs)}`, 'dim')] },
   ]
 }
 
-/** Cut, not rounded, so that a bar is full at 100 only; unknown is a line of its own kind, not an empty bar. */
+/** Rounded down, so that only 100 % fills the bar. Unknown has a glyph of its own: an empty bar would mean 0 %. */
 function barPieces(percent: number | null, width: number, look: Look): Piece[] {
   const { full, empty, unknown } = glyphs(look)
   if (percent === null) return [piece(unknown.repeat(width), 'dim')]
@@ -169,11 +175,12 @@ function barPieces(percent: number | null, width: number, look: Look): Piece[] {
   return [piece(full.repeat(filled), 'cyan'), piece(empty.repeat(width - filled), 'dim')]
 }
 
-/** Nothing on a good night. Each line has shorter forms for narrower terminals. */
-function attentionLines(state: RestoreState, track: Track, nowMs: number, look: Look): Piece[][] {
-  const { progress } = state
-  const activity = activityWords(progress.activity, seenRecently(track, nowMs))
-  const deadlineMs = state.plan?.deadlineMs ?? null
+/** Warnings: a stall, a quiet tool, a missed deadline. Each has shorter forms for narrow terminals. */
+function attentionLines(body: RestoreBody, timeline: Timeline, nowMs: number, look: Look): Piece[][] {
+  const { progress } = body
+  const activity = activityLabel(progress.activity, recentActivity(timeline, nowMs))
+  const deadlineMs = progress.deadline === null ? null : Date.parse(progress.deadline)
+  const endMs = progress.eta === null ? nowMs : Date.parse(progress.eta)
   const lines: Piece[][] = []
   const add = (style: 'red' | 'yellow', ...forms: string[]) => {
     const indent = look.width < 36 ? '' : ' '
@@ -181,8 +188,8 @@ function attentionLines(state: RestoreState, track: Track, nowMs: number, look: 
     lines.push([piece(`${indent}${form}`, style)])
   }
   if (progress.stalled) {
-    const since = formatDuration(nowMs - progress.lastProgressAtMs)
-    const limit = formatDuration(progress.stallThresholdMs)
+    const since = formatDuration(nowMs - timeOf(progress.last_progress_at))
+    const limit = formatDuration(progress.stall_threshold_seconds * 1000)
     const stalled = `STALLED: no progress for ${since}`
     add(
       'red',
@@ -194,17 +201,20 @@ function attentionLines(state: RestoreState, track: Track, nowMs: number, look: 
     )
     const [hint, shorter, shortest] = stallHint(progress.activity)
     add('yellow', `hint: ${hint}`, hint, shorter, shortest)
-  } else if (progress.quietSinceMs !== null) {
-    const quiet = `quiet for ${formatDuration(nowMs - progress.quietSinceMs)}`
+  } else if (progress.quiet_since !== null) {
+    const quiet = `quiet for ${formatDuration(nowMs - Date.parse(progress.quiet_since))}`
     add('yellow', `${quiet}, ${activity}`, `${quiet}, ${activity.replace('still ', '')}`, quiet)
   }
-  if (deadlineMs !== null && (progress.eta?.atMs ?? nowMs) > deadlineMs) {
+  if (deadlineMs !== null && endMs > deadlineMs) {
     const at = formatClock(deadlineMs)
-    const late = formatRoughDuration((progress.eta?.atMs ?? nowMs) - deadlineMs)
+    const late = formatRoughDuration(endMs - deadlineMs)
     const words = progress.eta === null ? `the deadline ${at} has passed` : `ends ${late} after the deadline ${at}`
     add('yellow', words, `late by ${late}`)
   }
   return lines
 }
+
+/** -Infinity for a time that is not known. */
+export const timeOf = (time: string | null): number => (time === null ? Number.NEGATIVE_INFINITY : Date.parse(time))
 
 const glyphs = (look: Look) => (look.unicode ? UNICODE : ASCII)

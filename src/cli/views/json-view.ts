@@ -1,122 +1,97 @@
-import type { RestoreState } from '../../restore/state/state.ts'
-import { errorAsJson } from '../report-error.ts'
-import type { Outcome, View } from '../view.ts'
-import { openOutlet, type ViewStream } from './outlet.ts'
-import { type Track, trackState } from './track.ts'
-import { stepOf } from './words.ts'
+import type { RestoreBody } from '../../server/api-schema.ts'
+import { openOutput, type View, type ViewStream } from './output.ts'
+import { addToTimeline, type Timeline } from './timeline.ts'
 
 /**
- * `--json`: one object a line on stdout. `schema` is 1 until a field changes its meaning or goes; new ones may come.
- * `type` is `state` (fields of jsonState, at each change of status, attempt, element, phase, step, whole percent, quiet,
- * stall, notice or error), `summary` (last, after a success) or `error` (report-error.ts). Times are ISO UTC, sizes and
- * LSNs bytes, percents 0 to 100 cut to two decimals, and null is unknown.
+ * `--json`: one object a line on stdout. `schema` is 1 until a field changes its meaning or goes; new fields may come.
+ * `type` is `state` (jsonState, at each change of status, attempt, element, phase, step, whole percent, quiet, stall,
+ * notice or error), `summary` (last, after a success) or `error` (report-error.ts). Times are ISO 8601 in UTC, sizes and
+ * LSNs bytes, percents 0 to 100 with two decimals, rounded down; null is unknown.
  */
 export function createJsonView({ stream }: { stream: ViewStream }): View {
-  const outlet = openOutlet(stream)
-  let state: RestoreState | null = null
-  let track: Track | null = null
+  const output = openOutput(stream)
+  let body: RestoreBody | null = null
+  let timeline: Timeline | null = null
   let written = ''
   let closed = false
   return {
-    observe(next) {
-      track = trackState(track, next)
-      state = next
-      const mark = markOf(next)
-      // A line that found no room is made up for by the next state.
-      if (mark !== written && outlet.write(`${JSON.stringify(jsonState(next))}\n`)) written = mark
+    show(next) {
+      timeline = addToTimeline(timeline, next)
+      body = next
+      const key = lineKey(next)
+      // The next state makes up for a line that was dropped.
+      if (key !== written && output.write(`${JSON.stringify(jsonState(next))}\n`)) written = key
     },
-    close(outcome?: Outcome) {
+    close() {
       if (closed) return
       closed = true
       let last = ''
-      if (state !== null && markOf(state) !== written) last += `${JSON.stringify(jsonState(state))}\n`
-      if (state?.status === 'succeeded') last += `${JSON.stringify(jsonSummary(state, track!, outcome))}\n`
-      outlet.end(last)
+      if (body !== null && lineKey(body) !== written) last += `${JSON.stringify(jsonState(body))}\n`
+      if (body?.status === 'succeeded') last += `${JSON.stringify(jsonSummary(body, timeline!))}\n`
+      output.end(last)
     },
   }
 }
 
-/** Changes when a line is due. */
-function markOf(state: RestoreState): string {
-  const { progress } = state
+/** A change of this key calls for a line. */
+function lineKey({ status, attempt, chain_position, phase, progress, error, notices }: RestoreBody): string {
   const whole = (percent: number | null) => (percent === null ? '-' : Math.floor(percent))
   return [
-    state.status,
-    state.attempt,
-    state.position,
-    state.phase,
-    stepOf(state.phase, state.step),
-    whole(progress.phasePercent),
-    whole(progress.restorePercent),
-    whole(progress.scanPercent),
+    status,
+    attempt,
+    chain_position,
+    phase,
+    progress.step,
+    whole(progress.percent),
+    whole(progress.restore_percent),
+    whole(progress.scan_percent),
     progress.stalled,
-    progress.quietSinceMs !== null,
-    state.error?.code,
-    state.notices.length,
-    state.notices.at(-1),
+    progress.quiet_since !== null,
+    error?.code,
+    notices.length,
+    notices.at(-1),
   ].join('\n')
 }
 
-export function jsonState(state: RestoreState) {
-  const { progress, redo, source } = state
-  return {
-    schema: 1,
-    type: 'state',
-    time: iso(state.updatedAtMs),
-    restore_id: state.restoreId,
-    trace_id: state.trace.traceId,
-    status: state.status,
-    attempt: state.attempt,
-    phase: state.phase,
-    phase_started_at: iso(state.phaseStartedAtMs),
-    step: stepOf(state.phase, state.step),
-    chain_position: state.position > 0 ? state.position : null,
-    chain_length: state.chainLength > 0 ? state.chainLength : null,
-    percent: cut(progress.phasePercent),
-    restore_percent: cut(progress.restorePercent),
-    scan_percent: progress.scanPercent,
-    eta: progress.eta && iso(progress.eta.atMs),
-    eta_earliest: progress.eta && iso(progress.eta.earliestMs),
-    eta_latest: progress.eta && iso(progress.eta.latestMs),
-    deadline: state.plan?.deadlineMs == null ? null : iso(state.plan.deadlineMs),
-    last_progress_at: iso(progress.lastProgressAtMs),
-    last_activity_at: iso(progress.lastActivityAtMs),
-    quiet_since: progress.quietSinceMs === null ? null : iso(progress.quietSinceMs),
-    activity: progress.activity,
-    stalled: progress.stalled,
-    stall_threshold_seconds: progress.stallThresholdMs / 1000,
-    source_read_bytes: source.readBytes,
-    source_total_bytes: source.totalBytes,
-    redo_scanned_lsn: redo.scannedLsn,
-    redo_applied_lsn: redo.appliedLsn,
-    redo_target_lsn: redo.targetLsn,
-    rollback_rows: state.rollbackRows,
-    datadir: state.plan?.datadir ?? null,
-    notices: state.notices,
-    error: state.error && errorAsJson(state.error),
-  }
-}
+export const jsonState = (body: RestoreBody) => ({
+  schema: 1,
+  type: 'state',
+  time: body.updated_at,
+  restore_id: body.restore_id,
+  trace_id: body.trace_id,
+  status: body.status,
+  attempt: body.attempt,
+  phase: body.phase,
+  phase_started_at: body.phase_started_at,
+  chain_position: body.chain_position,
+  chain_length: body.chain_length,
+  ...body.progress,
+  source_read_bytes: body.source_read_bytes,
+  source_total_bytes: body.source_total_bytes,
+  redo_scanned_lsn: body.redo_scanned_lsn,
+  redo_applied_lsn: body.redo_applied_lsn,
+  redo_target_lsn: body.redo_target_lsn,
+  rollback_rows: body.rollback_rows,
+  datadir: body.datadir,
+  notices: body.notices,
+  error: body.error,
+})
 
-function jsonSummary(state: RestoreState, track: Track, outcome: Outcome | undefined) {
-  return {
-    schema: 1,
-    type: 'summary',
-    time: iso(state.updatedAtMs),
-    restore_id: state.restoreId,
-    trace_id: state.trace.traceId,
-    status: state.status,
-    datadir: state.plan?.datadir ?? null,
-    backup: state.plan?.elements.map(({ name }) => name) ?? null,
-    seconds: (state.updatedAtMs - state.startedAtMs) / 1000,
-    phases: track.phases.map(({ phase, position, startedAtMs, endedAtMs }) => ({
-      phase,
-      chain_position: position > 0 ? position : null,
-      seconds: ((endedAtMs ?? startedAtMs) - startedAtMs) / 1000,
-    })),
-    binlog: outcome?.binlog ?? state.plan?.elements.at(-1)?.description.binlog ?? null,
-    run_dir: outcome?.runDir ?? null,
-  }
-}
-
-const iso = (atMs: number) => (Number.isFinite(atMs) ? new Date(atMs).toISOString() : null)
-const cut = (percent: number | null) => (percent === null ? null : Math.floor(percent * 100) / 100)
+const jsonSummary = (body: RestoreBody, { phases }: Timeline) => ({
+  schema: 1,
+  type: 'summary',
+  time: body.updated_at,
+  restore_id: body.restore_id,
+  trace_id: body.trace_id,
+  status: body.status,
+  datadir: body.datadir,
+  backup: body.elements?.map(({ source }) => source) ?? null,
+  seconds: (Date.parse(body.updated_at) - Date.parse(body.started_at)) / 1000,
+  phases: phases.map(({ phase, position, startedAtMs, endedAtMs }) => ({
+    phase,
+    chain_position: position > 0 ? position : null,
+    seconds: ((endedAtMs ?? startedAtMs) - startedAtMs) / 1000,
+  })),
+  binlog: body.binlog,
+  run_dir: body.run_dir,
+})

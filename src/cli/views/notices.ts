@@ -1,6 +1,5 @@
-/** The notices in `after` that were not in `before`; both are the newest of one growing list, cut at its beginning. */
+/** The notices of `after` that `before` does not have. Both are the newest of one growing list, cut at its start. */
 export function newNotices(before: readonly string[], after: readonly string[]): readonly string[] {
-  if (before === after) return []
   for (let dropped = 0; dropped <= before.length; dropped++) {
     const kept = before.slice(dropped)
     if (kept.length <= after.length && kept.every((notice, index) => notice === after[index]))

@@ -1,150 +1,145 @@
 import { formatBytes, formatDuration, formatIso, formatPercent, formatRoughDuration, printable } from '../../format.ts'
-import type { RestoreState } from '../../restore/state/state.ts'
-import type { Outcome, View } from '../view.ts'
-import { formatRate } from './meter.ts'
+import type { RestoreBody } from '../../server/api-schema.ts'
+import { timeOf } from './frame.ts'
+import { activityLabel, stallHint } from './labels.ts'
 import { newNotices } from './notices.ts'
-import { openOutlet, type ViewStream } from './outlet.ts'
+import { openOutput, type View, type ViewStream } from './output.ts'
+import { formatRate } from './rate.ts'
 import { summaryLines } from './summary.ts'
-import { currentRate, seenRecently, type Track, trackState } from './track.ts'
-import { activityWords, stallHint, stepOf } from './words.ts'
+import { addToTimeline, currentRate, recentActivity, type Timeline } from './timeline.ts'
 
 const LINE_EVERY_PERCENT = 10
-/** While it moves, a line at least this often. */
+/** A progressing phase gets a line at least this often. */
 const LINE_EVERY_MS = 60_000
 
-/** What the last lines said. */
-interface Told {
-  state: RestoreState
-  track: Track
-  /** Of the last line about progress. */
+/** What the lines so far have shown. */
+interface Shown {
+  body: RestoreBody
+  timeline: Timeline
+  /** Percent and time of the last progress line. */
   percent: number | null
   atMs: number
 }
 
-/** One line a change, with time first and the stable names of phases and steps: for logs, cron and pipes. */
+/** One line a change, with the time first and the stable names of phases and steps: for logs, cron and pipes. */
 export function createPlainView({ stream }: { stream: ViewStream }): View {
-  const outlet = openOutlet(stream)
-  let told: Told | null = null
+  const output = openOutput(stream)
+  let shown: Shown | null = null
   return {
-    observe(state) {
-      const { next, lines } = plainLines(told, state)
-      told = next
-      if (lines.length > 0) outlet.write(lines.map(line => `${formatIso(state.updatedAtMs)} ${line}\n`).join(''))
+    show(body) {
+      const { next, lines } = plainLines(shown, body)
+      shown = next
+      if (lines.length > 0)
+        output.write(lines.map(line => `${formatIso(Date.parse(body.updated_at))} ${line}\n`).join(''))
     },
-    close(outcome?: Outcome) {
-      const lines = told === null ? [] : summaryLines(told.state, told.track, outcome)
-      told = null
-      outlet.end(lines.map(line => `${line}\n`).join(''))
+    close() {
+      const lines = shown === null ? [] : summaryLines(shown.body, shown.timeline)
+      shown = null
+      output.end(lines.map(line => `${line}\n`).join(''))
     },
   }
 }
 
-/** The lines that a state is worth after what was told; pure, its time is the state's own. */
-export function plainLines(before: Told | null, state: RestoreState): { next: Told; lines: string[] } {
-  const nowMs = state.updatedAtMs
-  const track = trackState(before?.track ?? null, state)
-  const was = before?.state ?? null
+/** The lines for a body after those shown before. Pure: the time is the body's own. */
+export function plainLines(before: Shown | null, body: RestoreBody): { next: Shown; lines: string[] } {
+  const nowMs = Date.parse(body.updated_at)
+  const timeline = addToTimeline(before?.timeline ?? null, body)
+  const was = before?.body ?? null
+  const { progress } = body
   const lines: string[] = []
-  for (const notice of newNotices(was?.notices ?? [], state.notices)) lines.push(`note: ${printable(notice)}`)
+  for (const notice of newNotices(was?.notices ?? [], body.notices)) lines.push(`note: ${printable(notice)}`)
 
-  if (was === null)
-    lines.push(
-      `restore ${state.restoreId} ${hasBegunBefore(state) ? 'continues' : 'starts'}, trace ${state.trace.traceId}`,
-    )
-  if (state.plan !== null && !was?.plan)
-    lines.push(`datadir ${printable(state.plan.datadir)}, with ${state.plan.tool.family} ${state.plan.tool.version}`)
-  if (state.attempt > 1 && state.attempt !== was?.attempt) lines.push(`attempt ${state.attempt}`)
+  if (was === null) {
+    const continues = body.attempt > 1 || body.interruptions > 0
+    lines.push(`restore ${body.restore_id} ${continues ? 'continues' : 'starts'}, trace ${body.trace_id}`)
+  }
+  if (body.datadir !== null && body.tool !== null && !was?.datadir)
+    lines.push(`datadir ${printable(body.datadir)}, with ${body.tool.family} ${body.tool.version}`)
+  if (body.attempt > 1 && body.attempt !== was?.attempt) lines.push(`attempt ${body.attempt}`)
 
   const samePhase =
-    was !== null && was.phase === state.phase && was.position === state.position && was.attempt === state.attempt
-  const ended = state.status !== 'running'
-  if (!samePhase) lines.push(...phaseEndLines(before, track))
-  if (!samePhase && !ended && state.attempt > 0) lines.push(`${state.phase} started${ofChain(state)}`)
-  const step = stepOf(state.phase, state.step)
-  if (!ended && step !== null && (!samePhase || stepOf(was.phase, was.step) !== step))
-    lines.push(`${where(state)} started`)
-  if (ended && was?.status !== state.status) lines.push(endLine(state))
+    was !== null &&
+    was.phase === body.phase &&
+    was.chain_position === body.chain_position &&
+    was.attempt === body.attempt
+  const ended = body.status !== 'running'
+  if (!samePhase) lines.push(...phaseEndLines(before, timeline))
+  if (!samePhase && !ended && body.attempt > 0) lines.push(`${body.phase} started${elementOf(body)}`)
+  if (!ended && progress.step !== null && (!samePhase || was.progress.step !== progress.step))
+    lines.push(`${phaseAndStep(body)} started`)
+  if (ended && was?.status !== body.status) lines.push(endLine(body))
 
   let { percent, atMs } = samePhase && before !== null ? before : { percent: null, atMs: nowMs }
   if (!ended) {
-    // What was quiet or stalled in another phase has ended with it.
-    lines.push(...attentionLines(samePhase ? was : null, state, track))
-    const moved = state.progress.phasePercent !== percent && state.progress.phasePercent !== null
+    // A new phase is neither quiet nor stalled.
+    lines.push(...attentionLines(samePhase ? was : null, body, timeline))
+    const moved = progress.percent !== percent && progress.percent !== null
     const tenth = (value: number | null) => (value === null ? 0 : Math.floor(value / LINE_EVERY_PERCENT))
-    if (moved && (tenth(state.progress.phasePercent) > tenth(percent) || nowMs - atMs >= LINE_EVERY_MS)) {
-      lines.push(progressLine(state, track))
-      percent = state.progress.phasePercent
+    if (moved && (tenth(progress.percent) > tenth(percent) || nowMs - atMs >= LINE_EVERY_MS)) {
+      lines.push(progressLine(body, timeline))
+      percent = progress.percent
       atMs = nowMs
     }
   }
-  return { next: { state, track, percent, atMs }, lines }
+  return { next: { body, timeline, percent, atMs }, lines }
 }
 
-/** Under an agent before, or in an attempt before. */
-const hasBegunBefore = ({ attempt, interruptions }: RestoreState): boolean => attempt > 1 || interruptions > 0
+const phaseAndStep = ({ phase, progress: { step } }: RestoreBody): string =>
+  step === null ? phase : `${phase}/${step}`
 
-const where = (state: RestoreState): string => {
-  const step = stepOf(state.phase, state.step)
-  return step === null ? state.phase : `${state.phase}/${step}`
-}
+const elementOf = ({ chain_position, chain_length }: RestoreBody) =>
+  chain_position !== null && (chain_length ?? 0) > 1 ? ` (element ${chain_position} of ${chain_length})` : ''
 
-const ofChain = ({ position, chainLength }: RestoreState) =>
-  chainLength > 1 && position > 0 ? ` (element ${position} of ${chainLength})` : ''
-
-function phaseEndLines(before: Told | null, track: Track): string[] {
-  const last = before?.track.phases.at(-1)
+function phaseEndLines(before: Shown | null, timeline: Timeline): string[] {
+  const last = before?.timeline.phases.at(-1)
   if (last === undefined || last.endedAtMs !== null) return []
-  const record = track.phases.find(
+  const record = timeline.phases.find(
     ({ phase, position, startedAtMs }) =>
       phase === last.phase && position === last.position && startedAtMs === last.startedAtMs,
   )
   if (record === undefined || record.endedAtMs === null) return []
   const read = record.readBytes === null ? '' : `, ${formatBytes(record.readBytes)} read`
-  return [
-    `${record.phase} ${record.failed ? 'failed' : 'ended'} after ${formatDuration(record.endedAtMs - record.startedAtMs)}${read}`,
-  ]
+  const outcome = record.failed ? 'failed' : 'ended'
+  return [`${record.phase} ${outcome} after ${formatDuration(record.endedAtMs - record.startedAtMs)}${read}`]
 }
 
-function endLine(state: RestoreState): string {
-  const after = `after ${formatDuration(state.updatedAtMs - state.startedAtMs)}`
-  return state.error === null
-    ? `restore ${state.status} ${after}`
-    : `restore ${state.status} ${after}: ${state.error.code}`
+function endLine({ status, started_at, updated_at, error }: RestoreBody): string {
+  const after = `after ${formatDuration(Date.parse(updated_at) - Date.parse(started_at))}`
+  return `restore ${status} ${after}${error === null ? '' : `: ${error.code}`}`
 }
 
-function progressLine(state: RestoreState, track: Track): string {
-  const { phasePercent, restorePercent, eta } = state.progress
-  const nowMs = state.updatedAtMs
-  const rate = currentRate(state, track, nowMs)
-  const parts = [`${where(state)} ${formatPercent(phasePercent)}`]
-  if (restorePercent !== null) parts.push(`restore ${formatPercent(restorePercent)}`)
+function progressLine(body: RestoreBody, timeline: Timeline): string {
+  const { percent, restore_percent, eta, eta_earliest, eta_latest } = body.progress
+  const nowMs = Date.parse(body.updated_at)
+  const rate = currentRate(body, timeline, nowMs)
+  const parts = [`${phaseAndStep(body)} ${formatPercent(percent)}`]
+  if (restore_percent !== null) parts.push(`restore ${formatPercent(restore_percent)}`)
   if (rate !== null) parts.push(formatRate(rate))
-  if (eta !== null && eta.atMs > nowMs) {
-    const [earliest, latest] = [Math.max(nowMs, eta.earliestMs), eta.latestMs].map(atMs =>
-      formatRoughDuration(atMs - nowMs),
-    )
-    parts.push(`ends in ${formatRoughDuration(eta.atMs - nowMs)} (${earliest}-${latest}), at ${formatIso(eta.atMs)}`)
+  if (eta !== null && Date.parse(eta) > nowMs) {
+    const rough = (time: string) => formatRoughDuration(Math.max(0, Date.parse(time) - nowMs))
+    const range = `${rough(eta_earliest ?? eta)}-${rough(eta_latest ?? eta)}`
+    parts.push(`ends in ${rough(eta)} (${range}), at ${formatIso(Date.parse(eta))}`)
   }
   return parts.join(', ')
 }
 
-function attentionLines(was: RestoreState | null, state: RestoreState, track: Track): string[] {
-  const { progress, updatedAtMs: nowMs } = state
-  const before = was?.progress
-  const activity = activityWords(progress.activity, seenRecently(track, nowMs))
-  const since = formatDuration(nowMs - progress.lastProgressAtMs)
+function attentionLines(was: RestoreBody | null, body: RestoreBody, timeline: Timeline): string[] {
+  const { progress } = body
+  const nowMs = Date.parse(body.updated_at)
+  const quietBefore = was?.progress.quiet_since ?? null
+  const activity = activityLabel(progress.activity, recentActivity(timeline, nowMs))
+  const name = phaseAndStep(body)
   const lines: string[] = []
-  if (progress.quietSinceMs !== null && (before?.quietSinceMs ?? null) === null) {
-    lines.push(`${where(state)} quiet since ${formatIso(progress.quietSinceMs)}, ${activity}`)
-  }
-  if (progress.quietSinceMs === null && before != null && before.quietSinceMs !== null) {
-    lines.push(`${where(state)} heard of again, was quiet for ${formatDuration(nowMs - before.quietSinceMs)}`)
-  }
-  if (progress.stalled && !before?.stalled) {
-    const limit = formatDuration(progress.stallThresholdMs)
-    lines.push(`STALLED: ${where(state)} made no progress for ${since} (limit ${limit}), ${activity}`)
+  if (progress.quiet_since !== null && quietBefore === null)
+    lines.push(`${name} quiet since ${formatIso(Date.parse(progress.quiet_since))}, ${activity}`)
+  if (progress.quiet_since === null && quietBefore !== null)
+    lines.push(`${name} heard of again, was quiet for ${formatDuration(nowMs - Date.parse(quietBefore))}`)
+  if (progress.stalled && !was?.progress.stalled) {
+    const since = formatDuration(nowMs - timeOf(progress.last_progress_at))
+    const limit = formatDuration(progress.stall_threshold_seconds * 1000)
+    lines.push(`STALLED: ${name} made no progress for ${since} (limit ${limit}), ${activity}`)
     lines.push(`hint: ${stallHint(progress.activity)[0]}`)
   }
-  if (!progress.stalled && before?.stalled) lines.push(`${where(state)} no longer stalled`)
+  if (!progress.stalled && was?.progress.stalled) lines.push(`${name} no longer stalled`)
   return lines
 }

@@ -1,49 +1,36 @@
-import type { BinlogPosition } from '../../backup/binlog-info.ts'
 import { formatDuration, printable } from '../../format.ts'
-import type { Plan } from '../../restore/plan/plan.ts'
-import type { RestoreState } from '../../restore/state/state.ts'
-import type { Outcome } from '../view.ts'
-import type { Track } from './track.ts'
-import { PHASE_LABELS } from './words.ts'
+import type { RestoreBody } from '../../server/api-schema.ts'
+import { PHASE_LABELS } from './labels.ts'
+import type { Timeline } from './timeline.ts'
 
-/** What a person needs after a restore that succeeded: nothing otherwise, the error report follows then. */
-export function summaryLines(state: RestoreState, track: Track, outcome: Outcome | undefined, color = false): string[] {
-  if (state.status !== 'succeeded' || state.plan === null) return []
-  const bold = (text: string) => (color ? `\x1b[1m${text}\x1b[0m` : text)
-  const binlog = outcome?.binlog ?? state.plan.elements.at(-1)?.description.binlog ?? null
-  const elapsed = formatDuration(state.updatedAtMs - state.startedAtMs)
-  const line = (name: string, value: string) => `  ${name.padEnd(8)}  ${printable(value)}`
+/** The lines after a restore that succeeded; none otherwise, because an error report follows. */
+export function summaryLines(body: RestoreBody, { phases }: Timeline, color = false): string[] {
+  const { elements, datadir, binlog } = body
+  if (body.status !== 'succeeded' || datadir === null) return []
+  const heading = `restored ${printable(datadir)} in ${formatDuration(
+    Date.parse(body.updated_at) - Date.parse(body.started_at),
+  )}`
+  const rows: [name: string, value: string | null][] = [
+    ['backup', body.older_backup ? `${elements?.map(({ source }) => source).join(' ')}, an older one` : null],
+    ['phases', phaseDurations(phases) || null],
+    ['binlog', binlog?.file ? binlog.file + (binlog.position === null ? '' : ` position ${binlog.position}`) : null],
+    ['gtid', binlog?.gtid || null],
+    ['run dir', body.run_dir],
+    ['trace', body.trace_id],
+  ]
   return [
     '',
-    bold(`restored ${printable(state.plan.datadir)} in ${elapsed}`),
-    ...(state.backupIndex > 0 ? [line('backup', `${backupOf(state.plan)}, an older one`)] : []),
-    line(
-      'phases',
-      phaseDurations(track)
-        .map(({ name, ms }) => `${name} ${formatDuration(ms)}`)
-        .join(', '),
-    ),
-    ...(binlog === null ? [] : binlogLines(binlog).map(([name, value]) => line(name, value))),
-    ...(outcome === undefined ? [] : [line('run dir', outcome.runDir)]),
-    line('trace', state.trace.traceId),
+    color ? `\x1b[1m${heading}\x1b[0m` : heading,
+    ...rows.flatMap(([name, value]) => (value === null ? [] : [`  ${name.padEnd(8)}  ${printable(value)}`])),
   ]
 }
 
-const backupOf = ({ elements }: Plan): string => elements.map(({ name }) => name).join(' ')
-
-function binlogLines({ file, position, gtid }: BinlogPosition): [string, string][] {
-  const lines: [string, string][] = []
-  if (file !== null) lines.push(['binlog', position === null ? file : `${file} position ${position}`])
-  if (gtid !== null && gtid !== '') lines.push(['gtid', gtid])
-  return lines
-}
-
 /** Summed over the elements of a chain, in the order in which the phases first came. */
-function phaseDurations(track: Track): { name: string; ms: number }[] {
+function phaseDurations(phases: Timeline['phases']): string {
   const sums = new Map<string, number>()
-  for (const { phase, startedAtMs, endedAtMs } of track.phases) {
+  for (const { phase, startedAtMs, endedAtMs } of phases) {
     const name = PHASE_LABELS[phase]
     sums.set(name, (sums.get(name) ?? 0) + (endedAtMs ?? startedAtMs) - startedAtMs)
   }
-  return [...sums].map(([name, ms]) => ({ name, ms }))
+  return [...sums].map(([name, ms]) => `${name} ${formatDuration(ms)}`).join(', ')
 }

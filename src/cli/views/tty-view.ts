@@ -1,22 +1,21 @@
 import { printable } from '../../format.ts'
-import type { RestoreState } from '../../restore/state/state.ts'
-import type { Outcome, View } from '../view.ts'
+import type { RestoreBody } from '../../server/api-schema.ts'
 import { renderFrame } from './frame.ts'
 import { newNotices } from './notices.ts'
-import { openOutlet, type ViewStream } from './outlet.ts'
+import { openOutput, type View, type ViewStream } from './output.ts'
 import { createScreen } from './screen.ts'
 import { summaryLines } from './summary.ts'
-import { type Track, trackState } from './track.ts'
+import { addToTimeline, type Timeline } from './timeline.ts'
 
 /** At most 10 paints a second, however many states come. */
 const PAINT_EVERY_MS = 100
-/** Elapsed times go on while nothing happens. */
+/** Elapsed times change although no state comes. */
 const CLOCK_EVERY_MS = 1_000
 
 const HIDE_CURSOR = '\x1b[?25l'
 const SHOW_CURSOR = '\x1b[?25h'
 
-/** The checklist and the live line, kept up to date at the bottom of a terminal. */
+/** The checklist and the progress line, kept up to date at the bottom of a terminal. */
 export function createTtyView(options: {
   stream: ViewStream
   color: boolean
@@ -24,19 +23,18 @@ export function createTtyView(options: {
   now: () => number
 }): View {
   const { stream, color, unicode, now } = options
-  const outlet = openOutlet(stream)
+  const output = openOutput(stream)
   const screen = createScreen()
-  let state: RestoreState | null = null
-  let track: Track | null = null
-  let told: readonly string[] = []
-  let toTell: string[] = []
+  let body: RestoreBody | null = null
+  let timeline: Timeline | null = null
+  let unprinted: string[] = []
   let paintedAtMs = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | null = null
   let closed = false
 
-  // A terminal that does not know its size says 0.
+  // A terminal of unknown size reports 0.
   const columns = () => stream.columns || 80
-  // One column stays free: a line that fills the last one wraps on some terminals. One row is for the cursor.
+  // A line that fills the last column wraps on some terminals. The last row is the cursor's.
   const look = () => ({
     width: Math.max(8, columns() - 1),
     height: Math.max(2, (stream.rows || 24) - 1),
@@ -47,8 +45,8 @@ export function createTtyView(options: {
   function paint(): void {
     timer = null
     paintedAtMs = now()
-    if (state === null || track === null || (stream.writableLength ?? 0) > 0) return
-    if (outlet.write(screen.update(renderFrame(state, track, now(), look()), toTell))) toTell = []
+    if (body === null || timeline === null || (stream.writableLength ?? 0) > 0) return
+    if (output.write(screen.update(renderFrame(body, timeline, now(), look()), unprinted))) unprinted = []
   }
 
   function paintSoon(): void {
@@ -61,28 +59,26 @@ export function createTtyView(options: {
     screen.resize(columns())
     paintSoon()
   }
-  const onExit = () => outlet.end(SHOW_CURSOR)
+  const onExit = () => output.end(SHOW_CURSOR)
   const clock = setInterval(() => timer ?? paint(), CLOCK_EVERY_MS)
   clock.unref()
   stream.on('resize', onResize)
   process.once('exit', onExit)
   screen.resize(columns())
-  outlet.write(HIDE_CURSOR)
+  output.write(HIDE_CURSOR)
 
   return {
-    observe(next) {
+    show(next) {
       if (closed) return
-      const first = state === null
-      state = next
-      track = trackState(track, next)
-      if (next.notices !== told) {
-        toTell.push(...newNotices(told, next.notices).map(notice => `note: ${printable(notice)}`))
-        told = next.notices
-      }
+      const first = body === null
+      const notices = newNotices(body?.notices ?? [], next.notices)
+      unprinted.push(...notices.map(notice => `note: ${printable(notice)}`))
+      body = next
+      timeline = addToTimeline(timeline, next)
       if (first) paint()
       else paintSoon()
     },
-    close(outcome?: Outcome) {
+    close() {
       if (closed) return
       closed = true
       clearInterval(clock)
@@ -90,13 +86,14 @@ export function createTtyView(options: {
       stream.off('resize', onResize)
       process.off('exit', onExit)
       let last = ''
-      if (state !== null && track !== null) {
-        last = screen.update(renderFrame(state, track, now(), { ...look(), height: Number.POSITIVE_INFINITY }), toTell)
-        last += summaryLines(state, track, outcome, color)
+      if (body !== null && timeline !== null) {
+        const frame = renderFrame(body, timeline, now(), { ...look(), height: Number.POSITIVE_INFINITY })
+        last = screen.update(frame, unprinted)
+        last += summaryLines(body, timeline, color)
           .map(line => `${line}\n`)
           .join('')
       }
-      outlet.end(last + SHOW_CURSOR)
+      output.end(last + SHOW_CURSOR)
     },
   }
 }

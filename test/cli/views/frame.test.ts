@@ -3,10 +3,10 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type Look, renderFrame } from '../../../src/cli/views/frame.ts'
 import { displayWidth } from '../../../src/cli/views/text-line.ts'
-import { type Track, trackState } from '../../../src/cli/views/track.ts'
+import { addToTimeline, type Timeline } from '../../../src/cli/views/timeline.ts'
 import { PHASES, STEPS, type Step } from '../../../src/phases.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { samplePlan, sampleState, T0 } from './sample-state.ts'
+import { bodyOf, samplePlan, sampleState, T0 } from './sample-state.ts'
 
 beforeAll(() => {
   process.env.TZ = 'UTC'
@@ -17,10 +17,10 @@ const LOOK: Look = { width: 99, height: 29, color: false, unicode: true }
 
 /** The frame after these states, a moment after the last one. */
 function frame(states: readonly RestoreState[], look: Partial<Look> = {}, laterMs = 2_000): string[] {
-  let track: Track | null = null
-  for (const state of states) track = trackState(track, state)
+  let timeline: Timeline | null = null
+  for (const state of states) timeline = addToTimeline(timeline, bodyOf(state))
   const last = states.at(-1)!
-  return renderFrame(last, track!, last.updatedAtMs + laterMs, { ...LOOK, ...look })
+  return renderFrame(bodyOf(last), timeline!, last.updatedAtMs + laterMs, { ...LOOK, ...look })
 }
 
 const inspected = sampleState({ updatedAtMs: T0 + 1_000 })

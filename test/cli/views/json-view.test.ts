@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { createView } from '../../../src/cli/view.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { preparing, T0 } from './sample-state.ts'
+import { bodyOf, preparing, T0 } from './sample-state.ts'
 
 function written(states: readonly RestoreState[], waiting: (index: number) => number = () => 0) {
   let text = ''
@@ -15,9 +15,9 @@ function written(states: readonly RestoreState[], waiting: (index: number) => nu
   const view = createView({ kind: 'json', color: false, unicode: true, stdout, stderr })
   for (const [index, state] of states.entries()) {
     stdout.writableLength = waiting(index)
-    view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
+    view.show(bodyOf(state))
   }
-  view.close({ runDir: '/state/r1', binlog: { file: 'b.1', position: 4, gtid: null } })
+  view.close()
   return text
     .trimEnd()
     .split('\n')
@@ -100,7 +100,15 @@ test('a line a change, none for the rest', () => {
 })
 
 test('a success ends with a summary', () => {
-  const plan = { ...preparing().plan!, elements: [{ name: '/b/full' }] } as unknown as RestoreState['plan']
+  const plan = {
+    ...preparing().plan!,
+    elements: [
+      {
+        name: '/b/full',
+        description: { kind: 'full', storedBytes: 9, binlog: { file: 'b.1', position: 4, gtid: null } },
+      },
+    ],
+  } as unknown as RestoreState['plan']
   const lines = written([
     preparing(),
     preparing({ plan, status: 'succeeded', phase: 'completed', updatedAtMs: T0 + 90_500 }),
@@ -112,7 +120,7 @@ test('a success ends with a summary', () => {
     seconds: 90.5,
     phases: [{ phase: 'preparing_backup', chain_position: 1, seconds: 90.5 }],
     binlog: { file: 'b.1', position: 4, gtid: null },
-    run_dir: '/state/r1',
+    run_dir: '/var/lib/restore-agent/0192-r1',
   })
 })
 

@@ -2,15 +2,15 @@ import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { createView } from '../../../src/cli/view.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { samplePlan, sampleState, T0 } from './sample-state.ts'
+import { bodyOf, samplePlan, sampleState, T0 } from './sample-state.ts'
 
 /** The lines for these states, without the date. */
 function linesOf(states: readonly RestoreState[]): string[] {
   let written = ''
   const stderr = Object.assign(new EventEmitter(), { write: (text: string) => (written += text) })
   const view = createView({ kind: 'plain', color: false, unicode: false, stdout: stderr, stderr })
-  for (const state of states) view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
-  view.close({ runDir: '/state/r1', binlog: null })
+  for (const state of states) view.show(bodyOf(state))
+  view.close()
   return written
     .split('\n')
     .slice(0, -1)
@@ -65,7 +65,7 @@ test('a whole restore, a line a change', () => {
     '',
     'restored /var/lib/mysql in 1m 31s',
     '  phases    inspect 1s, extract 9s, prepare 1m 20s, finalize 1s',
-    '  run dir   /state/r1',
+    '  run dir   /var/lib/restore-agent/0192-r1',
     '  trace     4bf92f3577b34da6a3ce929d0e0e4736',
   ])
 })

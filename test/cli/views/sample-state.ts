@@ -1,9 +1,13 @@
 import type { Progress } from '../../../src/progress/progress.ts'
 import type { Plan, PlanStep } from '../../../src/restore/plan/plan.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
+import { restoreBody } from '../../../src/server/restore-body.ts'
 import { blankState } from '../../support/blank-state.ts'
 
 export const T0 = Date.UTC(2026, 10, 23, 2, 0, 0)
+
+/** The body of a state, as a view of the one-shot command gets it. */
+export const bodyOf = (state: RestoreState) => restoreBody(state, { backup: '' })
 
 type Changes = Partial<Omit<RestoreState, 'progress'>> & { progress?: Partial<Progress> }
 

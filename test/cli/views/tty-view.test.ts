@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { createView, type View } from '../../../src/cli/view.ts'
+import { createView } from '../../../src/cli/view.ts'
+import type { View } from '../../../src/cli/views/output.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { preparing, T0 } from './sample-state.ts'
+import { bodyOf, preparing, T0 } from './sample-state.ts'
 import { VirtualTerminal } from './virtual-terminal.ts'
 
 let terminal: VirtualTerminal
@@ -17,7 +18,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const show = (state: RestoreState) => view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
+const show = (state: RestoreState) => view.show(bodyOf(state))
 /** As it is now. */
 const preparingNow = (changes: Parameters<typeof preparing>[0] = {}) =>
   preparing({ phaseStartedAtMs: T0, updatedAtMs: Date.now(), ...changes })
@@ -41,7 +42,7 @@ test('a terminal that says it has 0 columns and rows counts as one of 80 and 24'
     },
   })
   const view = createView({ kind: 'tty', color: false, unicode: true, stdout: stream, stderr: stream })
-  const show = (state: RestoreState) => view.observe(state, { type: 'tick', atMs: state.updatedAtMs })
+  const show = (state: RestoreState) => view.show(bodyOf(state))
   show(preparingNow({ progress: { phasePercent: 12.5 } }))
   show(preparingNow({ notices: ['paints all anew'] }))
   vi.advanceTimersByTime(1_000)
@@ -100,8 +101,11 @@ test('the cursor is hidden while it runs, and back at the end, with the list and
   show(preparingNow())
   expect(terminal.cursorVisible).toBe(false)
   vi.advanceTimersByTime(90_000)
-  show(preparingNow({ status: 'succeeded', phase: 'completed' }))
-  view.close({ runDir: '/state/r1', binlog: { file: 'binlog.000042', position: 1234, gtid: '0-1-99' } })
+  const binlog = { file: 'binlog.000042', position: 1234, gtid: '0-1-99' }
+  const elements = [{ name: '/b/full', description: { kind: 'full', storedBytes: 9, binlog } }]
+  const plan = { ...preparing().plan!, elements } as unknown as RestoreState['plan']
+  show(preparingNow({ plan, status: 'succeeded', phase: 'completed' }))
+  view.close()
   expect(terminal.cursorVisible).toBe(true)
   expect(terminal.text).toEqual([
     'restore → /var/lib/mysql · 1m 30s',
@@ -114,7 +118,7 @@ test('the cursor is hidden while it runs, and back at the end, with the list and
     '  phases    prepare 1m 30s',
     '  binlog    binlog.000042 position 1234',
     '  gtid      0-1-99',
-    '  run dir   /state/r1',
+    '  run dir   /var/lib/restore-agent/0192-r1',
     '  trace     4bf92f3577b34da6a3ce929d0e0e4736',
   ])
   const bytes = terminal.bytesWritten

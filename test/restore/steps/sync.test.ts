@@ -27,7 +27,7 @@ describe('files are brought to the disk', () => {
   }
 
   test('by the real one', async () => {
-    await syncFiles(folder, never, none)
+    await expect(syncFiles(folder, never, none)).resolves.toBeUndefined()
   })
 
   test('once a file system, those of tables with DATA DIRECTORY included', async () => {

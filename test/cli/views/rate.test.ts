@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Meter, measure, newMeter, rateOf } from '../../../src/cli/views/meter.ts'
 import { newNotices } from '../../../src/cli/views/notices.ts'
+import { addReading, noReadings, type Readings, rateOf } from '../../../src/cli/views/rate.ts'
 
 describe('rate', () => {
   const fed = (points: readonly [atMs: number, value: number | null][]) =>
-    points.reduce((meter: Meter, [atMs, value]) => measure(meter, 'step', atMs, value), newMeter)
+    points.reduce((readings: Readings, [atMs, value]) => addReading(readings, 'step', atMs, value), noReadings)
 
   test('the slope between changes, bursts or not', () => {
     expect(
@@ -43,7 +43,7 @@ describe('rate', () => {
     ).toBeNull()
     expect(
       rateOf(
-        measure(
+        addReading(
           fed([
             [0, 0],
             [5_000, 5],
@@ -69,10 +69,11 @@ describe('rate', () => {
   test('steady growth has its own slope, and memory is bounded', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1e6 }), fc.integer({ min: 10, max: 2_000 }), (perSecond, everyMs) => {
-        let meter = newMeter
-        for (let atMs = 0; atMs <= 90_000; atMs += everyMs) meter = measure(meter, 'k', atMs, (perSecond * atMs) / 1000)
-        expect(rateOf(meter, 90_000)).toBeCloseTo(perSecond, 3)
-        expect(meter.points.length).toBeLessThanOrEqual(122)
+        let readings = noReadings
+        for (let atMs = 0; atMs <= 90_000; atMs += everyMs)
+          readings = addReading(readings, 'k', atMs, (perSecond * atMs) / 1000)
+        expect(rateOf(readings, 90_000)).toBeCloseTo(perSecond, 3)
+        expect(readings.points.length).toBeLessThanOrEqual(122)
       }),
       { numRuns: 30 },
     )

@@ -1,7 +1,7 @@
-import { type Phase, STEPS, type Step } from '../../phases.ts'
-import type { Progress } from '../../progress/progress.ts'
+import type { Phase, Step } from '../../phases.ts'
+import type { RestoreBody } from '../../server/api-schema.ts'
 
-/** Phases and steps as a person calls them; logs and JSON keep the stable names of phases.ts. */
+/** Phases and steps as the terminal shows them; logs and JSON use the stable names of phases.ts. */
 export const PHASE_LABELS: Record<Phase, string> = {
   getting_backup_info: 'inspect',
   initiating_binlog_downloads: 'list binlogs',
@@ -19,14 +19,10 @@ export const PHASE_LABELS: Record<Phase, string> = {
 
 export const stepLabel = (step: Step): string => (step === 'move_back' ? 'move-back' : step.replaceAll('_', ' '))
 
-/** The step, if it belongs to the phase: a step may outlive its phase for one event. */
-export const stepOf = (phase: Phase, step: Step | null): Step | null =>
-  step !== null && phase in STEPS && (STEPS[phase as keyof typeof STEPS] as readonly Step[]).includes(step)
-    ? step
-    : null
+type Activity = RestoreBody['progress']['activity']
 
-/** What the tool does while nothing is heard of it. `cpu` and `io`: seen to move a moment ago. */
-export function activityWords(activity: Progress['activity'], seen: { cpu: boolean; io: boolean }): string {
+/** What a quiet tool does. `cpu` and `io`: whether they increased a moment ago. */
+export function activityLabel(activity: Activity, recent: { cpu: boolean; io: boolean }): string {
   switch (activity) {
     case 'dead':
       return 'no CPU, no I/O'
@@ -35,15 +31,15 @@ export function activityWords(activity: Progress['activity'], seen: { cpu: boole
     case 'unknown':
       return 'its work cannot be seen from here'
     default:
-      if (seen.cpu && seen.io) return 'still using CPU and doing I/O'
-      if (seen.cpu) return 'still using CPU'
-      if (seen.io) return 'still doing I/O'
+      if (recent.cpu && recent.io) return 'still using CPU and doing I/O'
+      if (recent.cpu) return 'still using CPU'
+      if (recent.io) return 'still doing I/O'
       return 'still working'
   }
 }
 
 /** What to do about a stall, in three lengths. */
-export function stallHint(activity: Progress['activity']): [long: string, shorter: string, shortest: string] {
+export function stallHint(activity: Activity): [long: string, shorter: string, shortest: string] {
   switch (activity) {
     case 'dead':
       return [
