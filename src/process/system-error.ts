@@ -5,7 +5,12 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   EDQUOT: 'disk_full',
   EACCES: 'not_permitted',
   EPERM: 'not_permitted',
-  EROFS: 'not_permitted',
+  EROFS: 'read_only',
+  EIO: 'io_error',
+  EMFILE: 'open_files',
+  ENFILE: 'open_files',
+  EFBIG: 'file_size_limit',
+  ENAMETOOLONG: 'path_too_long',
   ENOMEM: 'memory',
   EAGAIN: 'memory', // fork(2): the limit on processes
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts'
+import { environmentFault } from './environment-wording.ts'
 import type { ToolEvent } from './events.ts'
 import type { ToolLine } from './tool-line.ts'
 
@@ -60,15 +61,12 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['No valid checkpoint found', 'source_corrupt'],
   ['Database page corruption on disk', 'source_corrupt'],
 
-  ['annot allocate memory', 'memory'],
-  ['ut of memory', 'memory'],
   [': not found', 'tool_missing'],
 ]
 
 /** Errno 28 and 122 in the words of every layer: mysys, InnoDB, xbstream, the C library. */
 const DISK_FULL = /\b(?:errno|errcode|error|error number):? ?(?:28|122)\b|No space left on device|Disk quota exceeded/i
 const FILE_EXISTS = /\b(?:errno|Errcode):? ?17\b/
-const NOT_PERMITTED = /\b(?:errno|Errcode):? ?13\b|Permission denied/
 const NO_SUCH_DIRECTORY = /^Can't change dir to .*\b(?:errno|Errcode):? ?2\b/
 /** `xbstream: [ERROR] unknown option '--decompress'`: the level follows the program. */
 const UNKNOWN_OPTION = /^(?:\[ERROR\] )?unknown option/
@@ -86,6 +84,9 @@ export function saysDiskFull(text: string): boolean {
 
 function failureCode({ text, level }: ToolLine): ErrorCode | null {
   if (saysDiskFull(text)) return 'disk_full'
+  // A warning may name a fault that the tool gets around, such as too little locked memory for io_uring.
+  const fault = level === 'warning' ? null : environmentFault(text)
+  if (fault !== null) return fault
   for (const [wording, code] of WORDINGS) {
     if (!text.includes(wording)) continue
     if (code === 'tool_missing' && !SHELL_NOT_FOUND.test(text)) continue
@@ -95,8 +96,7 @@ function failureCode({ text, level }: ToolLine): ErrorCode | null {
     return code
   }
   if (text.includes('rr') && FILE_EXISTS.test(text)) return 'target_not_new'
-  if (NOT_PERMITTED.test(text)) return 'not_permitted'
-  if (NO_SUCH_DIRECTORY.test(text)) return 'source_missing'
+  if (NO_SUCH_DIRECTORY.test(text)) return 'target_lost'
   if (level !== 'warning' && UNKNOWN_OPTION.test(text)) return 'tool_version'
   return null
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts'
+import { environmentFault } from './environment-wording.ts'
 import type { Grammar, ToolEvent } from './events.ts'
 import { saysDiskFull } from './failure-wording.ts'
 import type { Failure } from './judge-exit.ts'
@@ -42,7 +43,6 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['Unrecognized header', 'source_unknown'],
   ['too much memory', 'memory'],
   ['Memory usage limit reached', 'memory'],
-  ['annot allocate memory', 'memory'],
   ['Decoding error', 'source_corrupt'],
   ['Decompression error', 'source_corrupt'],
   ['undecodable data', 'source_corrupt'],
@@ -64,6 +64,8 @@ export function filterGrammar(): Grammar {
     for (const [wording, code] of WORDINGS) {
       if (text.includes(wording)) return [{ type: 'failure', code, text }]
     }
+    const fault = environmentFault(text)
+    if (fault !== null && fault !== 'key_missing') return [{ type: 'failure', code: fault, text }]
     return CONSUMER_GONE.test(text) ? [{ type: 'complaint', level: 'error', text }] : NOTHING
   }
 }

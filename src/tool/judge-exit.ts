@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts'
+import { isEnvironmentFault } from './environment-wording.ts'
 import type { ToolEvent } from './events.ts'
 
 export type Failure = Extract<ToolEvent, { type: 'failure' }>
@@ -43,6 +44,9 @@ const PHASE_FAILED: Readonly<Record<ToolPhase, ErrorCode>> = {
 /** Failures that leave data behind even though the tool goes on and exits 0. */
 const DESPITE_EXIT_0: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'disk_full',
+  'io_error',
+  'read_only',
+  'file_size_limit',
   'target_not_new',
   'wrong_key',
   'key_missing',
@@ -52,10 +56,26 @@ const DESPITE_EXIT_0: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'redo_incomplete',
 ])
 
-/** The failure to report of several: a full disk explains all others; else the first that says more than that it failed. */
+/** What a shell exits with where a program cannot be executed, and the dynamic loader without a library. */
+const CANNOT_RUN: Readonly<Record<number, ErrorCode>> = { 126: 'tool_broken', 127: 'tool_broken' }
+
+/** An instruction that this processor lacks; more bytes than `ulimit -f`; more CPU time than `ulimit -t`. */
+const FAULT_SIGNALS: Readonly<Record<string, ErrorCode>> = {
+  SIGILL: 'tool_broken',
+  SIGXFSZ: 'file_size_limit',
+  SIGXCPU: 'tool_killed',
+}
+
+/**
+ * The failure to report of several: a full disk or another fault of this machine explains what the tool says of its data
+ * afterwards; else the first that names a cause.
+ */
 export function mainFailure(failures: readonly Failure[], general: ErrorCode): Failure | undefined {
   return (
-    failures.find(({ code }) => code === 'disk_full') ?? failures.find(({ code }) => code !== general) ?? failures[0]
+    failures.find(({ code }) => code === 'disk_full') ??
+    failures.find(({ code }) => isEnvironmentFault(code)) ??
+    failures.find(({ code }) => code !== general) ??
+    failures[0]
   )
 }
 
@@ -80,7 +100,8 @@ export function judgeExit(ended: EndedTool): Judgement | null {
   if (signal !== null && FROM_OUTSIDE.has(signal) && failure?.code !== 'disk_full')
     return { code: 'tool_killed', message: `${program} was killed by ${signal}` }
   if (failure !== undefined) return { code: failure.code, message: `${program}: ${failure.text}` }
-  return { code: general, message: headline(ended) }
+  const fault = exit.signal === null ? CANNOT_RUN[exit.code!] : FAULT_SIGNALS[exit.signal]
+  return { code: fault ?? general, message: headline(ended) }
 }
 
 /** The tool's own words, where it has some; else how it ended. */

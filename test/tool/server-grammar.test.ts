@@ -37,6 +37,8 @@ test.each([
   ['an option that it does not know', `mariadbd: unknown variable 'innodb_x=1'`],
   ['keys that it was not told', `InnoDB: Obtaining redo log encryption key version 1 failed (4294967295).\n${GENERIC}`],
   ['nothing that is known', `Failed to initialize plugins.`],
+  ['an engine that gives no reason', GENERIC],
+  ['an assertion without a word of damage', `InnoDB: Assertion failure in file srv0start.cc line 100\n${GENERIC}`],
 ])('%s does not speak against the backup: server_failed', (_, said) => {
   expect(verdict(said.replace(/^(?!\[)/gm, '[ERROR] '))).toBe('server_failed')
 })

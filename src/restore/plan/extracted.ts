@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { opendir, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
@@ -69,11 +70,12 @@ export async function describeDirectory(directory: string): Promise<BackupDescri
 /**
  * Adds to the parts of the plan what an extracted element tells. No tool complains of a stream that is empty or cut
  * between two chunks: then the files that every backup writes last are missing. Throws `source_empty`,
- * `source_truncated`, `backup_incomplete`, `extract_failed` (files are still packed), or the problem that the
- * metadata show.
+ * `source_truncated`, `backup_incomplete`, `target_lost`, `extract_failed` (files are still packed), or the problem
+ * that the metadata show.
  */
 export async function refineParts(parts: PlanParts, position: number, directory: string): Promise<PlanParts> {
   const before = parts.elements[position - 1]!
+  if (!existsSync(directory)) throw new RestoreError('target_lost', `${directory} disappeared after the extract`)
   const { leftovers, ...extracted } = await directoryStats(directory)
   const found = await describeDirectory(directory)
   if (extracted.files === 0)

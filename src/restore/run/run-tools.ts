@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Writable } from 'node:stream'
-import { ERRORS, RestoreError, toRestoreError } from '../../errors.ts'
+import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
 import { freeBytes } from '../../process/file-system.ts'
 import { endGroups } from '../../process/kill-groups.ts'
@@ -50,7 +51,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     signal.throwIfAborted()
     const verdict = run.judge(results)
     // A tool that ended early makes the feed fail too: the tool's own error comes first.
-    if (verdict !== null) throw verdictError(context, verdict, results)
+    if (verdict !== null) throw lostTarget(context, run, verdict) ?? verdictError(context, verdict, results)
     if (feedError !== null) throw feedError
     passed = true
   } finally {
@@ -66,13 +67,26 @@ const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): Watched
   exited: tool.exited.then(exit => (detached() ? NEVER : exit)),
 })
 
+/** Files that this restore made have disappeared under the tool: that explains whatever the tool says. */
+function lostTarget({ store }: RestoreContext, { position }: ToolRun, { code }: Judgement): RestoreError | null {
+  const element = store.state.plan?.elements[position - 1]
+  if (element === undefined) return null
+  const gone = [store.state.plan!.targetDir, element.directory].find(directory => !existsSync(directory))
+  if (gone !== undefined) return new RestoreError('target_lost', `${gone} disappeared while a tool worked in it`)
+  if (code !== 'backup_incomplete' || element.extracted === null) return null
+  return new RestoreError('target_lost', `files of ${element.directory} disappeared after they were extracted`)
+}
+
+/** Codes that name no cause. */
+const VAGUE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['extract_failed', 'prepare_failed', 'move_back_failed'])
+
 function verdictError(
   { runDir, store }: RestoreContext,
   { code, message, stage }: Judgement & { stage: number },
   results: readonly RunResult[],
 ): RestoreError {
   // Lines that the state dir could not take may hold the cause.
-  const lost = ERRORS[code].backup || code === 'move_back_failed' ? lostWords(runDir) : null
+  const lost = ERRORS[code].backup || VAGUE.has(code) ? lostWords(runDir) : null
   // A tool names a file relative to its directory: add the directories.
   const paths = code === 'disk_full' && store.state.plan ? ` (${roomOf(store.state.plan)})` : ''
   return lost ?? new RestoreError(code, `${message}${paths}`, { lastWords: results[stage]?.lastWords ?? [] })
