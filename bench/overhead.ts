@@ -3,9 +3,9 @@
  *
  *   npm run bench:overhead -- BACKUP.xb.zst [ROUNDS]
  *
- * Rounds are interleaved and ratios compared within one run, because times are noisy on a shared machine. Prints wall time of
- * both, their median ratio (with and without 1 s taken off for start-up), the agent's own CPU beside the tools', and its
- * largest RSS.
+ * Rounds are interleaved and ratios compared within one run, because times are noisy on a shared machine. Prints wall
+ * time of both, their median ratio (with and without 1 s taken off for start-up), the agent's own CPU beside the
+ * tools', and its largest RSS.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'

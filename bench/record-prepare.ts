@@ -1,11 +1,12 @@
 /**
  * Records a real prepare in the layout that bench/progress.ts scores.
  *
- *   node bench/record-prepare.ts OUT_DIR -- mariadb-backup --prepare --use-memory=64M --target-dir=DIR [--incremental-dir=DIR]
+ * node bench/record-prepare.ts OUT_DIR -- mariadb-backup --prepare --use-memory=64M --target-dir=DIR
+ * [--incremental-dir=DIR]
  *
  * OUT_DIR gets stderr.chunks.jsonl (as it arrived), stderr.timed.log (ms TAB line), proc.samples.tsv (once a second),
- * exit.txt, command.txt, the metadata files as they were before the run, and facts.json: what a restore looks up before it
- * begins (sizes), because the files it was measured on are gone afterwards.
+ * exit.txt, command.txt, the metadata files as they were before the run, and facts.json: what a restore looks up before
+ * it begins (sizes), because the files it was measured on are gone afterwards.
  *
  * BLKIO_GROUP=/sys/fs/cgroup/blkio/NAME puts the tool into that (throttled) cgroup.
  */

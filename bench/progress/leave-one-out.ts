@@ -1,6 +1,6 @@
 /**
- * How good is the estimator on runs that its weights were not chosen on? Each run is scored with the weights that are best
- * (smallest mean of mean errors) for all the others.
+ * How good is the estimator on runs that its weights were not chosen on? Each run is scored with the weights that are
+ * best (smallest mean of mean errors) for all the others.
  */
 import { weights } from '../../src/progress/cost-model.ts'
 import { type Score, score } from './score.ts'

@@ -1,8 +1,8 @@
 /**
  * A transcript played through the estimator, and how wrong what it showed was.
  *
- * Truth is 100 t / T. Errors are |shown - truth| in points, weighted by the time they stood; what is not known is shown as
- * nothing, and counts as 0.
+ * Truth is 100 t / T. Errors are |shown - truth| in points, weighted by the time they stood; what is not known is shown
+ * as nothing, and counts as 0.
  */
 import { advanceProgress, initialProgress, viewProgress } from '../../src/progress/estimator.ts'
 import type { Transcript } from './transcript.ts'

@@ -1,7 +1,7 @@
 /**
- * A recorded prepare as the estimator would have met it: inputs with their times, from a folder with `stderr.chunks.jsonl`
- * (else `stderr.timed.log`), and where present the checkpoints file, `proc.samples.tsv` and `facts.json`.
- * Lines go through the splitter and the grammar that a restore uses, stderr being read every 100 ms.
+ * A recorded prepare as the estimator would have met it: inputs with their times, from a folder with
+ * `stderr.chunks.jsonl` (else `stderr.timed.log`), and where present the checkpoints file, `proc.samples.tsv` and
+ * `facts.json`. Lines go through the splitter and the grammar that a restore uses, stderr being read every 100 ms.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -30,7 +30,10 @@ export interface Transcript {
 const READ_EVERY_MS = 100
 const TICKS_PER_SECOND = 100
 
-/** Folders of prepares at or below `dir`; others (extract, move-back) are left out. Throws where there is no recording at all. */
+/**
+ * Folders of prepares at or below `dir`; others (extract, move-back) are left out. Throws where there is no recording
+ * at all.
+ */
 export function findTranscripts(dir: string): string[] {
   if (!existsSync(dir)) throw new Error(`${dir}: no such folder`)
   if (!statSync(dir).isDirectory()) throw new Error(`${dir}: not a folder`)

@@ -36,9 +36,9 @@ import {
 } from './panels.ts'
 
 /**
- * Series of this restore. What ended, a phase or an agent, answers for five minutes more: join with `inPhase` or `live` where
- * it matters. `live` is restore:live_agent of alerts.yml, made here of what was sent, so that it is there also for an outage
- * that a queue filled afterwards.
+ * Series of this restore. What ended, a phase or an agent, answers for five minutes more: join with `inPhase` or `live`
+ * where it matters. `live` is restore:live_agent of alerts.yml, made here of what was sent, so that it is there also
+ * for an outage that a queue filled afterwards.
  */
 const of = (metric: string, matchers = ''): string => `${metric}{job=~"$job", restore_id="$restore_id"${matchers}}`
 const heartbeat = of('restore_heartbeat_time_seconds')

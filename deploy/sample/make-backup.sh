@@ -2,8 +2,8 @@
 # A sample server, filled with DATA_MB of data, and a real backup of it: make-backup.sh OUT.xb.zst
 # Nothing is left but OUT. For docker-compose.yml's profile `sample`; the stack tests take their backup with it as well.
 #
-# The server is told to flush late and the backup is taken at once, so its redo log holds all that was loaded and prepare
-# has work to do.
+# The server is told to flush late and the backup is taken at once, so its redo log holds all that was loaded and
+# prepare has work to do.
 set -euo pipefail
 out=$1
 work=$(mktemp -d)

@@ -1,6 +1,7 @@
 /**
- * Holds the imports of a folder's `src` against import-rules.ts. dependency-cruiser reads TypeScript with `typescript` up
- * to 6; with 7 it reads nothing and reports success. It alone is given 6, and the files that it has read are counted.
+ * Holds the imports of a folder's `src` against import-rules.ts. dependency-cruiser reads TypeScript with `typescript`
+ * up to 6; with 7 it reads nothing and reports success. It alone is given 6, and the files that it has read are
+ * counted.
  */
 import { globSync } from 'node:fs'
 import { registerHooks } from 'node:module'

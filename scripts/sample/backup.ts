@@ -5,9 +5,9 @@ import { redoWritten, writeLoad } from './data.ts'
 import type { SampleServer } from './server.ts'
 
 /**
- * Takes a real backup while the server is written to: mariadb-backup | zstd. The compressor is held (SIGSTOP) until enough
- * redo was written and the writers have stopped, so the backup cannot end before them, and what it holds is what the
- * server holds afterwards: one truth to compare with.
+ * Takes a real backup while the server is written to: mariadb-backup | zstd. The compressor is held (SIGSTOP) until
+ * enough redo was written and the writers have stopped, so the backup cannot end before them, and what it holds is what
+ * the server holds afterwards: one truth to compare with.
  */
 export async function takeBackup(
   server: SampleServer,

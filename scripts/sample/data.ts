@@ -22,7 +22,10 @@ export async function loadSample({ sql }: SampleServer, megabytes: number): Prom
   }
 }
 
-/** Writes without pause until stopped; stopping waits for the last statement. Each writer has tables of its own: no deadlock. */
+/**
+ * Writes without pause until stopped; stopping waits for the last statement. Each writer has tables of its own: no
+ * deadlock.
+ */
 export function writeLoad({ sql }: SampleServer): WriteLoad {
   let stopped = false
   const write = async (first: number) => {

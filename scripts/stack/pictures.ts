@@ -1,8 +1,8 @@
 /**
- * Makes the pictures of docs/observability.md from a real restore in the real stack: node scripts/stack/pictures.ts
- * It needs chromium. For Prometheus' own pages it needs PROMETHEUS_UI, a directory named `prometheus` with the built pages in
- * web/ui/static (Prometheus' Go module holds their source, and its README how to build them); without it only the traces
- * are drawn.
+ * Makes the pictures of docs/observability.md from a real restore in the real stack: node scripts/stack/pictures.ts It
+ * needs chromium. For Prometheus' own pages it needs PROMETHEUS_UI, a directory named `prometheus` with the built pages
+ * in web/ui/static (Prometheus' Go module holds their source, and its README how to build them); without it only the
+ * traces are drawn.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -132,8 +132,8 @@ describe('serve', { timeout: 120_000 }, () => {
     }
     for (; running && asked.length < 1000; await sleep(20)) asked.push(get())
     const elapsed = (await Promise.all(asked)).sort((a, b) => a - b)
-    // A restore of two seconds has as many borders, each with its fsyncs, as one of hours, and two busy processors add theirs: so not
-    // the 99 % that latency.test.ts asks for. A second in one piece would still show.
+    // A restore of two seconds has as many borders, each with its fsyncs, as one of hours, and two busy processors add
+    // theirs: so not the 99 % that latency.test.ts asks for. A second in one piece would still show.
     expect(elapsed[Math.floor(0.8 * elapsed.length)], `${elapsed.length} requests`).toBeLessThan(500)
     await daemon.term()
   })

@@ -7,7 +7,9 @@ import { checksums, startServer } from './private-server.ts'
 import { sharedBackup } from './shared-backup.ts'
 import { processesAt, workspace } from './workspace.ts'
 
-/** The command within this process, as an embedding program would call it: all steps, real tools, nothing left behind. */
+/**
+ * The command within this process, as an embedding program would call it: all steps, real tools, nothing left behind.
+ */
 let backup: Backup
 beforeAll(async () => {
   backup = await sharedBackup()

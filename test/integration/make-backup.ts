@@ -10,9 +10,9 @@ import { checksums, type PrivateServer, startLoad, startServer } from './private
 /**
  * One real backup of a MariaDB server under write load, in every form that a restore takes.
  *
- * The backup's stream is held back after its first bytes until enough redo has been written; then the writes are stopped,
- * and only after that the rest is let through. So the backup was open during the load, and yet there is one truth to
- * compare with: the tables as they stood when it ended. A second load and an incremental follow.
+ * The backup's stream is held back after its first bytes until enough redo has been written; then the writes are
+ * stopped, and only after that the rest is let through. So the backup was open during the load, and yet there is one
+ * truth to compare with: the tables as they stood when it ended. A second load and an incremental follow.
  */
 export interface Backup {
   /** The full, by form: bare, zst, gz, lz4, bz2, xz, gpg, openssl; and the directories extracted and prepared. */

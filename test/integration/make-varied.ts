@@ -5,8 +5,8 @@ import { installServer } from '../../scripts/sample/server.ts'
 import { startServer } from './private-server.ts'
 
 /**
- * A backup directory of a server that has tables of every kind that InnoDB lays out in another way, taken while tables grow, are
- * truncated and are made.
+ * A backup directory of a server that has tables of every kind that InnoDB lays out in another way, taken while tables
+ * grow, are truncated and are made.
  */
 export interface Varied {
   /** As extracted. */

@@ -63,8 +63,8 @@ test('takes at most 0.75 of the sequential time, and the trace shows the overlap
       await server.stop()
     }
 
-    // In one run, because this machine may be busy with something else in another: one after the other, the phases would
-    // have taken the sum of their times.
+    // In one run, because this machine may be busy with something else in another: one after the other, the phases
+    // would have taken the sum of their times.
     const phases = receiver.spans().filter(span => attributesOf(span)['restore.phase'] === span.name)
     const span = (name: string, position: number): Span =>
       phases.find(({ name: is, ...rest }) => is === name && attributesOf(rest)['restore.chain.position'] === position)!

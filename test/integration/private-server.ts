@@ -7,7 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { freePort } from '../../scripts/sample/server.ts'
 
-/** A MariaDB server of our own: a free port on 127.0.0.1, a socket in a folder of its own, no configuration of the machine's. */
+/**
+ * A MariaDB server of our own: a free port on 127.0.0.1, a socket in a folder of its own, no configuration of the
+ * machine's.
+ */
 export interface PrivateServer {
   pid: number
   /** Runs statements; the rows, columns joined by tabs. */

@@ -7,8 +7,8 @@ import { makeVaried, type Varied } from './make-varied.ts'
 import { type Ended, expectSuccess, type Workspace, workspace } from './workspace.ts'
 
 /**
- * A restore that says success is one: files that a copy of the backup has lost or cut are found, also where no redo touches them;
- * and nothing that a server does write is mistaken for damage.
+ * A restore that says success is one: files that a copy of the backup has lost or cut are found, also where no redo
+ * touches them; and nothing that a server does write is mistaken for damage.
  */
 let folder: string
 let varied: Varied
@@ -22,7 +22,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const INSIDE = ['app/inside.ibd', 'app/inside_part#P#p0.ibd', 'app/inside_part#P#p1.ibd']
 
-/** A copy of the backup with files removed (or shortened, where a function says). Where tables with DATA DIRECTORY went is cleared. */
+/**
+ * A copy of the backup with files removed (or shortened, where a function says). Where tables with DATA DIRECTORY went
+ * is cleared.
+ */
 async function spoiled(
   at: Workspace,
   form: keyof Varied,

@@ -115,7 +115,9 @@ export function workspace(): Workspace {
   }
 }
 
-/** Running processes that name the folder on their command line, work in it, or have a file of it open; not this one. */
+/**
+ * Running processes that name the folder on their command line, work in it, or have a file of it open; not this one.
+ */
 export function processesAt(dir: string): { pid: number; command: string }[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -174,8 +176,8 @@ export function expectSmallStateDir({ stateDir }: Workspace): void {
 }
 
 /**
- * A tool for `--tool-path` that is the real one, but first stops itself when its command line has `word` in it, as `kill -STOP`
- * does: it runs on when the test continues it.
+ * A tool for `--tool-path` that is the real one, but first stops itself when its command line has `word` in it, as
+ * `kill -STOP` does: it runs on when the test continues it.
  */
 export function stoppingTool(at: Pick<Workspace, 'dir'>, word: string): string {
   const path = join(at.dir, 'mariadb-backup')

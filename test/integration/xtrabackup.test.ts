@@ -17,8 +17,8 @@ import {
 } from './workspace.ts'
 
 /**
- * xtrabackup goes through the same command and the same code. The programs are stand-ins that replay transcripts in scaled
- * time and leave the files that the real ones would; the stream is a real xbstream.
+ * xtrabackup goes through the same command and the same code. The programs are stand-ins that replay transcripts in
+ * scaled time and leave the files that the real ones would; the stream is a real xbstream.
  */
 const WHOLE = ['8.0.35-multi-batch-undo', '8.0.35-single-batch-undo', '8.4.0-single-batch-undo-structured'] as const
 

@@ -1,10 +1,10 @@
 /**
- * An agent that dies as it is told to: the restore command without a view, with an observer that keeps a journal and one
- * that kills.
+ * An agent that dies as it is told to: the restore command without a view, with an observer that keeps a journal and
+ * one that kills.
  *
  * A crash comes at a state write (the n-th rename of state.json does not happen, so all that was done since the write
- * before is not in the file) or after an event (its state is on disk, its spans are handed over, nothing has followed). Both
- * need no hook in the product: observers are told of every state, and node:fs is patched here.
+ * before is not in the file) or after an event (its state is on disk, its spans are handed over, nothing has followed).
+ * Both need no hook in the product: observers are told of every state, and node:fs is patched here.
  */
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -24,7 +24,10 @@ export type Moment =
   /** After the n-th (1) event of this type whose detail is this; and so many ms later. */
   | { event: RestoreEvent['type']; detail?: string; nth?: number; afterMs?: number }
 
-/** What dies, in this order; `stop` is SIGSTOP to the tools, `detach` lets go of the restore, and the agent lives on for a while. */
+/**
+ * What dies, in this order; `stop` is SIGSTOP to the tools, `detach` lets go of the restore, and the agent lives on for
+ * a while.
+ */
 export type Victim = 'detach' | 'tools' | 'wrappers' | 'groups' | 'stop' | 'agent' | 'power'
 
 export interface Crash {

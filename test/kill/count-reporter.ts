@@ -1,6 +1,9 @@
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** The last line: `N passed, M failed`. A module that could not be run counts as one that failed, and so does a run of nothing. */
+/**
+ * The last line: `N passed, M failed`. A module that could not be run counts as one that failed, and so does a run of
+ * nothing.
+ */
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
     let passed = 0

@@ -69,7 +69,9 @@ const PARENTS: Readonly<Record<EndedSpan['kind'], readonly EndedSpan['kind'][]>>
   tool: ['step', 'phase'],
 }
 
-/** One trace, no span handed over twice, every parent there, every child within its parent, and the root last of all. */
+/**
+ * One trace, no span handed over twice, every parent there, every child within its parent, and the root last of all.
+ */
 export function expectOneTrace(journal: readonly JournalLine[]): void {
   const spans = journal.flatMap(line => line.spans)
   expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(1)

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   closeSync,
   createReadStream,
   existsSync,
@@ -60,6 +61,7 @@ const LONGEST_RUN_MS = 60_000
 
 export function place(base = tmpdir()): Place {
   const dir = mkdtempSync(join(base, 'ra-kill-'))
+  chmodSync(dir, 0o755) // a start check runs as the owner
   const [datadir, stateDir, journal] = [join(dir, 'data'), join(dir, 'state'), join(dir, 'journal')]
   onTestFinished(async () => {
     for (const { pid } of processesAt(dir)) process.kill(pid, 'SIGKILL')
@@ -168,8 +170,8 @@ export function expectNothingLeft(at: Place, kept: readonly string[] = []): void
 }
 
 /**
- * A restore ends in the same bytes however it came there, but where the order of work shows in InnoDB's own files; there
- * the tables decide.
+ * A restore ends in the same bytes however it came there, but where the order of work shows in InnoDB's own files;
+ * there the tables decide.
  */
 async function expectSameData(datadir: string, truth: TruthName): Promise<void> {
   const { hash, tables } = inject('truths')[truth]

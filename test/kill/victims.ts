@@ -39,7 +39,10 @@ const VICTIMS: readonly (readonly Victim[])[] = [
 export const agentDies = (kills: readonly Victim[]): boolean => kills.includes('agent') || kills.includes('power')
 export const agentAlone = (kills: readonly Victim[]): boolean => kills.join() === 'agent' || kills.includes('stop')
 
-/** In each place: the agent dies, the tool, its wrapper, all of them, the machine; a tool is stopped; a tool dies under a living agent. */
+/**
+ * In each place: the agent dies, the tool, its wrapper, all of them, the machine; a tool is stopped; a tool dies under
+ * a living agent.
+ */
 export function killEverythingIn(places: readonly Where[]): void {
   describe.for(places)('$name', where => {
     test.for(VICTIMS.map(kills => [kills.join(' and '), kills] as const))('%s', async ([, kills]) => {

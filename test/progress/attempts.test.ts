@@ -13,7 +13,10 @@ type Run = WorkPart & { inputs: [ProgressInput, afterMs: number][] }
 
 const tool = (event: Extract<ProgressInput, { type: 'tool' }>['event']): ProgressInput => ({ type: 'tool', event })
 
-/** A chain as runs of tools: 40 s of bringing and 30 s of preparing a full backup, half of it for incrementals; 10 s of moving back. */
+/**
+ * A chain as runs of tools: 40 s of bringing and 30 s of preparing a full backup, half of it for incrementals; 10 s of
+ * moving back.
+ */
 function chain(): Run[] {
   const runs: Run[] = []
   for (let position = 1; position <= ELEMENTS; position++) {
@@ -127,7 +130,8 @@ describe('an agent died and the next begins a new attempt', () => {
     const whole = play(all(runs))
     const after = play([[restart(runs.slice(0, 2)), 1000], ...all(runs.slice(2))], before)
     expect(after.state.restoreSeconds).toBeCloseTo(whole.state.restoreSeconds, 6)
-    // Truth when the second element begins again: 70 of 150.5 s; the elements to come are taken for smaller than they are.
+    // Truth when the second element begins again: 70 of 150.5 s; the elements to come are taken for smaller than they
+    // are.
     expect(after.percents.find(percent => percent > 0)).toBeGreaterThan(35)
     expect(after.percents.find(percent => percent > 0)).toBeLessThan(62)
   })

@@ -125,7 +125,8 @@ describe('whatever comes, in whatever order', () => {
         const rest = inputs.slice(cut + 1)
         const straightOn = play(rest, look(atMs), atMs)
         const afterStop = play(rest, look(atMs + hour), atMs + hour)
-        // Time that a clock took back before the stop is counted once, with the stop or without it not in the same place.
+        // Time that a clock took back before the stop is counted once, with the stop or without it not in the same
+        // place.
         fc.pre(inputs.every(({ afterMs }) => afterMs >= 0))
         expect(afterStop.map(({ view }) => view.phasePercent)).toEqual(straightOn.map(({ view }) => view.phasePercent))
       }),

@@ -18,7 +18,8 @@ describe('successful prepares of at least 10 s', () => {
   const beyond = new Map([
     // In 20 of its 54 s nothing was done: to stand is right there, and an error all the same.
     ['real-k-256m-stopped', 12],
-    // Nothing but inserts: a page every 16 KB of redo, where a mixture of everything is expected. docs/progress.md has it.
+    // Nothing but inserts: a page every 16 KB of redo, where a mixture of everything is expected. docs/progress.md has
+    // it.
     ['real-o-100m-slow', 16],
   ])
 
@@ -56,7 +57,10 @@ describe('MyHoard number is its formula', () => {
   })
 })
 
-/** Its own arithmetic on its own (or, for MariaDB, the two) patterns, from the raw text: shares nothing with the estimator. */
+/**
+ * Its own arithmetic on its own (or, for MariaDB, the two) patterns, from the raw text: shares nothing with the
+ * estimator.
+ */
 function formula(dir: string): number[] {
   const text = written(dir)
   const last = lastLsn(dir)

@@ -20,7 +20,10 @@ function restore(elements: number, { scale: incrementalScale = 0.4, chainBytes =
   feed({ type: 'phase', phase: 'getting_backup_info' })
   feed({ type: 'passed' }, 100)
 
-  /** 100 s of extract at 10 MB/s; then a prepare whose scan takes 20 s and whose one batch takes 20 s. Incrementals: a part of it. */
+  /**
+   * 100 s of extract at 10 MB/s; then a prepare whose scan takes 20 s and whose one batch takes 20 s. Incrementals: a
+   * part of it.
+   */
   const element = (position: number) => {
     const scale = position === 1 ? 1 : incrementalScale
     const redo = 1000 * MB * scale

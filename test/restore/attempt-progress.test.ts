@@ -4,7 +4,9 @@ import { reduce } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../support/samples.ts'
 
-/** What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not. */
+/**
+ * What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not.
+ */
 
 type Timeless = RestoreEvent extends infer E ? (E extends { atMs: number } ? Omit<E, 'atMs'> : never) : never
 

@@ -25,7 +25,9 @@ export const filters: Filters = (format, keyFile) => {
   return { file: format, args: format === 'zstd' ? ['-dc', '--long=31'] : ['-dc'] }
 }
 
-/** With a home of its own, so that the user's keyring is not touched. Encrypting starts an agent, decrypting needs none. */
+/**
+ * With a home of its own, so that the user's keyring is not touched. Encrypting starts an agent, decrypting needs none.
+ */
 const gpgHome = mkdtempSync(join(tmpdir(), 'restore-agent-gpg-'))
 const GPG = ['--homedir', gpgHome, '--batch', '--quiet', '--no-tty', '--pinentry-mode', 'loopback']
 export const gpgEncrypt = (keyFile: string): string[] => [...GPG, '--passphrase-file', keyFile, '-c']

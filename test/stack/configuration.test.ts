@@ -6,7 +6,9 @@ import { parse } from 'yaml'
 import { binary } from './binaries.ts'
 import { composeArguments, ROOT } from './run/services.ts'
 
-/** Every configuration read by the program it is for, and the versions of compose against those that the tests build. */
+/**
+ * Every configuration read by the program it is for, and the versions of compose against those that the tests build.
+ */
 const text = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const run = async (name: Parameters<typeof binary>[0], args: string[]) =>
   execa(await binary(name), args, { cwd: ROOT, reject: false, all: true })

@@ -8,8 +8,8 @@ import { type Restore, startRestore } from './run/restore.ts'
 import { type Stack, startStack } from './run/stack.ts'
 
 /**
- * From the line that the tool prints to the percent that Prometheus answers with, for every percent of a transcript with
- * some 600 lines that carry one: p95 at most one export interval + 2 s.
+ * From the line that the tool prints to the percent that Prometheus answers with, for every percent of a transcript
+ * with some 600 lines that carry one: p95 at most one export interval + 2 s.
  */
 const EXPORT_MS = 2000
 const TRANSCRIPT = '8.0.35-multi-batch-undo'

@@ -17,8 +17,8 @@ import { type Stack, startStack } from './run/stack.ts'
 import { faultsOf, named } from './run/trace-shape.ts'
 
 /**
- * One real restore of a real backup, watched in real backends: in mid-flight, stalled for real, and after its end; then one
- * that fails. The tests build on one another, in this order.
+ * One real restore of a real backup, watched in real backends: in mid-flight, stalled for real, and after its end; then
+ * one that fails. The tests build on one another, in this order.
  */
 const EXPORT_MS = 2000
 const STALL_S = 60

@@ -8,7 +8,9 @@ export interface Started {
   warnings: string[]
 }
 
-/** Telemetry that sends http/json to a receiver of its own; ended with the test. `env` is taken instead of process.env. */
+/**
+ * Telemetry that sends http/json to a receiver of its own; ended with the test. `env` is taken instead of process.env.
+ */
 export async function startWithReceiver(env: NodeJS.ProcessEnv = {}): Promise<Started> {
   const receiver = await startOtlpReceiver()
   onTestFinished(() => receiver.close())

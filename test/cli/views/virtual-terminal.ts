@@ -2,9 +2,9 @@ import { EventEmitter } from 'node:events'
 import { displayWidth } from '../../../src/cli/views/text-line.ts'
 
 /**
- * A small terminal: applies the bytes a view writes and tells what stands on the screen. Knows relative cursor movement,
- * erasing, autowrap, scrolling and, on resize, reflow as tmux, VTE and kitty do it; colours are dropped, anything else
- * throws, so that a test sees an escape code it did not think of.
+ * A small terminal: applies the bytes a view writes and tells what stands on the screen. Knows relative cursor
+ * movement, erasing, autowrap, scrolling and, on resize, reflow as tmux, VTE and kitty do it; colours are dropped,
+ * anything else throws, so that a test sees an escape code it did not think of.
  */
 export class VirtualTerminal extends EventEmitter {
   readonly isTTY = true

@@ -32,7 +32,10 @@ function interrupted(): RestoreState {
   return state
 }
 
-/** Goes on with it to its end, which comes at once: there is no such backup. The state under the new agent, and the last. */
+/**
+ * Goes on with it to its end, which comes at once: there is no such backup. The state under the new agent, and the
+ * last.
+ */
 async function goneOn(
   found: RestoreState,
   ask: Partial<RestoreOptions> | null,

@@ -7,7 +7,10 @@ import { findShort } from '../../../src/restore/steps/tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from '../../../src/restore/steps/verify.ts'
 import { scratch } from '../../support/scratch.ts'
 
-/** Which files of a datadir are called short, missing or left over. What real servers write is restored in integration/whole.test.ts. */
+/**
+ * Which files of a datadir are called short, missing or left over. What real servers write is restored in
+ * integration/whole.test.ts.
+ */
 const PAGE = 16384
 const LAYOUT: Layout = { systemFiles: ['ibdata1'], pageBytes: PAGE }
 

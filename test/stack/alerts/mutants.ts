@@ -1,10 +1,11 @@
 /**
- * Every clause of a rule broken, one by one: a clause dropped, a comparison turned round, a number or a duration halved or
- * doubled, a matcher, a grouping or a matching label taken away, `and` for `unless`, an aggregation for its opposite.
- * It works on the text, so it relies on the rules' layout: one clause a line.
+ * Every clause of a rule broken, one by one: a clause dropped, a comparison turned round, a number or a duration halved
+ * or doubled, a matcher, a grouping or a matching label taken away, `and` for `unless`, an aggregation for its
+ * opposite. It works on the text, so it relies on the rules' layout: one clause a line.
  *
- * Left out, since they cannot change an alert: doubling one of several ranges that are joined by `and` (the others still
- * bound it; all are doubled together instead), or all where the value of an hour ago is subtracted (it grows as well).
+ * Left out, since they cannot change an alert: doubling one of several ranges that are joined by `and` (the others
+ * still bound it; all are doubled together instead), or all where the value of an hour ago is subtracted (it grows as
+ * well).
  */
 export interface Rule {
   alert?: string

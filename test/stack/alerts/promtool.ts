@@ -27,8 +27,8 @@ function promtoolTest({ name, series, looks }: AlertCase, names: readonly string
 }
 
 /**
- * Runs cases against a rules file's text with `promtool test rules`. Resolves to null when all hold, else to what promtool
- * says. (promtool reads JSON: it is YAML.)
+ * Runs cases against a rules file's text with `promtool test rules`. Resolves to null when all hold, else to what
+ * promtool says. (promtool reads JSON: it is YAML.)
  */
 export async function testRules(promtool: string, rules: string, cases: readonly AlertCase[]): Promise<string | null> {
   const directory = await mkdtemp(join(tmpdir(), 'restore-agent-alerts-'))

@@ -48,8 +48,8 @@ export const filledIn = (expr: string, restoreId: string): string =>
     .replaceAll('$__range', '30m')
 
 /**
- * What only some restores have: errors, rows to roll back (mariadb-backup leaves them to the server), and MyHoard's number
- * (mariadb-backup prints what it is made of every 15 s only). Each is asserted where it must be there.
+ * What only some restores have: errors, rows to roll back (mariadb-backup leaves them to the server), and MyHoard's
+ * number (mariadb-backup prints what it is made of every 15 s only). Each is asserted where it must be there.
  */
 export const NOT_IN_EVERY_RESTORE = /restore_(errors_total.* > 0|prepare_rollback_rows|prepare_scan_progress_percent)/
 

@@ -4,8 +4,8 @@ import { xbstream } from '../../fixtures/xbstream-writer.ts'
 import { ROOT } from './services.ts'
 
 /**
- * A restore with the stand-ins for Percona's programs, which replay a transcript's stderr in (scaled) time: many lines, a
- * rollback, and every line's text known. Gives the source and what the command needs besides it.
+ * A restore with the stand-ins for Percona's programs, which replay a transcript's stderr in (scaled) time: many lines,
+ * a rollback, and every line's text known. Gives the source and what the command needs besides it.
  */
 export function replayedBackup(directory: string, transcriptName: string, speed: number) {
   const transcript = join(ROOT, 'test/fixtures/transcripts/xtrabackup', transcriptName)

@@ -5,8 +5,8 @@ import { execa } from 'execa'
 import { parse } from 'yaml'
 
 /**
- * A service of docker-compose.yml run natively: its own command line, with each path in the container turned into the file
- * that compose mounts there, or into a directory of this run where compose has a volume. Only addresses are added.
+ * A service of docker-compose.yml run natively: its own command line, with each path in the container turned into the
+ * file that compose mounts there, or into a directory of this run where compose has a volume. Only addresses are added.
  */
 export const ROOT = join(import.meta.dirname, '../../..')
 

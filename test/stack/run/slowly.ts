@@ -1,8 +1,9 @@
 import type { Restore } from './restore.ts'
 
 /**
- * Makes the tools of a restore work only a part of the time (SIGCONT, SIGSTOP), as a slow disk would: what takes a second
- * lasts long enough to be looked at. A tool that begins in a pause is stopped within 10 ms. Returns how to let them go.
+ * Makes the tools of a restore work only a part of the time (SIGCONT, SIGSTOP), as a slow disk would: what takes a
+ * second lasts long enough to be looked at. A tool that begins in a pause is stopped within 10 ms. Returns how to let
+ * them go.
  */
 export function slowly(restore: Restore, { workMs, pauseMs }: { workMs: number; pauseMs: number }): () => void {
   const began = Date.now()

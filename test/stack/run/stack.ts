@@ -10,8 +10,8 @@ import { type Prometheus, prometheusAt } from './prometheus.ts'
 import { composeArguments, makeService, type Service } from './services.ts'
 
 /**
- * The real collector, Prometheus and Jaeger with the files and command lines of docker-compose.yml, on loopback ports of
- * their own. What differs from compose is this file's addresses, and a receiver in Loki's place.
+ * The real collector, Prometheus and Jaeger with the files and command lines of docker-compose.yml, on loopback ports
+ * of their own. What differs from compose is this file's addresses, and a receiver in Loki's place.
  */
 export interface Stack {
   /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
