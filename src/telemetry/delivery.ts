@@ -6,15 +6,12 @@ export interface Pipeline {
   shutdown(): Promise<void>
 }
 
-/**
- * Longest time that the end of a restore may wait for a backend: with the start of the SDK, at most 3.2 s more than without
- * telemetry.
- */
+/** The end of a restore waits at most this long for a backend; with the start of the SDK, 3.2 s in all. */
 const SHUTDOWN_MS = 2700
 
 /**
- * Flushes and ends pipelines so that none waits for another and nobody waits for a backend. One flush of a pipeline runs at a
- * time, one more is remembered: a backend that hangs gathers no queue. NodeSDK's own shutdown gives up at the first rejection.
+ * Flushes and ends pipelines independently, so that none waits for another. A pipeline has one flush running and at most
+ * one waiting, so a backend that hangs gathers no queue. NodeSDK's own shutdown gives up at the first rejection.
  */
 export function makeDelivery(pipelines: readonly Pipeline[]) {
   const flushes = new Map<Pipeline, Promise<void>>()
@@ -34,16 +31,16 @@ export function makeDelivery(pipelines: readonly Pipeline[]) {
   }
 
   return {
-    /** Not to be awaited, and no proof of delivery. */
+    /** Returns at once. Proves no delivery. */
     flush(): void {
       if (!ending) pipelines.forEach(flushOne)
     },
-    /** Sends what is left and ends the pipelines, as long as they try; never rejects. */
+    /** Sends what is left and ends the pipelines. Never rejects. */
     async end(): Promise<void> {
       ending = true
       await Promise.all(
         pipelines.map(async pipeline => {
-          // The log processor would drop what came while a flush was under way.
+          // The log processor drops what came during a flush.
           await flushes.get(pipeline)
           await attempt(() => pipeline.shutdown())
         }),
@@ -52,7 +49,7 @@ export function makeDelivery(pipelines: readonly Pipeline[]) {
   }
 }
 
-/** Waits for deliveries that end, for as long as the end of the process may. */
+/** Waits for the ends of deliveries, at most SHUTDOWN_MS. */
 export async function untilDelivered(ends: readonly Promise<void>[]): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<void>(resolve => {
@@ -65,7 +62,7 @@ export async function untilDelivered(ends: readonly Promise<void>[]): Promise<vo
   clearTimeout(timer)
 }
 
-/** The SDK rejects with an error or a list of them; they go where its own diagnostics go. */
+/** The SDK rejects with an error or a list of errors; they go to its diagnostics. */
 async function attempt(deliver: () => Promise<void>): Promise<void> {
   try {
     await deliver()

@@ -5,7 +5,7 @@ import { OTLP_EXPORTERS } from './exporters.ts'
 import { withProcessEnv } from './sdk.ts'
 import type { Protocol, Signal } from './settings.ts'
 
-/** Sends an export without content. Returns the error, or null where it was taken; after `timeoutMs` an error. */
+/** Sends an export without content. Resolves with the error, or null if the backend took it within `timeoutMs`. */
 export async function sendEmptyExport(
   env: NodeJS.ProcessEnv,
   signal: Signal,
@@ -22,7 +22,7 @@ export async function sendEmptyExport(
   )
   const result = await Promise.race([answer, late])
   clearTimeout(timer)
-  // Waits for what is under way, which nobody here does.
+  // Not awaited: it waits for requests that are under way.
   exporter.shutdown().catch(() => undefined)
   return result
 }
@@ -39,7 +39,7 @@ function makeExporter(signal: Signal, protocol: Protocol, timeoutMillis: number)
   return { send: (resolve => exporter.export([], resolve)) as Send, shutdown: () => exporter.shutdown() }
 }
 
-/** An HTTP answer that is an error has its status in `code` and its reason phrase as message. */
+/** The exporter gives an HTTP error's status in `code` and its reason phrase as message. */
 function describe(error: (Error & { code?: unknown }) | undefined): string {
   if (!error) return 'the export failed'
   return typeof error.code === 'number' ? `HTTP ${error.code} ${error.message}` : error.message

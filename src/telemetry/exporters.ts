@@ -42,7 +42,7 @@ export function makeProcessors({ signals }: Settings, env: NodeJS.ProcessEnv): P
   }
 }
 
-/** `scraped` makes the reader for a Prometheus that scrapes: their server is the process's. */
+/** `scraped` makes the reader of the /metrics endpoint, which the process has once. */
 export function makeMetricReaders(
   { signals: { metrics } }: Settings,
   env: NodeJS.ProcessEnv,
@@ -50,13 +50,13 @@ export function makeMetricReaders(
 ): MetricReader[] {
   if (!metrics) return []
   return metrics.exporters.map(name =>
-    forgetfulOfGauges(
+    withAbsentGauges(
       name === 'prometheus' ? scraped() : periodicReader(new OTLP_EXPORTERS.metrics[metrics.protocol](), env),
     ),
   )
 }
 
-/** The specification's defaults, but spans leave after 1 s: what ended before a kill should have left. */
+/** The specification's defaults, except that spans are sent after 1 s, so that a kill loses few. */
 function batching(env: NodeJS.ProcessEnv, kind: 'BSP' | 'BLRP') {
   const maxQueueSize = positiveNumber(env, `OTEL_${kind}_MAX_QUEUE_SIZE`, 2048)
   return {
@@ -67,7 +67,7 @@ function batching(env: NodeJS.ProcessEnv, kind: 'BSP' | 'BLRP') {
   }
 }
 
-/** Every 10 s where nothing else is asked for. The reader refuses a timeout above its interval. */
+/** Every 10 s by default. The reader refuses a timeout longer than its interval. */
 function periodicReader(exporter: PushMetricExporter, env: NodeJS.ProcessEnv): MetricReader {
   const exportIntervalMillis = positiveNumber(env, 'OTEL_METRIC_EXPORT_INTERVAL', 10_000)
   const timeoutMillis = positiveNumber(env, 'OTEL_METRIC_EXPORT_TIMEOUT', 30_000)
@@ -76,10 +76,10 @@ function periodicReader(exporter: PushMetricExporter, env: NodeJS.ProcessEnv): M
 }
 
 /**
- * With cumulative temporality the SDK re-sends a gauge's last value for ever; with delta an unobserved gauge is absent, as it
- * must be. On the wire a gauge has no temporality, and all other instruments keep the one asked for.
+ * With cumulative temporality the SDK sends a gauge's last value again for ever; with delta an unobserved gauge is absent.
+ * On the wire a gauge has no temporality. All other instruments keep the configured one.
  */
-function forgetfulOfGauges(reader: MetricReader): MetricReader {
+function withAbsentGauges(reader: MetricReader): MetricReader {
   const asked = reader.selectAggregationTemporality.bind(reader)
   reader.selectAggregationTemporality = type =>
     type === InstrumentType.OBSERVABLE_GAUGE || type === InstrumentType.GAUGE

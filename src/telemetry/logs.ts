@@ -5,9 +5,9 @@ import { scrubText } from '../secrets.ts'
 import { scrubAttributes } from './spans.ts'
 import { contextOf } from './trace-context.ts'
 
-/** A log record of this restore. `spanId` is the span it belongs to; null where none is open. */
+/** A log record of this restore. `spanId` is its span; null while none is open. */
 export interface Entry {
-  /** Absent for a tool's own line. */
+  /** Absent for a tool's line. */
   eventName?: string
   severity: SeverityNumber
   body: string
@@ -38,19 +38,19 @@ export const emitTo =
       context: contextOf(state.trace, spanId),
     })
 
-/** What the restore does, one record a change. Remembers the percent and the stall that it told last. */
+/** One record for each change of the restore. Remembers the percent, stall and error of the last records. */
 export function makeRestoreLog(emit: Emit): (state: RestoreState, event: RestoreEvent) => void {
-  let told = ''
+  let loggedProgress = ''
   let stalled = false
-  let toldError = ''
+  let loggedError = ''
 
-  const tellErrors = (state: RestoreState, event: RestoreEvent) => {
-    if (event.type === 'attempt_started') toldError = ''
-    // Innermost first: the span in which it went wrong has the record, those around it only the status.
+  const logErrors = (state: RestoreState, event: RestoreEvent) => {
+    if (event.type === 'attempt_started') loggedError = ''
+    // Innermost first: the record belongs to the span that failed; the spans around it have only the status.
     for (const span of state.endedSpans) {
       const key = span.error && `${span.error.code} ${span.error.message}`
-      if (!span.error || key === toldError) continue
-      toldError = key!
+      if (!span.error || key === loggedError) continue
+      loggedError = key!
       emit(state, {
         eventName: 'exception',
         severity: SeverityNumber.ERROR,
@@ -62,13 +62,13 @@ export function makeRestoreLog(emit: Emit): (state: RestoreState, event: Restore
     }
   }
 
-  const tellProgress = (state: RestoreState, event: RestoreEvent) => {
+  const logProgress = (state: RestoreState, event: RestoreEvent) => {
     const { phasePercent, restorePercent } = state.progress
     if (state.status !== 'running' || phasePercent === null) return
     const [phase, whole] = [Math.floor(phasePercent), restorePercent === null ? null : Math.floor(restorePercent)]
     const now = `${state.phase} ${state.position} ${phase} ${whole}`
-    if (now === told) return
-    told = now
+    if (now === loggedProgress) return
+    loggedProgress = now
     emit(state, {
       eventName: 'restore.progress',
       severity: SeverityNumber.INFO,
@@ -83,7 +83,7 @@ export function makeRestoreLog(emit: Emit): (state: RestoreState, event: Restore
     })
   }
 
-  const tellStall = (state: RestoreState, event: RestoreEvent) => {
+  const logStall = (state: RestoreState, event: RestoreEvent) => {
     if (state.status !== 'running' || state.progress.stalled === stalled) return
     stalled = state.progress.stalled
     const quietS = Math.round((event.atMs - state.progress.lastProgressAtMs) / 1000)
@@ -102,36 +102,43 @@ export function makeRestoreLog(emit: Emit): (state: RestoreState, event: Restore
   }
 
   return (state, event) => {
-    tellErrors(state, event)
-    for (const span of state.endedSpans) tellEndedSpan(emit, state, span)
-    if (event.type === 'phase_started') tellPhaseStarted(emit, state, event)
-    if (event.type === 'resumed') tellTakeover(emit, state, event)
-    tellProgress(state, event)
-    tellStall(state, event)
-    if (event.type === 'ended') tellEnd(emit, state, event)
+    logErrors(state, event)
+    for (const span of state.endedSpans) logEndedSpan(emit, state, span)
+    if (event.type === 'phase_started') logPhaseStarted(emit, state, event)
+    if (event.type === 'resumed') logTakeover(emit, state, event)
+    if (event.type === 'notice') logNotice(emit, state, event)
+    logProgress(state, event)
+    logStall(state, event)
+    if (event.type === 'ended') logEnd(emit, state, event)
   }
 }
 
-function tellTakeover(emit: Emit, state: RestoreState, event: EventOf<'resumed'>): void {
+function logTakeover(emit: Emit, state: RestoreState, event: EventOf<'resumed'>): void {
   const { agentPid, adopted, atMs } = event
   emit(state, {
     eventName: 'restore.resumed',
     severity: SeverityNumber.WARN,
-    body: `agent ${agentPid} goes on with the restore${adopted ? ', its tools were never stopped' : ' in a new attempt'}`,
+    body: `agent ${agentPid} resumes the restore${adopted ? ' and adopts its tools' : ' in a new attempt'}`,
     atMs,
     spanId: innermostOf(state),
     attributes: { 'restore.resumed.after': 'interruption', 'restore.adopted': adopted },
   })
 }
 
-function tellEndedSpan(emit: Emit, state: RestoreState, span: EndedSpan): void {
-  if (span.kind === 'restore_started')
+function logNotice(emit: Emit, state: RestoreState, { text, atMs }: EventOf<'notice'>): void {
+  const attributes = { 'restore.phase': state.phase }
+  const severity = SeverityNumber.WARN
+  emit(state, { eventName: 'restore.notice', severity, body: text, atMs, spanId: innermostOf(state), attributes })
+}
+
+function logEndedSpan(emit: Emit, state: RestoreState, span: EndedSpan): void {
+  if (span.kind === 'restore')
     emit(state, {
       eventName: 'restore.started',
       severity: SeverityNumber.INFO,
       body: `restore ${state.restoreId} started`,
       atMs: span.startedAtMs,
-      spanId: span.parentId,
+      spanId: span.id,
       attributes: scrubAttributes(span.attributes),
     })
   if (span.kind === 'phase')
@@ -150,7 +157,7 @@ function tellEndedSpan(emit: Emit, state: RestoreState, span: EndedSpan): void {
     })
 }
 
-function tellPhaseStarted(emit: Emit, state: RestoreState, event: RestoreEvent & { type: 'phase_started' }): void {
+function logPhaseStarted(emit: Emit, state: RestoreState, event: RestoreEvent & { type: 'phase_started' }): void {
   const span = state.spans.findLast(({ kind }) => kind === 'phase')
   emit(state, {
     eventName: 'restore.phase.started',
@@ -162,15 +169,15 @@ function tellPhaseStarted(emit: Emit, state: RestoreState, event: RestoreEvent &
   })
 }
 
-function tellEnd(emit: Emit, state: RestoreState, event: RestoreEvent & { type: 'ended' }): void {
-  const root = state.endedSpans.find(({ kind }) => kind === 'restore')
+function logEnd(emit: Emit, state: RestoreState, event: RestoreEvent & { type: 'ended' }): void {
+  const outcome = state.endedSpans.find(({ kind }) => kind === 'outcome')
   const succeeded = event.status === 'succeeded'
   emit(state, {
     eventName: succeeded ? 'restore.completed' : 'restore.failed',
     severity: succeeded ? SeverityNumber.INFO : SeverityNumber.ERROR,
     body: succeeded ? `restore ${state.restoreId} completed` : `restore ${state.restoreId} ${event.status}`,
     atMs: event.atMs,
-    spanId: root?.id ?? null,
+    spanId: outcome?.id ?? null,
     attributes: {
       'restore.state': event.status,
       'restore.phase': event.phase,

@@ -1,14 +1,13 @@
 import { type Attributes, type Meter, type Observable, ValueType } from '@opentelemetry/api'
 import { ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { PHASES, type Phase, RESTORE_STATUSES, STEPS } from '../phases.ts'
-import { phaseSpanOf } from '../restore/state/spans.ts'
 import type { EndedSpan, RestoreState, SourceBytes } from '../restore/state/state.ts'
 import { scrubText } from '../secrets.ts'
 
 /**
- * Every metric as one row: what it is called, and how it is read from the newest state. All observable ones are read by
- * one callback from one immutable state, so no two values of an export disagree. A value that is null is not observed,
- * and a gauge that is not observed is absent. An up-down series cannot be taken back: once seen, it is observed for ever.
+ * Every metric is one row: its name and how to read it from the newest state. One callback reads all observable metrics
+ * from one immutable state, so the values of an export agree. A null is not observed, and a gauge that is not observed
+ * is absent. An up-down series cannot be withdrawn: once observed, it is observed at every export.
  */
 type Point = readonly [value: number | null, attributes?: Attributes | undefined]
 
@@ -20,9 +19,9 @@ interface Row {
   read(state: RestoreState, own: OwnCounts): readonly Point[]
 }
 
-/** What is counted here and not in the state. */
+/** Counts that the state does not hold. */
 export interface OwnCounts {
-  /** Lines that the log's rate limit held back. */
+  /** Lines that the rate limit of the log dropped. */
   linesDropped: Partial<Record<Phase, number>>
   errors: Partial<Record<ErrorCode, number>>
 }
@@ -46,7 +45,7 @@ const inPhase = ({ phase }: RestoreState): Attributes => ({ 'restore.phase': pha
 
 type Read<T> = (state: RestoreState) => T
 
-/** What means something only while the restore runs. */
+/** Observed only while the restore runs. */
 const running = (name: string, unit: string, read: Read<number | null>, type?: ValueType): Row =>
   gauge(name, unit, state => (state.status === 'running' ? [[read(state)]] : []), type)
 
@@ -58,7 +57,7 @@ const ofElement = (state: RestoreState, position: number, value: number | null):
   return element ? [[value, { 'restore.backup': scrubText(element.name) }]] : []
 }
 
-/** What belongs to the element that is being prepared. */
+/** Of the element that is being prepared. */
 const preparing = (name: string, unit: string, read: Read<number | null>): Row =>
   gauge(name, unit, state =>
     state.status === 'running' && state.phase === 'preparing_backup'
@@ -66,14 +65,16 @@ const preparing = (name: string, unit: string, read: Read<number | null>): Row =
       : [],
   )
 
-/** What belongs to each element that is being brought: the one in front, or the one fetched ahead. */
-const bringing = (name: string, read: (source: SourceBytes) => number | null): Row =>
+/** Of each element that is being fetched: the current one, and the prefetched one. */
+const fetching = (name: string, read: (source: SourceBytes) => number | null): Row =>
   gauge(name, 'By', state => {
-    const { status, phase, position, source, ahead } = state
+    const { status, phase, position, source, ahead, spans } = state
+    const isFetched = (at: number) =>
+      spans.some(({ kind, attributes }) => kind === 'phase' && attributes['restore.chain.position'] === at)
     if (status !== 'running') return []
     return [
       ...(phase === 'restoring_basebackup' ? ofElement(state, position, read(source)) : []),
-      ...(ahead && phaseSpanOf(state, ahead.position) ? ofElement(state, ahead.position, read(ahead)) : []),
+      ...(ahead && isFetched(ahead.position) ? ofElement(state, ahead.position, read(ahead)) : []),
     ]
   })
 
@@ -117,11 +118,11 @@ const ROWS: readonly Row[] = [
       return [(counters.linesDropped[phase] ?? 0) + (linesDropped[phase] ?? 0), { 'restore.phase': phase }]
     }),
   ),
-  bringing('restore.source.read', ({ readBytes }) => readBytes),
-  bringing('restore.source.size', ({ totalBytes }) => totalBytes),
+  fetching('restore.source.read', ({ readBytes }) => readBytes),
+  fetching('restore.source.size', ({ totalBytes }) => totalBytes),
   counter('restore.tool.io', 'By', ({ counters }) => [
-    ...byPhase(counters.ioReadBytes, { 'restore.io.direction': 'read' }),
-    ...byPhase(counters.ioWriteBytes, { 'restore.io.direction': 'write' }),
+    ...byPhase(counters.ioReadBytes, { 'disk.io.direction': 'read' }),
+    ...byPhase(counters.ioWriteBytes, { 'disk.io.direction': 'write' }),
   ]),
   counter('restore.tool.cpu', 's', ({ counters }) => byPhase(counters.cpuSeconds), ValueType.DOUBLE),
   preparing('restore.prepare.redo.scanned', 'By', ({ redo }) => redo.scannedLsn),
@@ -151,13 +152,13 @@ const DURATION_BOUNDARIES_S = [1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 288
 
 export interface MetricsOptions {
   meter: Meter
-  /** How many readers collect: each calls the callback once per export. */
+  /** How many readers collect. Each calls the callback once per export. */
   readers: number
   latest: () => RestoreState | null
   own: OwnCounts
 }
 
-/** Registers every instrument. Returns how the duration of a phase that ended is recorded. */
+/** Registers every instrument. The function that it returns records the duration of an ended phase. */
 export function observeMetrics({
   meter,
   readers,
@@ -170,7 +171,7 @@ export function observeMetrics({
     result => {
       const state = latest()
       if (!state) return
-      // A backend that never saw the zero takes the first 1 for the start of the series: increase() would be 0.
+      // The first export has a zero of every error type: without it increase() misses the first error.
       const counts = collections++ < readers ? { ...own, errors: {} } : own
       for (const [row, instrument] of made)
         for (const [value, attributes] of row.read(state, counts))

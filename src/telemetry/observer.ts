@@ -6,23 +6,22 @@ import { type MeteredRestore, meterRestore } from './restore-metrics.ts'
 import { SCOPE, type Sdk } from './sdk.ts'
 import { definedEnv } from './settings.ts'
 import { exportSpan } from './spans.ts'
-import type { Telemetry, TelemetryOptions } from './telemetry.ts'
+import type { Telemetry, TelemetryOptions } from './off.ts'
 import { makeToolLog } from './tool-log.ts'
 import { beginTrace, childEnv } from './trace-context.ts'
 
-/** What is remembered of one restore; the next one begins with nothing of it. */
+/** What is remembered of one restore. */
 interface Watched {
   restoreId: string
   before: RestoreState | null
   metrics: MeteredRestore
-  tellRestore: ReturnType<typeof makeRestoreLog>
-  tellTools: ReturnType<typeof makeToolLog>
+  logRestore: ReturnType<typeof makeRestoreLog>
+  logTools: ReturnType<typeof makeToolLog>
 }
 
 /**
- * Telemetry as an observer of states: what an event changed is handed to the SDK's queues, and everything else is its
- * business. A daemon's restores follow each other: traces and logs share their queues, and each has metrics of its own,
- * which send its last state when it has ended while the next one may run already.
+ * Telemetry as an observer of states: it hands each change to the SDK's queues. The restores of a daemon share the queues
+ * of traces and logs; each has metrics of its own, whose last export may come while the next restore runs.
  */
 export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOptions): Telemetry {
   const [hasTraces, hasLogs] = [sdk.spanProcessors.length > 0, sdk.logRecordProcessors.length > 0]
@@ -48,23 +47,23 @@ export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOption
       restoreId,
       before: null,
       metrics,
-      tellRestore: makeRestoreLog(emit),
-      tellTools: makeToolLog(emit, metrics.own),
+      logRestore: makeRestoreLog(emit),
+      logTools: makeToolLog(emit, metrics.own),
     }
     return watched
   }
 
-  const look = (state: RestoreState, event: RestoreEvent) => {
+  const handle = (state: RestoreState, event: RestoreEvent) => {
     const now = watch(state)
-    const { before, metrics, tellRestore, tellTools } = now
+    const { before, metrics, logRestore, logTools } = now
     now.before = state
     metrics.observe(state, event)
     for (const span of state.endedSpans) exportSpan(tracer, sdk.ids, state.trace, span)
     if (hasLogs) {
-      tellRestore(state, event)
-      tellTools(state, event)
+      logRestore(state, event)
+      logTools(state, event)
     }
-    const begins = state.endedSpans.some(({ kind }) => kind === 'restore_started')
+    const begins = state.endedSpans.some(({ kind }) => kind === 'restore')
     if (begins || before?.phase !== state.phase || before.attempt !== state.attempt) {
       delivery.flush()
       metrics.flush()
@@ -76,13 +75,13 @@ export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOption
     enabled: true,
     beginTrace() {
       const begun = beginTrace(env, sdk.ids)
-      // Without a trace exporter the API repeats the caller's flags, and children would hang on spans that never come.
+      // Without a trace exporter the API repeats the caller's flags, and children would have parents that never come.
       return hasTraces ? begun : { ...begun, trace: { ...begun.trace, flags: 0 } }
     },
     childEnv: (spanId, state) => (hasTraces ? childEnv(inherited, spanId, state) : { ...inherited }),
     observe(state, event) {
       try {
-        look(state, event)
+        handle(state, event)
       } catch (thrown) {
         if (!failed) warn(`telemetry: ${thrown instanceof Error ? thrown.message : thrown} (said once)`)
         failed = true

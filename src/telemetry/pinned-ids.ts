@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { IdGenerator } from '@opentelemetry/sdk-trace'
 
-/** Gives the SDK the ids that the state chose, so that a span can be made at its end with the id it had from the start. */
+/** Gives the SDK the ids from the state: a span is made at its end, with the id that it has from its start. */
 export interface PinnedIds extends IdGenerator {
   /** Runs `start`, which starts one span synchronously, with these ids. The trace id is used only without a parent. */
   with<T>(ids: { traceId: string; spanId: string }, start: () => T): T

@@ -1,12 +1,12 @@
 import { scrubText } from '../secrets.ts'
 import { type Protocol, readSettings, SIGNALS, type Signal } from './settings.ts'
 
-/** What `check` says of one signal. */
+/** What `check` reports of one signal. */
 export interface SignalReport {
   signal: Signal
   /** Null where the signal is off. */
   otlp: { endpoint: string; protocol: Protocol; error: string | null; elapsedMs: number } | null
-  /** Metrics are offered to a Prometheus that scrapes; nothing to reach. */
+  /** Metrics are served at /metrics; there is nothing to reach. */
   prometheus: boolean
 }
 
@@ -15,10 +15,10 @@ export interface EndpointReport {
   warnings: readonly string[]
 }
 
-/** One retry after about a second fits in; more would pass the 3 s. */
+/** Leaves room for one retry after about a second. */
 const TIMEOUT_MS = 2500
 
-/** Sends an empty export of each signal that is on, exactly as a restore would send its own. Within 3 s; never rejects. */
+/** Sends an empty export of each signal that is on, as a restore sends its own. Takes at most 3 s; never rejects. */
 export async function probeEndpoint(env: NodeJS.ProcessEnv): Promise<EndpointReport> {
   const settings = readSettings(env)
   const signals = await Promise.all(

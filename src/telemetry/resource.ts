@@ -10,7 +10,7 @@ import {
 } from '@opentelemetry/resources'
 import { scrubText } from '../secrets.ts'
 
-/** Who sends. Looked up once a process, since `service.instance.id` is drawn anew with each look. */
+/** The resource of this process. Call it once: each call draws a new `service.instance.id`. */
 export const processResource = (version: string): Resource =>
   resourceFromAttributes({ 'service.name': 'restore-agent', 'service.version': version }).merge(
     detectResources({
@@ -18,12 +18,12 @@ export const processResource = (version: string): Resource =>
     }),
   )
 
-/** NodeSDK's own process detector would send command line, owner and path. */
+/** NodeSDK's process detector also sends the command line, the owner and the path. */
 const pidDetector: ResourceDetector = { detect: () => ({ attributes: { 'process.pid': process.pid } }) }
 
 const NEVER_SENT = /^process\.(command|owner|executable\.path)/
 
-/** OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES; last, so that they win over our own. */
+/** OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES. It is the last detector, so its values win. */
 const ownEnvDetector: ResourceDetector = {
   detect() {
     const entries = Object.entries(envDetector.detect().attributes ?? {})

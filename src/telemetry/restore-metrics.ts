@@ -3,13 +3,13 @@ import { makeDelivery } from './delivery.ts'
 import { type OwnCounts, observeMetrics } from './metrics.ts'
 import type { RestoreMetrics } from './sdk.ts'
 
-/** The metrics of one restore: from its own states to its last export, and nothing after it. */
+/** The metrics of one restore, up to its last export. */
 export interface MeteredRestore {
   readonly own: OwnCounts
   observe(state: RestoreState, event: RestoreEvent): void
   /** Not to be awaited. */
   flush(): void
-  /** The last state is collected and sent, and the provider ended. Never rejects; resolves when the backend took it or the exporter gave up. */
+  /** Exports the last state and ends the provider. Resolves when the backend took it or the exporter gave up; never rejects. */
   end(): Promise<void>
 }
 
@@ -37,14 +37,14 @@ export function meterRestore({ meter, pushed, readers, ended }: RestoreMetrics):
   }
 }
 
-/** One error an attempt that failed, and one for a restore that failed outside of its attempts or for another reason. */
+/** Counts one error for each failed attempt, and one for a restore that failed outside its attempts or for another reason. */
 function makeErrorCount({ errors }: OwnCounts): (state: RestoreState, event: RestoreEvent) => void {
   let counted: string | null = null
   return (state, event) => {
     if (event.type === 'attempt_started') counted = null
     for (const { kind, error } of state.endedSpans) {
-      if (!error || (kind !== 'attempt' && kind !== 'restore')) continue
-      if (kind === 'restore' && error.code === counted) continue
+      if (!error || (kind !== 'attempt' && kind !== 'outcome')) continue
+      if (kind === 'outcome' && error.code === counted) continue
       errors[error.code] = (errors[error.code] ?? 0) + 1
       counted = error.code
     }

@@ -18,27 +18,27 @@ import { makeIds, type PinnedIds } from './pinned-ids.ts'
 import { processResource } from './resource.ts'
 import { openScrapeEndpoint } from './scrape-endpoint.ts'
 import { type Settings, setting } from './settings.ts'
-import type { TelemetryOptions } from './telemetry.ts'
+import type { TelemetryOptions } from './off.ts'
 
 /** The running SDK: its providers of traces and logs are the global ones of @opentelemetry/api. */
 export interface Sdk extends Processors {
   ids: PinnedIds
   /**
-   * Metrics of one restore. A provider of its own forgets it when it is done: in one for the process, the SDK sends the
-   * series of every earlier restore again with each export, and drops new ones when their number passes its limit.
+   * Metrics of one restore, in a provider of its own: a shared provider sends the series of every earlier restore again
+   * with each export, and drops new series over its limit.
    */
   startMetrics(): RestoreMetrics
-  /** Takes the providers out of @opentelemetry/api, so that another SDK can be started in this process. */
+  /** Removes the providers from @opentelemetry/api, so that another SDK can start in this process. */
   dispose(): void
 }
 
 export interface RestoreMetrics {
   meter: Meter
-  /** To be flushed, and shut down when the restore has ended: that collects once more. */
+  /** Flush them while the restore runs; at its end shut them down, which collects once more. */
   pushed: readonly MetricReader[]
-  /** How many readers collect, those that are scraped included. */
+  /** How many readers collect, with the scraped one. */
   readers: number
-  /** Lets go of what is scraped, after a while. */
+  /** The restore has ended: /metrics shows it for five more minutes. */
   ended(): void
 }
 
@@ -78,8 +78,8 @@ export function startSdk(settings: Settings, { env, version, warn }: TelemetryOp
 }
 
 /**
- * Runs `make` with the OTEL_* variables of `env` in process.env, where the SDK looks for them, and puts back what was
- * there: children must not inherit it. Without OTEL_LOG_LEVEL, which makes NodeSDK log to stdout.
+ * Runs `make` with the OTEL_* variables of `env` in process.env, where the SDK reads them, then restores process.env,
+ * because children inherit it. OTEL_LOG_LEVEL is left out: with it NodeSDK logs to stdout.
  */
 export function withProcessEnv<T>(env: NodeJS.ProcessEnv, make: () => T): T {
   const isOurs = (name: string) => name.startsWith('OTEL_')
@@ -99,7 +99,7 @@ export function withProcessEnv<T>(env: NodeJS.ProcessEnv, make: () => T): T {
 
 const LONGEST_DIAGNOSTIC = 1000
 
-/** The SDK's own messages. Without OTEL_LOG_LEVEL only the first error is told: a backend that is down is down for hours. */
+/** The SDK's messages. Without OTEL_LOG_LEVEL only the first error is logged: a backend may be down for hours. */
 function sendDiagnosticsTo(warn: (text: string) => void, level: string | undefined): void {
   let said = false
   const say = (...args: unknown[]) => {
@@ -112,7 +112,7 @@ function sendDiagnosticsTo(warn: (text: string) => void, level: string | undefin
   diag.setLogger(logger, { logLevel: known ?? DiagLogLevel.INFO, suppressOverrideMessage: true })
 }
 
-/** The SDK flattens an exception into JSON, stack and all. */
+/** The SDK turns an exception into JSON with its stack. */
 function messageOf(arg: unknown): unknown {
   if (typeof arg !== 'string' || !arg.startsWith('{')) return arg
   try {

@@ -4,14 +4,14 @@ import { scrubText } from '../secrets.ts'
 import type { PinnedIds } from './pinned-ids.ts'
 import { contextOf } from './trace-context.ts'
 
-/** Makes and ends an SDK span with everything that the state kept of it. Nothing is made in a trace that is not sampled. */
+/** Makes and ends an SDK span from the state's record of it; none in a trace that is not sampled. */
 export function exportSpan(tracer: Tracer, ids: PinnedIds, identity: TraceIdentity, ended: EndedSpan): void {
   if ((identity.flags & 1) === 0) return
   const span = ids.with({ traceId: identity.traceId, spanId: ended.id }, () =>
     tracer.startSpan(
       ended.name,
       {
-        // Dates, because the SDK takes a small number for a reading of performance.now().
+        // Dates, because the SDK takes a small number as a time of performance.now().
         startTime: new Date(ended.startedAtMs),
         attributes: scrubAttributes(ended.attributes),
         links: ended.links.map(({ traceId, spanId }) => ({ context: { traceId, spanId, traceFlags: identity.flags } })),

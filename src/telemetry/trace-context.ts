@@ -1,17 +1,17 @@
 import { type Context, createTraceState, propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api'
 import type { RestoreState, SpanLink, TraceIdentity } from '../restore/state/state.ts'
+import { randomTrace } from './off.ts'
 import type { PinnedIds } from './pinned-ids.ts'
-import { randomTrace } from './random-trace.ts'
 
 /**
- * The trace's way in and out through environment variables, with the propagator that OTEL_PROPAGATORS names: TRACEPARENT
- * becomes the parent, or a link where it is not sampled, and each child gets the span it works for.
+ * Trace context in environment variables, with the propagators of OTEL_PROPAGATORS: TRACEPARENT becomes the parent, or a
+ * link if it is not sampled, and each child process gets the span that it works for.
  */
 const variableOf = (field: string): string => field.toUpperCase().replace(/[^A-Z0-9]/g, '_')
 
 const CALLERS = ['TRACEPARENT', 'TRACESTATE', 'BAGGAGE', 'B3']
 
-/** Asks the configured sampler once, for the root; its answer holds for the whole restore and all its agents. */
+/** The sampler decides once, for the root; its decision holds for the whole restore and all its agents. */
 export function beginTrace(env: NodeJS.ProcessEnv, ids: PinnedIds): { trace: TraceIdentity; link: SpanLink | null } {
   const extracted = propagation.extract(ROOT_CONTEXT, env, {
     get: (carrier, field) => carrier[variableOf(field)],
@@ -28,7 +28,7 @@ export function beginTrace(env: NodeJS.ProcessEnv, ids: PinnedIds): { trace: Tra
     }),
   }
   const rootId = identity.idPrefix + identity.nextId.toString(16).padStart(8, '0')
-  // Never ended, so never exported: the root itself is made when the restore ends.
+  // Never ended, so never exported: it exists for the sampler's decision only.
   const probe = ids.with({ traceId: identity.traceId, spanId: rootId }, () =>
     trace.getTracer('restore-agent').startSpan('restore', {}, joins ? extracted : ROOT_CONTEXT),
   )
@@ -48,7 +48,7 @@ export function contextOf(identity: TraceIdentity, spanId: string | null): Conte
   })
 }
 
-/** `env` without the caller's context and with `spanId` of this restore in its place. */
+/** `env` with the span `spanId` of this restore in place of the caller's context. */
 export function childEnv(
   env: Readonly<Record<string, string>>,
   spanId: string,
