@@ -312,8 +312,8 @@ export function restoreDashboard(): Dashboard {
           query(`sum(deriv(${of('restore_source_read_bytes')}[$__rate_interval]))`, { legend: 'source', refId: 'A' }),
         )
         .withTarget(
-          query(`sum by (restore_io_direction) (${rateOf('restore_tool_io_bytes_total')})`, {
-            legend: 'tool {{restore_io_direction}}',
+          query(`sum by (disk_io_direction) (${rateOf('restore_tool_io_bytes_total')})`, {
+            legend: 'tool {{disk_io_direction}}',
             refId: 'B',
           }),
         ),

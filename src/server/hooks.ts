@@ -115,5 +115,5 @@ export function eventsBetween(before: Seen | null, state: RestoreState): HookEve
 
 /** The innermost open span that is not a tool's; at the end, the restore's own, which has just ended. */
 const spanOf = (state: RestoreState): string =>
-  (state.spans.findLast(({ kind }) => kind !== 'tool') ?? state.endedSpans.find(({ kind }) => kind === 'restore'))
+  (state.spans.findLast(({ kind }) => kind !== 'tool') ?? state.endedSpans.find(({ kind }) => kind === 'outcome'))
     ?.id ?? ''

@@ -14,11 +14,11 @@ import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from 
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import { scrubText } from '../secrets.ts'
 import { makeMetricReaders, makeProcessors, type Processors } from './exporters.ts'
+import type { TelemetryOptions } from './off.ts'
 import { makeIds, type PinnedIds } from './pinned-ids.ts'
 import { processResource } from './resource.ts'
 import { openScrapeEndpoint } from './scrape-endpoint.ts'
 import { type Settings, setting } from './settings.ts'
-import type { TelemetryOptions } from './off.ts'
 
 /** The running SDK: its providers of traces and logs are the global ones of @opentelemetry/api. */
 export interface Sdk extends Processors {

@@ -1,8 +1,10 @@
+import { checkVariables } from './check-variables.ts'
+
 /**
- * What the OTEL_* variables ask for, decided before any SDK is imported.
+ * The settings of the OTEL_* variables, read before any SDK is imported.
  *
  * A signal is on if its OTEL_<SIGNAL>_EXPORTER names an exporter, or, where that is unset, if an OTLP endpoint is set for
- * it. NodeSDK alone would push every other signal to localhost, also when an endpoint is malformed: both are off here.
+ * it. NodeSDK alone pushes every other signal to localhost, and so it does with a malformed endpoint: here both are off.
  */
 export const SIGNALS = ['traces', 'metrics', 'logs'] as const
 export type Signal = (typeof SIGNALS)[number]
@@ -15,13 +17,13 @@ export type ExporterName = 'otlp' | 'prometheus'
 export interface SignalSettings {
   exporters: readonly ExporterName[]
   protocol: Protocol
-  /** Where OTLP goes; may hold userinfo: scrub it before it is shown. */
+  /** The URL of OTLP. It may hold userinfo: scrub it before it is shown. */
   endpoint: string
 }
 
 export interface Settings {
   signals: Readonly<Partial<Record<Signal, SignalSettings>>>
-  /** Things asked for that are not done, each said once. */
+  /** What is configured and not done; each is given once. */
   warnings: readonly string[]
 }
 
@@ -29,12 +31,13 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const warnings = new Set<string>()
   const signals: Partial<Record<Signal, SignalSettings>> = {}
   if (setting(env, 'OTEL_CONFIG_FILE'))
-    warnings.add('OTEL_CONFIG_FILE is not supported: use the other OTEL_* variables')
+    warnings.add('OTEL_CONFIG_FILE is not supported: the file is ignored, and the other OTEL_* variables apply')
   if (setting(env, 'OTEL_SDK_DISABLED')?.toLowerCase() !== 'true')
     for (const signal of SIGNALS) {
       const settings = readSignal(env, signal, text => warnings.add(text))
       if (settings) signals[signal] = settings
     }
+  if (Object.keys(signals).length > 0) for (const warning of checkVariables(env)) warnings.add(warning)
   return { signals, warnings: [...warnings] }
 }
 
@@ -59,7 +62,7 @@ function readSignal(env: NodeJS.ProcessEnv, signal: Signal, warn: (text: string)
   return { exporters, protocol, endpoint: isWhole ? given : `${given.replace(/\/$/, '')}/v1/${signal}` }
 }
 
-/** Console exporters would write into our own output, so they are refused like unknown ones. */
+/** A console exporter writes into our own output, so it is refused like an unknown one. */
 function readExporters(signal: Signal, asked: string, warn: (text: string) => void): ExporterName[] {
   const names = asked.split(',').map(name => name.trim())
   if (names.includes('none')) return []
@@ -77,7 +80,7 @@ function readProtocol(env: NodeJS.ProcessEnv, name: string, warn: (text: string)
   if (!variable) return 'http/protobuf'
   const asked = setting(env, variable)!
   const known = PROTOCOLS.find(protocol => protocol === asked)
-  if (!known) warn(`${variable}: no such protocol: ${asked}; http/protobuf is used`)
+  if (!known) warn(`${variable} names no protocol; http/protobuf is used`)
   return known ?? 'http/protobuf'
 }
 
@@ -90,10 +93,10 @@ function isEndpoint(text: string, protocol: Protocol): boolean {
 const defaultEndpoint = (signal: Signal, protocol: Protocol): string =>
   protocol === 'grpc' ? 'http://localhost:4317' : `http://localhost:4318/v1/${signal}`
 
-/** A variable's value; undefined where it is unset or blank, as the specification has it. */
+/** A variable's value; undefined if it is unset or blank, as the specification says. */
 export const setting = (env: NodeJS.ProcessEnv, name: string): string | undefined => env[name]?.trim() || undefined
 
-/** A variable's value as a number above 0; `fallback` where it is unset or anything else. */
+/** A variable's value as a number above 0; `fallback` if it is unset or anything else. */
 export function positiveNumber(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
   const value = Number(setting(env, name))
   return Number.isFinite(value) && value > 0 ? value : fallback

@@ -49,7 +49,8 @@ export function makeToolLog(emit: Emit, own: OwnCounts): (state: RestoreState, e
       emit(state, { severity, body: line.slice(0, LONGEST_LINE), atMs: event.atMs, spanId, attributes })
     }
     if (overLimit > 0) own.linesDropped[state.phase] = (own.linesDropped[state.phase] ?? 0) + overLimit
-    if (overLimit + event.dropped > 0) dropped = { count: (dropped?.count ?? 0) + overLimit + event.dropped, tool, spanId }
+    if (overLimit + event.dropped > 0)
+      dropped = { count: (dropped?.count ?? 0) + overLimit + event.dropped, tool, spanId }
   }
 
   return (state, event) => {
@@ -65,7 +66,9 @@ export function makeToolLog(emit: Emit, own: OwnCounts): (state: RestoreState, e
 
 /** The lines of the event, and the warnings and errors of lines that it does not have. */
 function linesOf({ lines, events }: Lines): [line: string, severity: SeverityNumber][] {
-  const complaints = events.filter((event): event is Complaint => event.type === 'complaint' || event.type === 'failure')
+  const complaints = events.filter(
+    (event): event is Complaint => event.type === 'complaint' || event.type === 'failure',
+  )
   if (complaints.length === 0) return lines.map(line => [line, SeverityNumber.DEBUG])
   const beyond = complaints.filter(({ text }) => !lines.some(line => line.includes(text)))
   return [

@@ -60,7 +60,7 @@ test('one trace that can be opened early, whose parents are all there, and metri
     args: ['--tool-path', stoppingTool(at, '--prepare'), '--start-check'],
   })
   const tool = await stoppedTool(at)
-  await until(() => named(backend.spans(), 'restore started').length === 1)
+  await until(() => named(backend.spans(), 'restore').length === 1)
   const preparing = { 'restore.phase': 'preparing_backup' }
   await until(() => backend.exports().some(metrics => metricOf(metrics, 'restore.phase.status', preparing) === 1))
   const [during] = backend.exports().filter(metrics => metricOf(metrics, 'restore.phase.status', preparing) === 1)
@@ -119,9 +119,9 @@ test('a failure is in the trace, the metrics and the log', async () => {
   const cut = join(at.dir, 'cut')
   writeFileSync(cut, readFileSync(backup.full.zst).subarray(0, 5_000_000))
   expectFailure(at, await at.restore([cut], { env: to(backend.url) }), 'source_truncated', { kept: ['cut'] })
-  const [root] = named(backend.spans(), 'restore')
-  expect(root!.status.code).toBe(2)
-  expect(attributesOf(root!)).toMatchObject({ 'error.type': 'source_truncated', result: 'failed' })
+  const [outcome] = named(backend.spans(), 'restore outcome')
+  expect(outcome!.status.code).toBe(2)
+  expect(attributesOf(outcome!)).toMatchObject({ 'error.type': 'source_truncated', result: 'failed' })
   const last = backend.exports().at(-1)!
   expect(metricOf(last, 'restore.status', { 'restore.state': 'failed' })).toBe(1)
   expect(metricOf(last, 'restore.errors', { 'error.type': 'source_truncated' })).toBe(1)

@@ -14,7 +14,7 @@ import { exitCodeOf, toRestoreError } from '../../src/errors.ts'
 import { listPids, readProcStat } from '../../src/process/proc-stat.ts'
 import { type RestoreSession, startSession } from '../../src/restore/session.ts'
 import type { RestoreEvent, RestoreState, RunningTool } from '../../src/restore/state/state.ts'
-import { randomTrace } from '../../src/telemetry/random-trace.ts'
+import { randomTrace } from '../../src/telemetry/off.ts'
 import { detailOf, type JournalLine } from './journal.ts'
 
 /** Where it dies. */

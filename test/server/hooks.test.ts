@@ -57,8 +57,8 @@ test('each event in order, with the body of /status/restore on stdin and the tra
     expect(restoreStatusSchema.parse(body)).toEqual(body)
     expect(trace).toMatch(/^00-(ab){16}-[0-9a-f]{16}-01$/)
   }
-  const root = session.store.state.endedSpans.find(({ kind }) => kind === 'restore')!
-  expect(told.at(-1).trace).toContain(root.id)
+  const outcome = session.store.state.endedSpans.find(({ kind }) => kind === 'outcome')!
+  expect(told.at(-1).trace).toContain(outcome.id)
 
   const failing = await agent.start()
   failing.end(diskFull())

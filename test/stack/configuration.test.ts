@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, test } from 'vitest'
-import { parse } from 'yaml'
 import { binary } from './binaries.ts'
 import { composeArguments, ROOT } from './run/services.ts'
 
@@ -96,39 +95,4 @@ describe('docker-compose.yml, read by compose itself', () => {
     const pins = text(`test/stack/tools/${tool}/${tool === 'collector' ? 'builder.yaml' : 'go.mod'}`)
     expect(image!.split(':').at(-1)).toBe(toTag(...(pattern.exec(pins)!.slice(1) as [string, string, string])))
   })
-})
-
-test('every metric in dashboards and alerts is one that the agent has', () => {
-  const source = text('src/telemetry/metrics.ts')
-  const known = [...source.matchAll(/'(restore\.[a-z_.]+)'/g)].map(match => match[1]!.replaceAll('.', '_'))
-  const used = ['deploy/grafana/restore.json', 'deploy/grafana/fleet.json', 'deploy/prometheus/alerts.yml'].flatMap(
-    path =>
-      [...text(path).matchAll(/\b(restore_[a-z_]+?)(_percent|_seconds|_bytes)?(_total|_sum)?[{[]/g)].map(
-        match => match[1]!,
-      ),
-  )
-  expect(used.length).toBeGreaterThan(50)
-  expect([...new Set(used)].filter(name => !known.includes(name))).toEqual([])
-})
-
-test('every metric that the agent has is documented', () => {
-  const known = [...text('src/telemetry/metrics.ts').matchAll(/'(restore\.[a-z_.]+)'/g)].map(match => match[1]!)
-  const attributes = [
-    'restore.id',
-    'restore.phase',
-    'restore.state',
-    'restore.step',
-    'restore.backup',
-    'restore.io.direction',
-  ]
-  const cells = new Set(text('docs/telemetry.md').match(/restore\.[a-z_.]+[a-z]/g))
-  expect(known.filter(name => !attributes.includes(name) && !cells.has(name))).toEqual([])
-})
-
-test('every alert has its runbook', () => {
-  const { groups } = parse(text('deploy/prometheus/alerts.yml')) as { groups: { rules: { alert?: string }[] }[] }
-  for (const { alert } of groups.flatMap(({ rules }) => rules)) {
-    if (alert === undefined) continue
-    expect(text(`docs/runbooks/${alert}.md`)).toMatch(new RegExp(`^# ${alert}\n`))
-  }
 })

@@ -40,9 +40,9 @@ describe('an agent killed in mid-restore', () => {
       return now && named(now, 'restoring_basebackup').length > 0 && now
     })
     expect(named(trace, 'getting_backup_info')).toHaveLength(1)
-    expect(named(trace, 'restore started')).toHaveLength(1)
+    expect(named(trace, 'restore')).toHaveLength(1)
     expect(named(trace, 'preparing_backup')).toEqual([])
-    expect(named(trace, 'restore')).toEqual([])
+    expect(named(trace, 'restore outcome')).toEqual([])
     expect(new Set(trace.spans.map(({ spanId }) => spanId)).size).toBe(trace.spans.length)
   })
 
@@ -90,7 +90,7 @@ describe('the same command again', () => {
       expect(exitCode, stderr).toBe(0)
       const trace = await eventually('the root in Jaeger', 15 * S, async () => {
         const now = await stack.jaeger.trace(traceId)
-        return now && named(now, 'restore').length > 0 && now
+        return now && named(now, 'restore outcome').length > 0 && now
       })
       expect(faultsOf(trace)).toEqual([])
       expect(named(trace, 'restoring_basebackup')).toHaveLength(1)

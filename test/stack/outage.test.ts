@@ -90,7 +90,7 @@ describe('in mid-restore', () => {
       const { traceId } = restore.state()!.trace
       const trace = await eventually('the root in Jaeger', 15 * S, async () => {
         const now = await stack.jaeger.trace(traceId)
-        return now && named(now, 'restore').length > 0 && now
+        return now && named(now, 'restore outcome').length > 0 && now
       })
       expect(faultsOf(trace)).toEqual([])
     },

@@ -42,7 +42,7 @@ describe('a restore', () => {
   let letGo: () => void
   let held: number
 
-  test('is found by its service and `restore started` from the first seconds', async () => {
+  test('has its root in Jaeger from the first seconds', async () => {
     beganS = Date.now() / S
     const flags = ['--stall-timeout', `${STALL_S}s`, '--deadline', '2h', '--start-check']
     restore = startRestore(requestIn(stack, inject('backup'), { exportIntervalMs: EXPORT_MS, flags }))
@@ -51,11 +51,12 @@ describe('a restore', () => {
     restoreId = state.restoreId
     traceId = state.trace.traceId
     const found = await eventually('the trace in Jaeger', 10 * S, async () => {
-      const traces = await stack.jaeger.find('restore-agent', 'restore started', { 'restore.id': restoreId })
+      const traces = await stack.jaeger.find('restore-agent', 'restore', { 'restore.id': restoreId })
       return traces[0]
     })
     expect(found.traceId).toBe(traceId)
-    expect(named(found, 'restore')).toEqual([])
+    expect(named(found, 'restore')).toMatchObject([{ parentId: null, warnings: [] }])
+    expect(named(found, 'restore outcome')).toEqual([])
   })
 
   test('shows finished phases and progress spans while it runs', async () => {
@@ -77,7 +78,7 @@ describe('a restore', () => {
     expect(to.at(-1)).toBe(100)
     expect(to.length).toBeGreaterThanOrEqual(5)
     expect(named(trace, 'preparing_backup')).toEqual([])
-    expect(named(trace, 'restore')).toEqual([])
+    expect(named(trace, 'restore outcome')).toEqual([])
   })
 
   test(
@@ -108,9 +109,9 @@ describe('a restore', () => {
     async () => {
       const { exitCode, stderr } = await restore.ended
       expect(exitCode, stderr).toBe(0)
-      const trace = await eventually('the root in Jaeger', 15 * S, async () => {
+      const trace = await eventually('the outcome in Jaeger', 15 * S, async () => {
         const now = await stack.jaeger.trace(traceId)
-        return now && named(now, 'restore').length > 0 && now
+        return now && named(now, 'restore outcome').length > 0 && now
       })
       expect(faultsOf(trace)).toEqual([])
       const phases = ['getting_backup_info', 'restoring_basebackup', 'preparing_backup', 'finalizing']
@@ -120,6 +121,7 @@ describe('a restore', () => {
       expect(attempt!.parentId).toBe(named(trace, 'restore')[0]!.spanId)
       expect(named(trace, 'mariadb-backup').length).toBeGreaterThan(0)
       expect(named(trace, 'restore')[0]!.tags).toMatchObject({ 'restore.id': restoreId })
+      expect(named(trace, 'restore outcome')[0]!.tags).toMatchObject({ 'restore.id': restoreId, result: 'succeeded' })
     },
     120 * S,
   )

@@ -79,7 +79,7 @@ describe('two restores of a daemon', () => {
   test('each has a trace of its own, whole', async () => {
     for (const id of [failed, restored]) {
       const [trace] = await eventually(`the root of ${id}`, 15 * S, async () => {
-        const found = await stack.jaeger.find('restore-agent', 'restore', { 'restore.id': id })
+        const found = await stack.jaeger.find('restore-agent', 'restore outcome', { 'restore.id': id })
         return found.length > 0 && found
       })
       expect(faultsOf(trace!)).toEqual([])

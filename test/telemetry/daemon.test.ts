@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
-import type { Telemetry } from '../../src/telemetry/telemetry.ts'
+import type { Telemetry } from '../../src/telemetry/off.ts'
 import { attributesOf, numberOf, type OtlpReceiver, pointsOf, refusingUrl } from './otlp-receiver.ts'
 import { endedSpan, samplePlan, sampleState, startedState, T0 } from './sample-state.ts'
 import { start, startWithReceiver } from './start.ts'
@@ -15,7 +15,7 @@ function fail(telemetry: Telemetry, restoreId: string, code: ErrorCode) {
   const endedSpans = [
     endedSpan(4, 'phase', 3, { name: 'getting_backup_info', error }),
     endedSpan(3, 'attempt', 1, { error }),
-    endedSpan(1, 'restore', null, { error }),
+    endedSpan(2, 'outcome', 1, { error }),
   ]
   const ended = sampleState({ restoreId, status: 'failed', phase: 'failed', spans: [], endedSpans })
   telemetry.observe(ended, { type: 'ended', atMs: T0, status: 'failed', phase: 'failed', error: null })

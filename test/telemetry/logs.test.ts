@@ -13,7 +13,7 @@ const TOOL = { id: 't1', name: 'mariadb-backup', spanId: spanId(6) } as RestoreS
 const preparing = (changes: Partial<RestoreState> = {}): RestoreState =>
   sampleState({
     phase: 'preparing_backup',
-    spans: [openSpan(1, 'restore', null), openSpan(3, 'attempt', 1), PHASE],
+    spans: [openSpan(2, 'outcome', 1), openSpan(3, 'attempt', 1), PHASE],
     ...changes,
   })
 const short = ({ eventName, severityText, spanId: id, body }: LogRecord) => [
@@ -45,7 +45,7 @@ test('the life of a restore, each record in the context of its span', async () =
     },
   )
   telemetry.observe(
-    sampleState({ status: 'succeeded', phase: 'completed', spans: [], endedSpans: [endedSpan(1, 'restore', null)] }),
+    sampleState({ status: 'succeeded', phase: 'completed', spans: [], endedSpans: [endedSpan(2, 'outcome', 1)] }),
     { type: 'ended', atMs: at(10), status: 'succeeded', phase: 'completed', error: null },
   )
   await telemetry.shutdown()
@@ -59,7 +59,7 @@ test('the life of a restore, each record in the context of its span', async () =
     ['restore.stalled', 'WARN', spanId(5), 'preparing_backup: no progress for 603 s'],
     ['restore.resumed', 'INFO', spanId(5), 'preparing_backup: progress again'],
     ['restore.phase.ended', 'INFO', spanId(5), 'preparing_backup ended'],
-    ['restore.completed', 'INFO', spanId(1), 'restore restore-1 completed'],
+    ['restore.completed', 'INFO', spanId(2), 'restore restore-1 completed'],
   ])
   expect(
     logs.every(({ traceId, attributes }) => traceId === TRACE_ID && attributesOf({ attributes })['restore.id']),
@@ -79,7 +79,7 @@ test('a failed restore says why, with the exception and the tool’s last words'
     lastWords: ['a', 'write: ENOSPC'],
     hint: 'free it',
   } as const
-  const endedSpans = [endedSpan(1, 'restore', null, { error })]
+  const endedSpans = [endedSpan(2, 'outcome', 1, { error })]
   telemetry.observe(sampleState({ status: 'failed', phase: 'failed', spans: [], endedSpans, error }), {
     type: 'ended',
     atMs: T0,
@@ -89,7 +89,7 @@ test('a failed restore says why, with the exception and the tool’s last words'
   })
   await telemetry.shutdown()
   const failed = receiver.logs().find(({ eventName }) => eventName === 'restore.failed')!
-  expect(failed).toMatchObject({ severityNumber: 17, spanId: spanId(1), traceId: TRACE_ID })
+  expect(failed).toMatchObject({ severityNumber: 17, spanId: spanId(2), traceId: TRACE_ID })
   expect(attributesOf(failed)).toMatchObject({
     'restore.state': 'failed',
     'exception.type': 'disk_full',
@@ -205,7 +205,7 @@ test('another agent that goes on says so', async () => {
   await telemetry.shutdown()
 
   const [record] = receiver.logs().filter(({ eventName }) => eventName === 'restore.resumed')
-  expect(record?.body.stringValue).toBe('agent 4711 goes on with the restore, its tools were never stopped')
+  expect(record?.body.stringValue).toBe('agent 4711 resumes the restore and adopts its tools')
   expect(record).toMatchObject({ traceId: TRACE_ID, spanId: PHASE.id })
   expect(attributesOf(record!)).toMatchObject({ 'restore.resumed.after': 'interruption', 'restore.adopted': true })
 })

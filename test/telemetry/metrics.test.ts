@@ -118,7 +118,7 @@ describe('every metric of the contract', () => {
     const metrics = await exported(full())
     const io = (phase: string, direction: string, value: number) => ({
       id: 'restore-1',
-      attributes: { 'restore.phase': phase, 'restore.io.direction': direction },
+      attributes: { 'restore.phase': phase, 'disk.io.direction': direction },
       value,
       type: 'int',
     })
@@ -223,7 +223,7 @@ test('a zero for every error type is exported before the first increment, and on
       endedSpan(5, 'tool', 4, { error }),
       endedSpan(4, 'phase', 3, { name: 'preparing_backup', error }),
       endedSpan(3, 'attempt', 1, { error }),
-      endedSpan(1, 'restore', null, { error }),
+      endedSpan(2, 'outcome', 1, { error }),
     ],
     spans: [],
   })
@@ -243,7 +243,7 @@ test('the heartbeat leaves right after the start, and again when the phase or th
   telemetry.observe(startedState(), { type: 'restore_started', atMs: T0 })
   await receiver.until(() => receiver.exports().length === 1, 1500)
   expect(read(newest(receiver), 'restore.heartbeat.time')).toHaveLength(1)
-  expect(receiver.spans().map(({ name }) => name)).toEqual(['restore started'])
+  expect(receiver.spans().map(({ name }) => name)).toEqual(['restore'])
   telemetry.observe(sampleState({ phase: 'restoring_basebackup' }), TICK)
   await receiver.until(() => receiver.exports().length === 2, 1500)
   telemetry.observe(sampleState({ phase: 'restoring_basebackup', attempt: 2 }), TICK)
@@ -253,7 +253,13 @@ test('the heartbeat leaves right after the start, and again when the phase or th
   expect(receiver.exports()).toHaveLength(3)
 })
 
-test('prometheus is offered beside otlp', async () => {
+/** The name that Prometheus 3 gives to a metric that arrives by OTLP. */
+function prometheusName({ name, unit, sum, histogram }: Metric): string {
+  const suffix = { '%': '_percent', s: '_seconds', By: '_bytes' }[unit] ?? ''
+  return name.replaceAll('.', '_') + suffix + (sum?.isMonotonic ? '_total' : '') + (histogram ? '_bucket' : '')
+}
+
+test('/metrics has every metric beside OTLP, under the names that Prometheus gives to OTLP metrics', async () => {
   const { port } = new URL(await refusingUrl())
   const { telemetry, receiver } = await startWithReceiver({
     OTEL_METRICS_EXPORTER: 'otlp,prometheus',
@@ -265,8 +271,15 @@ test('prometheus is offered beside otlp', async () => {
     const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { connection: 'close' } })
     return response.text()
   }
+  telemetry.observe(full({ endedSpans: [endedSpan(4, 'phase', 3, { name: 'restoring_basebackup' })] }), TICK)
   await scrape()
-  expect(await scrape()).toMatch(/^restore_phase_progress\{.*restore_phase="preparing_backup".*\} 42$/m)
+  const text = await scrape()
+  await receiver.until(() => newest(receiver).size > 20)
+  const scraped = new Set(text.match(/^restore_\w+(?=\{)/gm)!.filter(name => !/_(sum|count)$/.test(name)))
+  expect([...newest(receiver).values()].map(prometheusName).sort()).toEqual([...scraped].sort())
+  expect(text).toMatch(/^restore_eta_time_seconds\{.*host_name="[^"]+".*\}/m)
+  expect(text).not.toContain('otel_scope')
+  expect(text).toMatch(/^restore_phase_progress_percent\{.*restore_phase="preparing_backup".*\} 42$/m)
   await telemetry.shutdown()
   expect(receiver.exports().length).toBeGreaterThan(0)
 })

@@ -47,7 +47,7 @@ test.each(HOW)('%s: observing stays instant, shutdown ends within 3.2 s, nothing
   for (let n = 0; n < 200; n++) {
     const phase = n % 2 ? 'preparing_backup' : 'restoring_basebackup'
     const endedSpans = [endedSpan(100 + n, 'phase', 3, { name: phase })]
-    telemetry.observe(sampleState({ phase, attempt: n, endedSpans, spans: [openSpan(1, 'restore', null)] }), {
+    telemetry.observe(sampleState({ phase, attempt: n, endedSpans, spans: [openSpan(2, 'outcome', 1)] }), {
       type: 'phase_started',
       atMs: T0 + n,
       phase,
@@ -83,7 +83,7 @@ test('what is told while a flush is under way still arrives', async () => {
   receiver.misbehave('slow')
   telemetry.observe(startedState(), { type: 'restore_started', atMs: T0 })
   await new Promise(resolve => setTimeout(resolve, 200))
-  const endedSpans = [endedSpan(1, 'restore', null)]
+  const endedSpans = [endedSpan(2, 'outcome', 1)]
   telemetry.observe(sampleState({ status: 'succeeded', phase: 'completed', spans: [], endedSpans }), {
     type: 'ended',
     atMs: T0,
@@ -93,5 +93,5 @@ test('what is told while a flush is under way still arrives', async () => {
   })
   await telemetry.shutdown()
   expect(receiver.logs().map(({ eventName }) => eventName)).toEqual(['restore.started', 'restore.completed'])
-  expect(receiver.spans().map(({ name }) => name)).toEqual(['restore started', 'restore'])
+  expect(receiver.spans().map(({ name }) => name)).toEqual(['restore', 'outcome'])
 })

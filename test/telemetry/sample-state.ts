@@ -32,7 +32,7 @@ export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState =
   ...blankState('restore-1', TRACE_ID, PREFIX, T0),
   progress: sampleProgress(),
   estimator: null as never,
-  spans: [openSpan(1, 'restore', null), openSpan(3, 'attempt', 1)],
+  spans: [openSpan(2, 'outcome', 1), openSpan(3, 'attempt', 1)],
   lastAttemptSpanId: spanId(3),
   ...changes,
 })
@@ -78,6 +78,6 @@ export const endedSpan = (
 /** What the coordinator shows first. */
 export const startedState = (changes: Partial<RestoreState> = {}): RestoreState =>
   sampleState({
-    endedSpans: [endedSpan(2, 'restore_started', 1, { name: 'restore started', endedAtMs: T0 })],
+    endedSpans: [endedSpan(1, 'restore', null, { endedAtMs: T0 + 1 })],
     ...changes,
   })

@@ -20,30 +20,31 @@ test('a whole trace arrives with the ids, parents, times and links that the stat
   telemetry.observe(startedState(), { type: 'restore_started', atMs: T0 })
   telemetry.observe(sampleState({ endedSpans: ended }), TICK)
   telemetry.observe(sampleState(), TICK)
-  const root = endedSpan(1, 'restore', null, { attributes: { result: 'succeeded', ok: true, ratio: 0.5 } })
-  telemetry.observe(sampleState({ endedSpans: [root], spans: [], status: 'succeeded', phase: 'completed' }), TICK)
+  const attributes = { result: 'succeeded', ok: true, ratio: 0.5 }
+  const outcome = endedSpan(2, 'outcome', 1, { name: 'restore outcome', attributes })
+  telemetry.observe(sampleState({ endedSpans: [outcome], spans: [], status: 'succeeded', phase: 'completed' }), TICK)
   await telemetry.shutdown()
 
   const spans = receiver.spans()
   expect(new Set(spans.map(span => span.spanId)).size).toBe(spans.length)
   expect(new Set(spans.map(span => span.traceId))).toEqual(new Set([TRACE_ID]))
   expect(spans.map(span => [span.name, span.spanId, span.parentSpanId ?? null])).toEqual([
-    ['restore started', spanId(2), spanId(1)],
+    ['restore', spanId(1), null],
     ['mariadb-backup', spanId(8), spanId(6)],
     ['progress', spanId(7), spanId(5)],
     ['redo_scan', spanId(6), spanId(5)],
     ['preparing_backup', spanId(5), spanId(3)],
     ['attempt', spanId(3), spanId(1)],
-    ['restore', spanId(1), null],
+    ['restore outcome', spanId(2), spanId(1)],
   ])
   const byName = new Map(spans.map(span => [span.name, span]))
   const phase = byName.get('preparing_backup')!
   expect([phase.startTimeUnixNano, phase.endTimeUnixNano]).toEqual([nano(T0 + 100), nano(T0 + 2345)])
-  const started = byName.get('restore started')!
-  expect(started.startTimeUnixNano).toBe(started.endTimeUnixNano)
+  const root = byName.get('restore')!
+  expect([root.startTimeUnixNano, root.endTimeUnixNano]).toEqual([nano(T0), nano(T0 + 1)])
   expect(byName.get('attempt')!.links).toMatchObject([{ traceId: TRACE_ID, spanId: spanId(99) }, link])
   expect(attributesOf(byName.get('mariadb-backup')!)).toEqual({ 'process.pid': 77, 'process.exit.code': 0 })
-  expect(attributesOf(byName.get('restore')!)).toEqual({ result: 'succeeded', ok: true, ratio: 0.5 })
+  expect(attributesOf(byName.get('restore outcome')!)).toEqual({ result: 'succeeded', ok: true, ratio: 0.5 })
   expect(spans.every(({ status }) => status.code === 0)).toBe(true)
   expect(phase.flags).toBe(0x101)
 })

@@ -1,5 +1,6 @@
 import { onTestFinished } from 'vitest'
-import { startTelemetry, type Telemetry } from '../../src/telemetry/telemetry.ts'
+import type { Telemetry } from '../../src/telemetry/off.ts'
+import { startTelemetry } from '../../src/telemetry/telemetry.ts'
 import { type OtlpReceiver, startOtlpReceiver } from './otlp-receiver.ts'
 
 export interface Started {

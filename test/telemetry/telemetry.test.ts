@@ -62,7 +62,7 @@ describe('never in the way', () => {
     }
     const { telemetry, warnings } = await start(env)
     expect(telemetry.enabled).toBe(false)
-    expect(warnings).toEqual(['telemetry: off, it could not be started: no such luck'])
+    expect(warnings).toEqual(['telemetry: off, because it did not start: no such luck'])
   })
 })
 
@@ -168,7 +168,7 @@ test.each(['http/protobuf', 'grpc', 'http/json'] as const)(
     telemetry.observe(startedState(), STARTED)
     await telemetry.shutdown()
     expect(warnings).toEqual([])
-    expect(JSON.stringify(server.traces)).toContain('restore started')
+    expect(JSON.stringify(server.traces)).toContain('spanId')
     expect(JSON.stringify(server.metrics)).toContain('restore.heartbeat.time')
     // Its protobuf schema is older than event names.
     expect(JSON.stringify(server.logs)).toContain('restore restore-1 started')

@@ -24,7 +24,7 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
   const { hint } = ERRORS.interrupted
   const error = { code: 'interrupted', message: `agent ${before.agentPid} died`, lastWords: [], hint } as const
   const stands = { ...state, ...standing(before, event.bootId), interruptions: before.interruptions + 1 }
-  return endSpans(stands, span => span.kind !== 'restore', {
+  return endSpans(stands, span => span.kind !== 'outcome', {
     atMs: event.lastSeenAtMs,
     error,
     attributes: { 'restore.agent.pid': before.agentPid },

@@ -15,12 +15,15 @@ export interface RestoreIdentity {
   trace: TraceIdentity
   /** The parent of an unsampled TRACEPARENT, linked instead of joined. */
   link: SpanLink | null
-  /** The plan in short, for the spans `restore` and `restore started`. */
+  /** The plan in short, for the spans `restore` and `restore outcome`. */
   attributes: Readonly<Record<string, AttributeValue>>
   stallThresholds: StallThresholds
 }
 
-/** A restore's first state: the root span open, `restore started` ended at once so that the trace can be found. */
+/**
+ * A restore's first state. The root span has ended, 1 ms long, so that the trace has a root from its first second; its
+ * child `restore outcome` is open until the restore ends.
+ */
 export function initialState(identity: RestoreIdentity, atMs: number): RestoreState {
   const estimator = initialProgress({ stallThresholds: identity.stallThresholds })
   const blank: RestoreState = {
@@ -68,6 +71,8 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
   }
   const attributes = { 'restore.id': identity.restoreId, ...identity.attributes }
   const links = identity.link ? [identity.link] : []
-  const root = openSpan(blank, { kind: 'restore', name: 'restore', atMs, attributes, links })
-  return addEndedSpan(root, { kind: 'restore_started', name: 'restore started', atMs, endedAtMs: atMs, attributes })
+  const root = { kind: 'restore', name: 'restore', atMs, endedAtMs: atMs + 1, attributes, links } as const
+  const begun = addEndedSpan(blank, root)
+  const parent = begun.endedSpans[0]
+  return openSpan(begun, { kind: 'outcome', name: 'restore outcome', atMs, attributes, parent })
 }

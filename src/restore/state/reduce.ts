@@ -29,7 +29,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'attempt_started':
       return startAttempt(state, event.atMs)
     case 'attempt_ended':
-      return endSpans({ ...state, tools: [] }, span => span.kind !== 'restore', {
+      return endSpans({ ...state, tools: [] }, span => span.kind !== 'outcome', {
         atMs: event.atMs,
         error: event.error,
       })

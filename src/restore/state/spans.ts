@@ -2,7 +2,7 @@ import type { ErrorRecord } from '../../errors.ts'
 import type { AttributeValue, OpenSpan, RestoreState, SpanKind } from './state.ts'
 
 /**
- * Open spans are a stack in the state: restore, attempt, phase, step, and the tools beside the step. They are data until
+ * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. They are data until
  * they end, so a killed agent loses none: the next one ends them with the same ids.
  */
 type Attributes = Readonly<Record<string, AttributeValue>>
@@ -15,7 +15,7 @@ interface NewSpan {
   links?: OpenSpan['links']
   /** Chosen by the caller where others must know it first. */
   id?: string
-  /** The span to hang it under; the restore's own has the caller's, or none. */
+  /** Its parent; the root by default. The root's parent is the caller's span, or none. */
   parent?: OpenSpan | undefined
 }
 
@@ -36,7 +36,7 @@ export function openSpan(before: RestoreState, span: NewSpan): RestoreState {
   const [id, state] = span.id ? ([span.id, before] as const) : takeId(before)
   const open: OpenSpan = {
     id,
-    parentId: span.parent?.id ?? openSpanOf(state, 'restore')?.id ?? state.trace.parentSpanId,
+    parentId: span.parent?.id ?? openSpanOf(state, 'outcome')?.parentId ?? state.trace.parentSpanId,
     kind: span.kind,
     name: span.name,
     startedAtMs: span.atMs,

@@ -14,15 +14,7 @@ export const SCHEMA = 1
 const FAMILIES = ['mariadb-backup', 'xtrabackup'] as const
 const OUTER_FORMATS = ['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'openssl', 'gpg'] as const satisfies OuterFormat[]
 const INNER_COMPRESSIONS = ['zst', 'lz4', 'qp'] as const satisfies InnerCompression[]
-const SPAN_KINDS = [
-  'restore',
-  'restore_started',
-  'attempt',
-  'phase',
-  'step',
-  'progress',
-  'tool',
-] as const satisfies SpanKind[]
+const SPAN_KINDS = ['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool'] as const satisfies SpanKind[]
 
 const text = z.string()
 const count = z.number().int().nonnegative()

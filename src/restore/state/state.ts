@@ -122,7 +122,8 @@ export interface TraceIdentity {
   nextId: number
 }
 
-export type SpanKind = 'restore' | 'restore_started' | 'attempt' | 'phase' | 'step' | 'progress' | 'tool'
+/** `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends. */
+export type SpanKind = 'restore' | 'outcome' | 'attempt' | 'phase' | 'step' | 'progress' | 'tool'
 
 export interface OpenSpan {
   id: string

@@ -6,7 +6,7 @@ import { makePlan } from '../../../src/restore/plan/build-plan.ts'
 import { resumeSession, startSession } from '../../../src/restore/session.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
-import { randomTrace } from '../../../src/telemetry/random-trace.ts'
+import { randomTrace } from '../../../src/telemetry/off.ts'
 import { sampleOptions, sampleParts, sampleState } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 

@@ -16,7 +16,7 @@ import { reduce } from '../../../src/restore/state/reduce.ts'
 import { checkClaims } from '../../../src/restore/state/saved-paths.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { parseState, readStateFile } from '../../../src/restore/state/state-file.ts'
-import { randomTrace } from '../../../src/telemetry/random-trace.ts'
+import { randomTrace } from '../../../src/telemetry/off.ts'
 import { sampleOptions, sampleParts, sampleState, sampleTool } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 

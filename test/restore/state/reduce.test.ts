@@ -45,9 +45,11 @@ const names = (spans: readonly { name: string }[]) => spans.map(span => span.nam
 describe('spans', () => {
   test('are a tree: restore, attempt, phase, and the tool in it', () => {
     const { state } = run(PREPARING)
-    const [root, attempt, phase, tool] = state.spans
-    expect(names(state.spans)).toEqual(['restore', 'attempt', 'preparing_backup', 'mariadb-backup'])
-    expect(root!.parentId).toBeNull()
+    const [outcome, attempt, phase, tool] = state.spans
+    const [root] = sampleState().endedSpans
+    expect(names(state.spans)).toEqual(['restore outcome', 'attempt', 'preparing_backup', 'mariadb-backup'])
+    expect(root).toMatchObject({ kind: 'restore', parentId: null, startedAtMs: T0, endedAtMs: T0 + 1 })
+    expect(outcome!.parentId).toBe(root!.id)
     expect(attempt!.parentId).toBe(root!.id)
     expect(phase!.parentId).toBe(attempt!.id)
     expect(tool!).toMatchObject({ parentId: phase!.id, id: sampleTool().spanId })
@@ -112,10 +114,10 @@ describe('spans', () => {
       { type: 'ended', status: 'failed', phase: 'failed', error },
     ])
     expect(state.spans).toEqual([])
-    for (const name of ['move_back', 'mariadb-backup', 'preparing_backup', 'attempt', 'restore'])
+    for (const name of ['move_back', 'mariadb-backup', 'preparing_backup', 'attempt', 'restore outcome'])
       expect(ended.find(span => span.name === name)!.error).toMatchObject({ code: 'disk_full' })
     expect(ended.find(span => span.name === 'getting_backup_info')!.error).toBeNull()
-    expect(ended.find(span => span.name === 'restore')!.attributes).toMatchObject({
+    expect(ended.find(span => span.name === 'restore outcome')!.attributes).toMatchObject({
       result: 'failed',
       'db.system.name': 'mariadb',
       'restore.attempts': 1,
@@ -259,7 +261,7 @@ describe('a takeover', () => {
     expect(names(adopted.spans)).toEqual(names(state.spans))
     expect(adopted.endedSpans).toEqual([])
     const alone = reduce(state, { ...event, adopted: false })
-    expect(names(alone.spans)).toEqual(['restore'])
+    expect(names(alone.spans)).toEqual(['restore outcome'])
     for (const span of alone.endedSpans)
       expect(span).toMatchObject({
         endedAtMs: state.updatedAtMs,

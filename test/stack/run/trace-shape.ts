@@ -1,9 +1,9 @@
 import type { JaegerSpan, JaegerTrace } from './jaeger.ts'
 
-/** Jaeger says so of every span without length, such as `restore started`: it means `not positive`. */
+/** Jaeger's warning for a span without length; it means `not positive`. */
 const OF_NO_LENGTH = /^Negative duration detected.* end timestamp: (.+) \+0000 UTC, adjusted to: \1\d*1 /
 
-const ROOT_CHILDREN = ['restore started', 'attempt']
+const ROOT_CHILDREN = ['restore outcome', 'attempt']
 
 /** What is wrong with a finished trace; empty where it is one clean tree. */
 export function faultsOf({ spans }: JaegerTrace): string[] {
