@@ -24,6 +24,8 @@ export const DEFAULT_PAGE_BYTES = 16384
 const ALLOCATED_BYTES = 4096
 
 const FILE_HEADER_PAGE = 8
+/** Of the classic flags, in MySQL 5.7: a general tablespace, in which tables of several databases may lie. */
+const SHARED = 1 << 11
 const FULL_CRC32 = 1 << 4
 const FULL_CRC32_KNOWN = 0xff
 /** Bits 0 to 14 (MySQL 8.0 has the most), and 16: MariaDB's page compression. */
@@ -35,15 +37,20 @@ const CLASSIC_KNOWN = 0x17fff
  */
 export function tablespaceBytes(header: Buffer, pageBytes: number): number | null {
   if (header.length < TABLESPACE_HEADER_BYTES) return null
-  const isHeader =
-    header.readUInt32BE(4) === 0 &&
-    header.readUInt16BE(24) === FILE_HEADER_PAGE &&
-    header.readUInt32BE(34) === header.readUInt32BE(38)
-  const storedPageBytes = isHeader ? storedPage(header.readUInt32BE(54), pageBytes) : null
+  const storedPageBytes = isFileHeader(header) ? storedPage(header.readUInt32BE(54), pageBytes) : null
   if (storedPageBytes === null) return null
   const bytes = header.readUInt32BE(46) * storedPageBytes
   return bytes - (bytes % ALLOCATED_BYTES)
 }
+
+/** Whether the first bytes of an InnoDB file are a header, of a tablespace that holds one table or partition. */
+export const isFileOfOneTable = (header: Buffer): boolean =>
+  isFileHeader(header) && ((header.readUInt32BE(54) & FULL_CRC32) !== 0 || (header.readUInt32BE(54) & SHARED) === 0)
+
+const isFileHeader = (header: Buffer): boolean =>
+  header.readUInt32BE(4) === 0 &&
+  header.readUInt16BE(24) === FILE_HEADER_PAGE &&
+  header.readUInt32BE(34) === header.readUInt32BE(38)
 
 /** Bytes that a page takes in the file: less than `pageBytes` with ROW_FORMAT=COMPRESSED. Null where the flags are not understood. */
 function storedPage(flags: number, pageBytes: number): number | null {

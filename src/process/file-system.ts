@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statfsSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, realpathSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 
 /** The path itself, or its nearest ancestor that exists. */
@@ -37,4 +37,20 @@ export const isMountPoint = (path: string): boolean => existsSync(path) && !onSa
 export function freeBytes(path: string): number {
   const { bavail, bsize } = statfsSync(existingAncestor(path))
   return bavail * bsize
+}
+
+/**
+ * Moves one file or directory, across file systems where it must (files only), and makes the directories above it.
+ * Interrupted at any time, it can run again: the new name always stands for a whole file.
+ */
+export function moveFile(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true, mode: 0o700 })
+  try {
+    renameSync(from, to)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
+    copyFileSync(from, `${to}.copying`)
+    renameSync(`${to}.copying`, to)
+    rmSync(from)
+  }
 }

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
+import { moveFile } from '../../process/file-system.ts'
 import { filesUnder } from '../plan/extracted.ts'
-import { moveFile } from '../steps/move-files.ts'
 
 /**
  * What a failed restore takes away again: only what it made itself. A datadir is emptied only where this restore found it

@@ -1,18 +1,14 @@
 import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
-import { formatFirst } from '../../format.ts'
 import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
 import { tellOnce } from '../notice-once.ts'
-import type { Plan } from '../plan/plan.ts'
-import { layoutOf } from './innodb-files.ts'
-import { isPartial } from './is-partial.ts'
-import { moveRemnants } from './kept-files.ts'
-import { findMissing } from './missing-tables.ts'
+import { isPartial, metadataDir, moveRemnants } from './kept-files.ts'
 import { checkAllMoved, settle } from './move-back.ts'
 import { setOwner } from './ownership.ts'
 import { layoutArguments, START_CHECK, startCheck } from './start-check.ts'
 import { syncFiles } from './sync.ts'
+import { layoutOf } from './tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from './verify.ts'
 
 /**
@@ -24,7 +20,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
   const { store, now, runDir, signal } = context
   const plan = store.state.plan!
   const { datadir, owner, elements, steps } = plan
-  const backupConfig = join(runDir, 'backup', String(elements.length), 'backup-my.cnf')
+  const backupConfig = join(metadataDir(runDir, elements.length), 'backup-my.cnf')
   const layout = layoutOf(backupConfig)
   const moved = tellMoved(context)
   const hasServer = store.state.tools.some(({ label }) => label === START_CHECK)
@@ -36,10 +32,14 @@ export async function finalize(context: RestoreContext): Promise<void> {
     if (hasServer && step.kind !== 'start_check') continue
     store.dispatch({ type: 'step_started', atMs: now(), step: step.kind })
     if (step.kind === 'verify') {
-      const slackBytes = SLACK_BYTES[plan.tool.family]
-      for (const text of await verifyDatadir(datadir, layout, { slackBytes, onChecked: moved })) tellOnce(context, text)
+      const notices = await verifyDatadir(datadir, layout, {
+        slackBytes: SLACK_BYTES[plan.tool.family],
+        partial: isPartial(runDir, elements.length),
+        serverFollows: steps.some(({ kind }) => kind === 'start_check'),
+        onChecked: moved,
+      })
+      for (const text of notices) tellOnce(context, text)
       moveRemnants(datadir, runDir)
-      await tellMissing(context, plan)
     }
     if (step.kind === 'ownership') await setOwner(datadir, owner!)
     if (step.kind === 'start_check') {
@@ -69,18 +69,4 @@ function tellMoved({ store, now }: RestoreContext): () => void {
     toldAtMs = now()
     store.dispatch({ type: 'progress', atMs: toldAtMs, input: { type: 'step', step } })
   }
-}
-
-/** No failure: only a server knows whether a table lies in the system tablespace. One that is started asks it. */
-async function tellMissing(context: RestoreContext, plan: Plan): Promise<void> {
-  const { datadir, elements, steps, tool } = plan
-  if (tool.family !== 'mariadb-backup' || steps.some(({ kind }) => kind === 'start_check')) return
-  if (isPartial(context.runDir, elements.length)) return
-  const missing = await findMissing(datadir)
-  if (missing.length === 0) return
-  tellOnce(
-    context,
-    `${missing.length} InnoDB tables have no file of their own: ${formatFirst(missing)}; that is right where they lie in the ` +
-      'system tablespace (innodb_file_per_table=OFF), and data lost otherwise: --start-check tells',
-  )
 }

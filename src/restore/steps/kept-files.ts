@@ -1,20 +1,24 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { parseInfo } from '../../backup/info.ts'
+import { moveFile } from '../../process/file-system.ts'
 import { systemError } from '../../process/system-error.ts'
-import { moveFile } from './move-files.ts'
 
 /**
  * Files of a backup that a server must not find in its datadir, or that a person may need later. They are kept in the
- * run dir: the binlog position is what a replica or a point-in-time recovery begins from.
+ * run dir: a replica or a point-in-time recovery begins at the binlog position.
  */
 const METADATA =
   /^(xtrabackup|mariadb_backup)_(checkpoints|info|binlog_info|slave_info|galera_info|tablespaces|master_key_id)$|^backup-my\.cnf$/
-/** Left in the datadir by tools; auto.cnf would make two servers share one UUID. */
+/** Files that tools leave in the datadir. With auto.cnf two servers would share one UUID. */
 const REMNANT = /^(xtrabackup|mariadb_backup)_|^backup-my\.cnf$|^auto\.cnf$/
 
-/** Copies the metadata files of an element into `<run dir>/backup/<position>`. Throws `disk_full`, `not_permitted`. */
+/** Where the metadata files of an element are kept. */
+export const metadataDir = (runDir: string, position: number): string => join(runDir, 'backup', String(position))
+
+/** Copies the metadata files of an element to `metadataDir`. Throws `disk_full`, `not_permitted`. */
 export function keepMetadata(directory: string, runDir: string, position: number): void {
-  const folder = join(runDir, 'backup', String(position))
+  const folder = metadataDir(runDir, position)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     for (const name of filesIn(directory).filter(name => METADATA.test(name)))
@@ -24,7 +28,7 @@ export function keepMetadata(directory: string, runDir: string, position: number
   }
 }
 
-/** Moves what the server must not find out of the datadir into `<run dir>/remnants`; returns the names. Throws as `keepMetadata`. */
+/** Moves what a server must not find from the datadir to `<run dir>/remnants`; returns the names. Throws as `keepMetadata`. */
 export function moveRemnants(datadir: string, runDir: string): string[] {
   const remnants = filesIn(datadir).filter(name => REMNANT.test(name) || isForeignBinlogIndex(datadir, name))
   const folder = join(runDir, 'remnants')
@@ -36,13 +40,20 @@ export function moveRemnants(datadir: string, runDir: string): string[] {
   return remnants
 }
 
-/** Files at the top of a directory. A folder there is a database, whatever its name: `xtrabackup_history` is somebody's. */
+/** Whether any backup of the chain holds only some of the server's tables (`partial = Y` in the kept info file). */
+export const isPartial = (runDir: string, elements: number): boolean =>
+  Array.from({ length: elements }, (_, index) => metadataDir(runDir, index + 1))
+    .flatMap(folder => ['xtrabackup_info', 'mariadb_backup_info'].map(name => join(folder, name)))
+    .filter(existsSync)
+    .some(path => parseInfo(readFileSync(path, 'utf8'), path).partial === true)
+
+/** Files at the top of a directory. A directory there is a database, whatever its name, such as `xtrabackup_history`. */
 const filesIn = (directory: string): string[] =>
   readdirSync(directory, { withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(entry => entry.name)
 
-/** An index of binlogs or relay logs that lists files which are not here: the source's, of no use to this server. */
+/** An index of binlogs or relay logs that lists files which are not here. It is of no use to this server. */
 function isForeignBinlogIndex(datadir: string, name: string): boolean {
   if (!name.endsWith('.index')) return false
   const listed = readFileSync(join(datadir, name), 'latin1').split('\n').filter(Boolean)

@@ -14,7 +14,7 @@ import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/tool-run.ts'
 import { MOVE_BACK } from '../state/runs.ts'
 import { makeDirectory } from './extract.ts'
-import type { Layout } from './innodb-files.ts'
+import type { Layout } from './tablespaces.ts'
 
 /**
  * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One that

@@ -12,7 +12,7 @@ import type { Plan } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
 import type { ToolRun } from '../run/tool-run.ts'
 import { type Ask, checkTables } from './check-tables.ts'
-import { isPartial } from './is-partial.ts'
+import { isPartial } from './kept-files.ts'
 
 /**
  * Starts a server on the restored datadir that nobody else can reach (no network, no replication, no events, no grants

@@ -44,7 +44,7 @@ describe('files are brought to the disk', () => {
   })
 
   test.each([
-    ['move_back_failed', 'Input/output error', /the disk is at fault/],
+    ['move_back_failed', 'Input/output error', /the disk failed/],
     ['disk_full', 'No space left on device', /free space/],
   ])('or it is told: %s', async (code, words, hint) => {
     standIn(`echo "sync: error syncing: ${words}" >&2; exit 1`)

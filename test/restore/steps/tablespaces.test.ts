@@ -1,9 +1,8 @@
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type Layout, layoutOf } from '../../../src/restore/steps/innodb-files.ts'
-import { findMissing, partitionNames } from '../../../src/restore/steps/missing-tables.ts'
-import { findShort } from '../../../src/restore/steps/tablespaces.ts'
+import { findMissing, partitionNames } from '../../../src/restore/steps/table-files.ts'
+import { findShort, type Layout, layoutOf } from '../../../src/restore/steps/tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from '../../../src/restore/steps/verify.ts'
 import { scratch } from '../../support/scratch.ts'
 
@@ -72,7 +71,18 @@ describe('a file that is shorter than it says', () => {
     tablespace(join(other, 'app/far.ibd'), 6, PAGE)
     put(join(folder, 'app/far.isl'), `${join(other, 'app/far.ibd')}\n`)
     put(join(folder, 'app/gone.isl'), join(other, 'app/gone.ibd'))
-    expect(await shortIn(folder)).toEqual([['app/far.isl', PAGE, 6 * PAGE]])
+    // A definition is in the datadir, whereever the file is.
+    put(join(folder, 'app/stump.frm'), '')
+    put(join(folder, 'app/stump.isl'), join(other, 'app/stump.ibd'))
+    put(join(other, 'app/stump.ibd'), Buffer.alloc(63))
+    put(join(folder, 'app/part.frm'), '')
+    put(join(folder, 'app/part#P#p0.isl'), join(other, 'app/part#P#p0.ibd'))
+    put(join(other, 'app/part#P#p0.ibd'), '')
+    expect((await shortIn(folder)).sort()).toEqual([
+      ['app/far.isl', PAGE, 6 * PAGE],
+      ['app/part#P#p0.isl', 0, 1024],
+      ['app/stump.isl', 63, 1024],
+    ])
   })
 
   test('is found when not even its header is there; what an ALTER TABLE left is none', async () => {
@@ -125,7 +135,7 @@ describe('a table without a file', () => {
     return Buffer.concat([head, engines, length, text, Buffer.alloc(3)])
   }
 
-  test('is one of InnoDB alone', async () => {
+  test('is lost, or may lie in the system tablespace', async () => {
     const folder = scratch()
     const at = (name: string) => join(folder, 'app', name)
     put(at('here.frm'), frm(12))
@@ -140,7 +150,60 @@ describe('a table without a file', () => {
     put(at('lost.frm'), frm(12))
     put(at('lost.isl'), '/nowhere/lost.ibd')
     put(join(folder, 'top.frm'), frm(12))
-    expect(await findMissing(folder)).toEqual(['app/gone.ibd', 'app/lost.ibd'])
+    expect(await findMissing(folder)).toEqual({
+      lost: ['app/aria.MAD', 'app/aria.MAI', 'app/lost.ibd'],
+      unsure: ['app/gone.ibd'],
+    })
+  })
+
+  test.each<[engine: number, files: string[]]>([
+    [9, ['t.MYD', 't.MYI']],
+    [10, ['t.MRG']],
+    [16, ['t.ARZ']],
+    [17, ['t.CSV']],
+    [42, ['t.MAD', 't.MAI']],
+  ])('of engine %i is lost with any of its files, the definition included', async (engine, files) => {
+    const folder = scratch()
+    const at = (name: string) => join(folder, 'app', name)
+    for (const other of ['other.frm', 'other#P#p0.ibd']) put(at(other), frm(12))
+    const all = ['t.frm', ...files]
+    const fill = () => {
+      for (const name of all) put(at(name), name.endsWith('.frm') ? frm(engine) : '')
+    }
+    fill()
+    expect((await findMissing(folder)).lost).toEqual([])
+    for (const gone of all) {
+      rmSync(at(gone))
+      expect((await findMissing(folder)).lost).toEqual([`app/${gone}`])
+      symlinkSync('/nowhere/file', at(gone)) // as MyISAM has them with DATA DIRECTORY
+      if (gone !== 't.frm') expect((await findMissing(folder)).lost).toEqual([`app/${gone}`])
+      rmSync(at(gone))
+      fill()
+    }
+  })
+
+  test('of MySQL 8 is told by its .sdi file', async () => {
+    const folder = scratch()
+    const at = (name: string) => join(folder, 'app', name)
+    put(join(folder, 'mysql.ibd'), '')
+    tablespace(at('inno.ibd'), 6)
+    put(at('m_345.sdi'), '{"dd_object_type":"Table","dd_object":{"name":"m","engine":"MyISAM"}}')
+    put(at('m.MYI'), '')
+    expect(await findMissing(folder)).toEqual({ lost: ['app/m.MYD'], unsure: [] })
+  })
+
+  test('an InnoDB file needs a definition beside others, unless it is of full text search or a general tablespace', async () => {
+    const folder = scratch()
+    const at = (name: string) => join(folder, 'app', name)
+    put(at('other.frm'), 'TYPE=VIEW')
+    put(at('empty.ibd'), '')
+    tablespace(at('FTS_000000000000001f_BEING_DELETED.ibd'), 6)
+    tablespace(at('t#P#p0.ibd'), 6)
+    tablespace(at('general.ibd'), 6)
+    const header = Buffer.alloc(4)
+    header.writeUInt32BE(1 << 11)
+    writeSync(openSync(at('general.ibd'), 'r+'), header, 0, 4, 54)
+    expect((await findMissing(folder)).lost).toEqual(['app/t.frm'])
   })
 
   test('has as many as it has partitions', async () => {
@@ -154,7 +217,11 @@ describe('a table without a file', () => {
     put(at('other.par'), par(['p0']))
     put(at('cut.frm'), frm(20, 12))
     put(at('cut.par'), par(['p0']).subarray(0, 9))
-    expect(await findMissing(folder)).toEqual(['app/t#P#p1.ibd', 'app/t#P#p2#SP#s0.ibd', 'app/t#P#p@002d3.ibd'])
+    expect((await findMissing(folder)).unsure).toEqual([
+      'app/t#P#p1.ibd',
+      'app/t#P#p2#SP#s0.ibd',
+      'app/t#P#p@002d3.ibd',
+    ])
     for (let length = 0; length < 30; length++)
       expect(partitionNames(par(['p0', 'p1']).subarray(0, length)).length).toBeLessThan(3)
   })
