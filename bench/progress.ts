@@ -62,6 +62,10 @@ function table(all: readonly Score[]): string {
     'silence s',
     'at 100 s',
     'ETA error 25/50/75 %',
+    'ETA shown',
+    'in range',
+    'within factor 2',
+    'width',
   ]
   const rows = all.map(run => [
     run.name,
@@ -75,6 +79,9 @@ function table(all: readonly Score[]): string {
           .map(error => (error === null ? '-' : (100 * error).toFixed(0)))
           .join(' / ')
       : `no success; ${stalled(run)}, at most ${run.highestPercent} %`,
+    ...[run.etaShown, run.etaCoverage, run.etaWithinFactor2, run.etaWidth].map(share =>
+      share === null ? '-' : (100 * share).toFixed(0),
+    ),
   ])
   const lines = [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
   return `${lines.join('\n')}\n\n${verdict(all.filter(isJudged))}`
@@ -91,7 +98,21 @@ function verdict(judged: readonly Score[]): string {
   return (
     `${judged.length} successful runs of at least ${LEAST_SECONDS} s: ${summary(judged)}; ` +
     `MyHoard's mean of means ${meanOf(judged.map(run => run.myhoardMeanError!)).toFixed(1)}.\n` +
+    `${etaSummary(judged)}\n` +
     `Leave-one-out, each run with the weights that suit the others best: ${left}.\n`
+  )
+}
+
+/** Over all the time in which an ETA was shown. */
+function etaSummary(runs: readonly Score[]): string {
+  const shown = runs.map(run => run.seconds * run.etaShown!)
+  const all = shown.reduce((sum, seconds) => sum + seconds, 0)
+  const mean = (of: (run: Score) => number | null) =>
+    ((100 * runs.reduce((sum, run, i) => sum + shown[i]! * (of(run) ?? 0), 0)) / all).toFixed(0)
+  const share = (100 * all) / runs.reduce((sum, run) => sum + run.seconds, 0)
+  return (
+    `ETA shown ${share.toFixed(0)} % of the time; of that its range held the true end ${mean(run => run.etaCoverage)} % ` +
+    `(width ${mean(run => run.etaWidth)} % of what remains), within a factor of 2 ${mean(run => run.etaWithinFactor2)} %.`
   )
 }
 

@@ -5,6 +5,7 @@
  * as nothing, and counts as 0.
  */
 import { advanceProgress, initialProgress, viewProgress } from '../../src/progress/estimator.ts'
+import type { Progress } from '../../src/progress/progress.ts'
 import type { Transcript } from './transcript.ts'
 
 /** [ms, percent, MyHoard's, seconds to the end]; null is unknown. */
@@ -26,6 +27,12 @@ export interface Score {
   etaError25: number | null
   etaError50: number | null
   etaError75: number | null
+  /** Shares of the time: an ETA was shown; of that, its range held the true end, and remaining was not wrong by a factor of 2. */
+  etaShown: number | null
+  etaCoverage: number | null
+  etaWithinFactor2: number | null
+  /** Mean width of the range, of the remaining time that was said. */
+  etaWidth: number | null
   succeeded: boolean
   /** When the run was marked as stalled, from its start; null where never. */
   stalledAfterSeconds: number | null
@@ -45,8 +52,10 @@ export function score(transcript: Transcript): Score {
   const etaAt = new Map<number, number | null>()
   let stalledAtMs: number | null = null
   let lastEtaMs: number | null = null
+  const eta = createEtaMeter(durationMs)
   const look = (atMs: number) => {
     const view = viewProgress(state, atMs)
+    eta.look(atMs, view.eta)
     if (view.stalled) stalledAtMs ??= atMs
     const etaSeconds = view.eta === null ? null : (view.eta.atMs - atMs) / 1000
     for (const part of [25, 50, 75]) {
@@ -88,6 +97,7 @@ export function score(transcript: Transcript): Score {
     while (stalledAtMs === null && tickMs < until) tickUntil(tickMs)
   }
   const spans = spansOf(before, durationMs)
+  const etaScore = succeeded ? eta.score() : NO_ETA
   return {
     name: transcript.name,
     seconds: durationMs / 1000,
@@ -101,10 +111,46 @@ export function score(transcript: Transcript): Score {
     etaError25: succeeded ? etaError(etaAt.get(25), durationMs) : null,
     etaError50: succeeded ? etaError(etaAt.get(50), durationMs) : null,
     etaError75: succeeded ? etaError(etaAt.get(75), durationMs) : null,
+    ...etaScore,
     succeeded,
     stalledAfterSeconds: stalledAtMs === null ? null : stalledAtMs / 1000,
     highestPercent,
     samples: succeeded ? samples : before,
+  }
+}
+
+type EtaScore = Pick<Score, 'etaShown' | 'etaCoverage' | 'etaWithinFactor2' | 'etaWidth'>
+const NO_ETA: EtaScore = { etaShown: null, etaCoverage: null, etaWithinFactor2: null, etaWidth: null }
+
+/** Weighs every ETA by the time for which it stood. */
+function createEtaMeter(durationMs: number): { look(atMs: number, eta: Progress['eta']): void; score(): EtaScore } {
+  let last: { atMs: number; eta: Progress['eta'] } = { atMs: 0, eta: null }
+  const sums = { shown: 0, covered: 0, within: 0, width: 0 }
+  const add = (untilMs: number) => {
+    const { atMs, eta } = last
+    const ms = Math.min(untilMs, durationMs) - atMs
+    if (eta === null || ms <= 0) return
+    const [said, remaining] = [eta.atMs - atMs, durationMs - atMs]
+    sums.shown += ms
+    if (eta.earliestMs <= durationMs && durationMs <= eta.latestMs) sums.covered += ms
+    if (said <= 2 * remaining && remaining <= 2 * said) sums.within += ms
+    sums.width += (ms * (eta.latestMs - eta.earliestMs)) / Math.max(1, said)
+  }
+  return {
+    look(atMs, eta) {
+      add(atMs)
+      last = { atMs, eta }
+    },
+    score() {
+      add(durationMs)
+      const ofShown = (sum: number) => (sums.shown === 0 ? null : sum / sums.shown)
+      return {
+        etaShown: sums.shown / durationMs,
+        etaCoverage: ofShown(sums.covered),
+        etaWithinFactor2: ofShown(sums.within),
+        etaWidth: ofShown(sums.width),
+      }
+    },
   }
 }
 

@@ -63,8 +63,11 @@ export function move(state: ProgressState, deltaSeconds: number, atMs: number): 
   if (state.passed) return state
   const phase = phaseRemaining(state)
   const restore = restoreRemaining(state, phase)
+  // A new redo file is written into memory in a moment, and that moment stands for much of its time.
+  const priced = waitsForDisk(state) ? (state.phaseRemainingSeconds ?? 0) - (phase?.seconds ?? 0) : 0
+  const worth = Math.max(deltaSeconds, priced)
   const shownPhase =
-    phase === null ? state.shownPhase : glide(state.shownPhase, state.phaseSeconds, phase.seconds, deltaSeconds)
+    phase === null ? state.shownPhase : glide(state.shownPhase, state.phaseSeconds, phase.seconds, worth)
   return {
     ...state,
     lastMovedAtMs: shownPhase === state.shownPhase ? state.lastMovedAtMs : atMs,
@@ -73,9 +76,7 @@ export function move(state: ProgressState, deltaSeconds: number, atMs: number): 
     guessedSeconds: restore?.guessedSeconds ?? 0,
     shownPhase,
     shownRestore:
-      restore === null
-        ? state.shownRestore
-        : glide(state.shownRestore, state.restoreSeconds, restore.seconds, deltaSeconds),
+      restore === null ? state.shownRestore : glide(state.shownRestore, state.restoreSeconds, restore.seconds, worth),
   }
 }
 
@@ -96,14 +97,15 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
   if (grown.seconds > 0 && before.countedMs !== null)
     grown.sinceEvidence = Math.min(1, Math.max(0, (atMs - before.countedMs) / 1000 / grown.seconds))
   const countedMs = Math.max(atMs, before.countedMs ?? atMs)
-  if (grown.cpu + grown.rchar + grown.read + grown.write === 0) return { ...before, sample, lastSampleAtMs, countedMs }
+  const isQuiet = grown.cpu + grown.rchar + grown.read + grown.write === 0
+  if (isQuiet && !waitsForDisk(before)) return { ...before, sample, lastSampleAtMs, countedMs }
   const active: ProgressState = {
     ...before,
     sample,
     lastSampleAtMs,
     countedMs,
     pendingSeconds: before.pendingSeconds + (countedMs - (before.countedMs ?? countedMs)) / 1000,
-    lastActivityAtMs: Math.max(atMs, before.lastActivityAtMs ?? atMs),
+    lastActivityAtMs: isQuiet ? before.lastActivityAtMs : Math.max(atMs, before.lastActivityAtMs ?? atMs),
   }
   // Outside of a prepare, bytes say that it lives; where it is, only the source's position and the steps say.
   if (active.phase !== 'preparing_backup') {
@@ -114,6 +116,10 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
   const credited = credit(done, atMs)
   return move(credited.state, credited.deltaSeconds, atMs)
 }
+
+/** The sync of a new redo file moves no counter: its time is kept back until the next line. */
+const waitsForDisk = ({ work, phase }: ProgressState): boolean =>
+  phase === 'preparing_backup' && work.ending === 'new_redo' && !work.completed
 
 const alive = (state: ProgressState, atMs: number): ProgressState => ({
   ...state,

@@ -50,6 +50,9 @@ export const DEFAULT_NEW_REDO_BYTES = 96 * 2 ** 20
 export const COPY_BYTES_PER_SECOND = DISK_BYTES_PER_SECOND / 2
 export const RENAME_SECONDS = 0.0005
 export const START_CHECK_SECONDS = 2
+/** Our own checks of what was restored: a few steps, and a look at each file. */
+export const CHECKS_SECONDS = 0.02
+export const CHECK_FILE_SECONDS = 0.0002
 /** Reading a source and writing its files. */
 export const EXTRACT_BYTES_PER_SECOND = 150e6
 

@@ -19,6 +19,7 @@ import { initialMyHoard, myHoardPercent } from './myhoard.ts'
 import { isStepOf, takeToolEvent } from './prepare-events.ts'
 import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
 import { initialRecovery } from './recovery.ts'
+import { restoreRemaining } from './remaining.ts'
 import { etaOf, glide } from './shown.ts'
 import { emptyState, initialWork, type ProgressState } from './state.ts'
 import { watch } from './watchdog.ts'
@@ -143,9 +144,18 @@ function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: 
     starvedSinceMs: null,
     ...(phase === 'preparing_backup' && NO_PREPARE),
   }
+  if (phase === 'finalizing') return beginFinalizing(state)
   if (phase === 'completed') return { ...state, shownPhase: null, shownRestore: 100, restoreRemainingSeconds: null }
   if (phase === 'failed' || phase === 'failed_basebackup') return { ...state, restoreRemainingSeconds: null }
   return state
+}
+
+/** All that costs time is measured by then: what is shown of the whole restore closes up to it at once. */
+function beginFinalizing(state: ProgressState): ProgressState {
+  const checks = restoreRemaining(state)
+  if (checks === null) return state
+  const estimate = glide(null, state.restoreSeconds, checks.seconds, 0)
+  return { ...state, shownRestore: Math.max(state.shownRestore ?? 0, estimate) }
 }
 
 function beginElement(

@@ -4,6 +4,8 @@
  */
 
 import {
+  CHECK_FILE_SECONDS,
+  CHECKS_SECONDS,
   COPY_BYTES_PER_SECOND,
   DEFAULT_NEW_REDO_BYTES,
   diskRate,
@@ -39,7 +41,6 @@ export interface Price {
 const NOTHING: Price = { seconds: 0, guessedSeconds: 0 }
 /** Transactions open at the end of the backup are only known when the redo is applied: reserve so much of recovery. */
 const UNKNOWN_UNDO = 0.05
-const CHECKS_SECONDS = 0.5
 
 const add = (a: Price, b: Price): Price =>
   b === NOTHING ? a : { seconds: a.seconds + b.seconds, guessedSeconds: a.guessedSeconds + b.guessedSeconds }
@@ -51,6 +52,7 @@ function part(done: number, total: number, seconds: number, priorSeconds: number
 }
 
 const guess = (seconds: number): Price => ({ seconds, guessedSeconds: seconds })
+const known = (seconds: number): Price => ({ seconds, guessedSeconds: 0 })
 
 export function phaseRemaining(state: ProgressState): Price | null {
   switch (state.phase) {
@@ -72,7 +74,8 @@ function extractRemaining({ facts, work, phaseSeconds }: ProgressState): Price |
 }
 
 export function finalizeRemaining({ facts, step, phase }: ProgressState): Price {
-  const checks = phase === 'finalizing' && step === 'start_check' ? 0 : CHECKS_SECONDS
+  const files = (facts.moveBackFiles ?? 0) * CHECK_FILE_SECONDS
+  const checks = phase === 'finalizing' && step === 'start_check' ? 0 : CHECKS_SECONDS + files
   return guess(checks + (facts.hasStartCheck ? START_CHECK_SECONDS : 0))
 }
 
@@ -154,7 +157,7 @@ function twoEndingsRemaining(work: Work, rate: number | null): Price {
   for (const [stage, seconds] of stages) {
     const ahead = ENDINGS.indexOf(stage) - ENDINGS.indexOf(work.ending)
     if (ahead >= 0)
-      remaining = add(remaining, guess(seconds * (ahead > 0 ? 1 : 1 - soften(work.endingSeconds / seconds))))
+      remaining = add(remaining, known(seconds * (ahead > 0 ? 1 : 1 - soften(work.endingSeconds / seconds))))
   }
   return work.applyLogOnly ? remaining : add(remaining, newRedoRemaining(work, rate))
 }

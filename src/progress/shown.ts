@@ -36,19 +36,23 @@ export function glide(
   return Math.max(shown, Math.min(LAST_BEFORE_PASSED, next))
 }
 
+/** Before so many seconds of work, and for so many at the end, an ETA means nothing. */
 const LEAST_SECONDS = 3
-const MOST_GUESSED = 0.98
+const LEAST_REMAINING_SECONDS = 2
+/** Beyond this share of guesses in what remains, the ETA may be wrong by a factor of 2. */
+const MOST_GUESSED = 0.9
 
 /**
- * When the restore is expected to end. Absent until it means something: some work was seen, and what is left is less than
- * what is done, or not all of it priced by a guess. Absent too while the tool is stalled. The range is wide where the price is a guess.
+ * When the restore is expected to end. Absent where it could be wrong by a factor of 2: at the very beginning and end, and
+ * while most of what remains is priced by a guess; absent too while the tool is stalled. The range holds the true end in four
+ * of five cases (docs/progress.md has the measured share); it is wider where more is guessed.
  */
 export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Progress['eta'] {
   const remaining = state.restoreRemainingSeconds
   if (remaining === null || stalled || state.lastProgressAtMs === null) return null
-  if (state.restoreSeconds < LEAST_SECONDS) return null
-  if (remaining > state.restoreSeconds && state.guessedSeconds > MOST_GUESSED * remaining) return null
-  const guessed = remaining > 0 ? Math.min(1, state.guessedSeconds / remaining) : 0
+  if (state.restoreSeconds < LEAST_SECONDS || remaining < LEAST_REMAINING_SECONDS) return null
+  const guessed = Math.min(1, state.guessedSeconds / remaining)
+  if (guessed > MOST_GUESSED) return null
   // Where the tool is looked at, no evidence means that nothing was done. Where only lines tell, a quiet tool may be half
   // through what it is quiet about; but time alone ends nothing.
   const least = state.sample === null ? 500 : 1000
@@ -56,7 +60,7 @@ export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Pr
     Math.round(Math.max(state.lastProgressAtMs! + 1000 * seconds, nowMs + least * seconds))
   return {
     atMs: at(remaining),
-    earliestMs: at(remaining * (0.85 - 0.5 * guessed)),
-    latestMs: at(remaining * (1.2 + 1.5 * guessed)),
+    earliestMs: at(remaining * (0.75 - 0.3 * guessed)),
+    latestMs: at(remaining * (1.5 + 0.7 * guessed)),
   }
 }

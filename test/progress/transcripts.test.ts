@@ -5,7 +5,7 @@ import { type Score, score } from '../../bench/progress/score.ts'
 import { findTranscripts, readTranscript } from '../../bench/progress/transcript.ts'
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/transcripts')
-const dirs = ['mariadb', 'xtrabackup'].flatMap(tool => findTranscripts(join(FIXTURES, tool)))
+const dirs = ['mariadb', 'xtrabackup', 'xtrabackup-2.4'].flatMap(tool => findTranscripts(join(FIXTURES, tool)))
 const scores = new Map<string, Score>(dirs.map(dir => [dir, score(readTranscript(dir))]))
 const long = [...scores].filter(([, run]) => run.succeeded && run.seconds >= 10)
 
@@ -31,6 +31,35 @@ describe('successful prepares of at least 10 s', () => {
     expect(run.samples.at(-1)![1]).toBe(100)
     // MyHoard's own number is not ours under another name.
     expect(run.meanError).toBeLessThan(run.myhoardMeanError!)
+  })
+
+  test('real runs of xtrabackup 2.4: on the whole within 5 points, none beyond 8, no moment beyond 20', () => {
+    const real = long.filter(([dir]) => dir.includes('/xtrabackup-2.4/')).map(([, run]) => run)
+    expect(real.length).toBeGreaterThanOrEqual(6)
+    expect(real.reduce((sum, run) => sum + run.meanError!, 0) / real.length).toBeLessThanOrEqual(5)
+    for (const run of real) {
+      expect(run.meanError, run.name).toBeLessThanOrEqual(8)
+      expect(run.maxError, run.name).toBeLessThanOrEqual(20)
+    }
+  })
+
+  test('the same without samples of /proc: on the whole within 8 points', () => {
+    const real = long
+      .filter(([dir]) => dir.includes('/xtrabackup-2.4/'))
+      .map(([dir]) => {
+        const transcript = readTranscript(dir)
+        return score({ ...transcript, inputs: transcript.inputs.filter(({ input }) => input.type !== 'sample') })
+      })
+    expect(real.reduce((sum, run) => sum + run.meanError!, 0) / real.length).toBeLessThanOrEqual(8)
+  })
+
+  test('the ETA: its range holds the true end four times of five, and it is seldom wrong by a factor of 2', () => {
+    const runs = long.map(([, run]) => run).filter(run => run.name !== 'real-k-256m-stopped')
+    const shown = runs.reduce((sum, run) => sum + run.seconds * run.etaShown!, 0)
+    const share = (of: (run: Score) => number | null) =>
+      runs.reduce((sum, run) => sum + run.seconds * run.etaShown! * (of(run) ?? 0), 0) / shown
+    expect(share(run => run.etaCoverage)).toBeGreaterThanOrEqual(0.8)
+    expect(share(run => run.etaWithinFactor2)).toBeGreaterThanOrEqual(0.9)
   })
 
   test('on the whole within 6 points', () => {
@@ -65,17 +94,18 @@ function formula(dir: string): number[] {
   const text = written(dir)
   const last = lastLsn(dir)
   const patterns =
-    /scanned up to log sequence number (\d+)|Read redo log up to LSN=(\d+)|To recover: LSN (\d+)\/|(Shutdown completed; log sequence)/g
+    /scanned up to log sequence number (\d+)|Read redo log up to LSN=(\d+)|To recover: LSN (\d+)\/|Shutdown completed; log sequence number (\d+)/g
   let first: number | null = null
   let current: number | null = null
   const reported: number[] = []
   for (const match of text.matchAll(patterns)) {
-    const shutdown = match[4] !== undefined
-    const lsn = shutdown ? last : Number(match[1] ?? match[2] ?? match[3])
-    if (lsn === null) continue
-    if (!shutdown && first === null) first = lsn
+    const isShutdown = match[4] !== undefined
+    // A scan line counts only where last_lsn is known; mariadb-backup's shutdown line names no LSN.
+    if (!isShutdown && last === null) continue
+    const lsn = Number(match[1] ?? match[2] ?? match[3] ?? match[4])
     if (current === null || lsn > current) current = lsn
-    if (first === null || last === null) continue
+    first ??= current
+    if (last === null) continue
     const span = last - first
     const percent = span <= 0 ? 100 : Math.min(100, Math.max(0, Math.floor((100 * (current - first)) / span)))
     if (percent !== reported.at(-1)) reported.push(percent)
@@ -95,20 +125,23 @@ function lastLsn(dir: string): number | null {
   return path === undefined ? null : Number(/^last_lsn = (\d+)/m.exec(readFileSync(path, 'utf8'))![1])
 }
 
-describe('a run cut short shows what the whole run showed until then', () => {
-  test.each(long)('%s', (dir, whole) => {
-    const transcript = readTranscript(dir)
-    const cutMs = Math.round(transcript.durationMs * 0.4)
-    const cut = score({
-      ...transcript,
-      durationMs: cutMs,
-      succeeded: false,
-      inputs: transcript.inputs.filter(({ atMs }) => atMs < cutMs),
+describe.each([0.2, 0.4, 0.6, 0.9])(
+  'a run cut short at %d of its time shows what the whole run showed until then',
+  part => {
+    test.each(long)('%s', (dir, whole) => {
+      const transcript = readTranscript(dir)
+      const cutMs = Math.round(transcript.durationMs * part)
+      const cut = score({
+        ...transcript,
+        durationMs: cutMs,
+        succeeded: false,
+        inputs: transcript.inputs.filter(({ atMs }) => atMs < cutMs),
+      })
+      const until = (samples: Score['samples']) => samples.filter(([ms]) => ms < cutMs)
+      expect(until(cut.samples)).toEqual(until(whole.samples))
     })
-    const until = (samples: Score['samples']) => samples.filter(([ms]) => ms < cutMs)
-    expect(until(cut.samples)).toEqual(until(whole.samples))
-  })
-})
+  },
+)
 
 describe('another agent takes over and reads stderr again from its start', () => {
   test.each(long)('%s', (dir, whole) => {
