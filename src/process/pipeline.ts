@@ -3,9 +3,9 @@ import type { Writable } from 'node:stream'
 import { type Fifo, openFifo, writeToFifo } from './fifo.ts'
 import { findProgram } from './find-program.ts'
 import { endGroups } from './kill-groups.ts'
-import { type StartedTool, startTool } from './start-tool.ts'
+import { type StartedTool, startTool, type UserIds } from './start-tool.ts'
 import { systemError } from './system-error.ts'
-import { TOOL_LOCALE } from './tool-env.ts'
+import { toolEnv } from './tool-env.ts'
 
 export interface Stage {
   /** Short, safe in a file name: it is part of the tool's id. */
@@ -15,6 +15,8 @@ export interface Stage {
   args: readonly string[]
   /** Added to the pipeline's environment. */
   env?: Readonly<Record<string, string>> | undefined
+  /** The user that the tool runs as, where it is not the agent's own. */
+  runAs?: UserIds | undefined
 }
 
 export interface PipelineOptions {
@@ -25,7 +27,7 @@ export interface PipelineOptions {
   /** Where the last stage writes (the caller closes it); /dev/null when absent. */
   stdoutFd?: number | undefined
   cwd?: string | undefined
-  /** Added to the agent's environment; the language is English in any case. */
+  /** Added to what tools inherit (tool-env.ts). */
   env?: Readonly<Record<string, string>> | undefined
   /** For stderr and status files: `<label>-<n>-<name>.stderr` and `.status`, n from 1. */
   runDir: string
@@ -49,7 +51,7 @@ export interface Pipeline {
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { stages, stdin, stdoutFd, cwd = process.cwd(), runDir, label, lockFd } = options
   const ready = stages.map(stage => {
-    const env = { ...process.env, ...options.env, ...stage.env, ...TOOL_LOCALE }
+    const env = toolEnv({ ...options.env, ...stage.env })
     return { ...stage, env, file: findProgram(stage.file, env) }
   })
 
@@ -58,11 +60,11 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   try {
     const joins = openJoins(stdin === 'pipe' ? stages.length : stages.length - 1, runDir, ours)
     const feed = stdin === 'pipe' ? joins.shift()! : null
-    for (const [index, { name, file, args, env }] of ready.entries()) {
+    for (const [index, { name, file, args, env, runAs }] of ready.entries()) {
       const id = `${label}-${index + 1}-${name}`
       const from = joins[index - 1]?.readFd ?? feed?.readFd ?? (stdin as number | 'ignore')
       const to = joins[index]?.writeFd ?? stdoutFd ?? 'ignore'
-      tools.push(await startTool({ id, name, file, args, env, cwd, runDir, lockFd, stdin: from, stdout: to }))
+      tools.push(await startTool({ id, name, file, args, env, runAs, cwd, runDir, lockFd, stdin: from, stdout: to }))
     }
     if (feed === null) return { tools, stdin: null }
     const writable = writeToFifo(feed.writeFd)

@@ -7,6 +7,10 @@
  * wrapper ignores signals, so that they do not hit its mv, and closes the FIFOs before it writes: the other stages
  * wait for their ends. All streams are descriptors: no byte passes the agent, and a grandchild that keeps them open
  * does not hide the exit.
+ *
+ * The wrapper raises the soft limit on open files to the hard one: a prepare opens a file for each tablespace. It keeps the
+ * agent's user, so that no other user can write its status file; with `runAs`, setpriv(1) gives up all rights of root and
+ * then executes the tool.
  */
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,13 +22,20 @@ import { type Exit, exitOfShellStatus, readExit } from './tool-exit.ts'
 
 const WRAPPER = `
 status=$1; shift
+ulimit -S -n "$(ulimit -H -n)" 2>/dev/null
 trap : HUP INT QUIT TERM
 "$@"
 code=$?
 trap '' HUP INT QUIT TERM
 exec </dev/null >/dev/null
+umask 077
 echo $code >"$status.tmp" && command -p mv -f "$status.tmp" "$status"
 exit $code`
+
+export interface UserIds {
+  uid: number
+  gid: number
+}
 
 export interface ToolStart {
   /** Names the tool's files in the run dir. Those of an earlier tool with this id are removed. */
@@ -38,6 +49,8 @@ export interface ToolStart {
   cwd: string
   /** The whole environment. */
   env: NodeJS.ProcessEnv
+  /** The user that the tool runs as; the agent's own when absent. */
+  runAs?: UserIds | undefined
   runDir: string
   /** Inherited as descriptor 3: the lock stays held until the tool's last process is gone. */
   lockFd: number | undefined
@@ -58,12 +71,12 @@ export interface StartedTool {
 
 /** Rejects when the process cannot start. The caller closes `stdin`, `stdout` and the lock. */
 export async function startTool(start: ToolStart): Promise<StartedTool> {
-  const { id, name, file, args, stdin, stdout, cwd, env, runDir, lockFd } = start
+  const { id, name, file, args, stdin, stdout, cwd, env, runAs, runDir, lockFd } = start
   const stderrPath = join(runDir, `${id}.stderr`)
   const statusPath = join(runDir, `${id}.status`)
   const stderrFd = openStderr(stderrPath, statusPath)
   const descriptors = [stdin, stdout, stderrFd, ...(lockFd === undefined ? [] : [lockFd])]
-  const wrapper = execa('/bin/sh', ['-c', WRAPPER, name, statusPath, file, ...args], {
+  const wrapper = execa('/bin/sh', ['-c', WRAPPER, name, statusPath, ...dropTo(runAs), file, ...args], {
     stdio: descriptors as ['ignore', 'ignore', 'ignore'], // its types allow literals only
     cwd,
     env,
@@ -87,6 +100,20 @@ export async function startTool(start: ToolStart): Promise<StartedTool> {
     exited: wrapper.then(end => exitOfWrapper(end, statusPath)),
   }
 }
+
+/** The tool gets the user's ids, no other group and no capability, and set-user-ID programs give it none. */
+const dropTo = (runAs: UserIds | undefined): string[] =>
+  runAs === undefined
+    ? []
+    : [
+        'setpriv',
+        `--reuid=${runAs.uid}`,
+        `--regid=${runAs.gid}`,
+        '--clear-groups',
+        '--inh-caps=-all',
+        '--no-new-privs',
+        '--',
+      ]
 
 function openStderr(stderrPath: string, statusPath: string): number {
   try {

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
-import { TOOL_LOCALE } from '../process/tool-env.ts'
+import { toolEnv } from '../process/tool-env.ts'
 import { type FilterCommand, lastLines, toolMissing } from './filter.ts'
 import { filterFailure } from './filter-failure.ts'
 import type { StreamSource } from './source.ts'
@@ -62,7 +62,7 @@ interface Stage {
 }
 
 function startStage(format: OuterFormat, { file, args }: FilterCommand, input: number | 'pipe'): Stage {
-  const child = spawn(file, args, { stdio: [input, 'pipe', 'pipe'], env: { ...process.env, ...TOOL_LOCALE } })
+  const child = spawn(file, args, { stdio: [input, 'pipe', 'pipe'], env: toolEnv() })
   let stderr = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_LIMIT)

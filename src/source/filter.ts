@@ -1,7 +1,7 @@
 import { execa } from 'execa'
 import type { OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
-import { TOOL_LOCALE } from '../process/tool-env.ts'
+import { toolEnv } from '../process/tool-env.ts'
 
 /** A command that takes off one layer: reads the packed bytes on stdin, writes the unpacked ones to stdout. */
 export interface FilterCommand {
@@ -36,7 +36,8 @@ export async function filterHead(
 ): Promise<FilteredHead> {
   const filter = execa(command.file, [...command.args], {
     input: head,
-    env: TOOL_LOCALE,
+    env: toolEnv(),
+    extendEnv: false,
     encoding: 'buffer',
     // Ours to collect: execa would make a message of megabytes of bytes that are no text, for a second, in one piece.
     buffer: { stdout: false, stderr: true },

@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type PipelineOptions, type Stage, startPipeline } from '../../src/process/pipeline.ts'
 import { filePosition, isAlive, listPids, readProcStat } from '../../src/process/proc-stat.ts'
 import { readExit } from '../../src/process/tool-exit.ts'
@@ -80,6 +80,55 @@ describe('joins', () => {
     const { output } = await run(scratch(), { stages: [sh('echo "$LC_ALL|$LANGUAGE"')], env })
     expect(output).toBe('C|\n')
   })
+
+  test("of the agent's environment the tools get what they need, and no secret", async () => {
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret')
+    vi.stubEnv('MYSQL_HOME', '/nowhere')
+    vi.stubEnv('TZ', 'UTC')
+    const { output } = await run(scratch(), { stages: [sh('env')], env: { TRACEPARENT: '00-1-2-00' } })
+    vi.unstubAllEnvs()
+    expect(output).not.toMatch(/AWS_SECRET|MYSQL_HOME/)
+    expect(output).toMatch(/^TZ=UTC$/m)
+    expect(output).toMatch(/^PATH=/m)
+    expect(output).toMatch(/^TRACEPARENT=00-1-2-00$/m)
+  })
+
+  test("status and stderr files are for the agent's user alone, whatever the umask; the tool keeps it", async () => {
+    const dir = scratch()
+    const before = process.umask(0)
+    try {
+      await run(dir, { stages: [sh(`umask; echo x > ${dir}/made`)] })
+    } finally {
+      process.umask(before)
+    }
+    for (const name of ['run-1-sh.status', 'run-1-sh.stderr'])
+      expect(statSync(join(dir, name)).mode & 0o777).toBe(0o600)
+    expect(statSync(join(dir, 'made')).mode & 0o777).toBe(0o666)
+  })
+
+  test('the soft limit on open files is raised to the hard one', async () => {
+    const { output } = await run(scratch(), { stages: [sh('ulimit -S -n; ulimit -H -n')] })
+    const [soft, hard] = output.trim().split('\n')
+    expect(soft).toBe(hard)
+  })
+
+  test.runIf(process.getuid!() === 0)(
+    'a tool of another user has no right of root left; its status is written',
+    async () => {
+      const dir = scratch()
+      const script = `id -u; id -g; id -G; grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)" /proc/self/status; ls ${dir} || exit 9`
+      const stage = { name: 's', file: 'sh', args: ['-c', script], runAs: { uid: 12345, gid: 23456 } }
+      const { output, exits } = await run(dir, { stages: [stage] })
+      const [uid, gid, groups, ...rights] = output.trim().split('\n')
+      expect([uid, gid, groups]).toEqual(['12345', '23456', '23456'])
+      expect(
+        rights.filter(line => /Cap(Prm|Eff|Inh|Amb)/.test(line)).every(line => line.endsWith('\t0000000000000000')),
+      ).toBe(true)
+      expect(rights).toContain('NoNewPrivs:\t1')
+      expect(exits).toEqual([{ code: 9, signal: null }])
+      expect(readExit(join(dir, 'run-1-s.status'))).toEqual({ code: 9, signal: null })
+    },
+  )
 
   test('leaves no descriptor open in 100 runs', async () => {
     const dir = scratch()

@@ -4,6 +4,7 @@ import { execa } from 'execa'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { findProgram } from '../../process/find-program.ts'
+import { toolEnv } from '../../process/tool-env.ts'
 import { toolFamily } from '../../tool/families.ts'
 import type { FamilyName, ToolFamily } from '../../tool/tool.ts'
 import type { PlannedTool } from './plan.ts'
@@ -79,7 +80,14 @@ const VERSION_WITHIN_MS = 30_000
 async function versionOf(family: ToolFamily, path: string, withinMs: number): Promise<string> {
   const { file, args } = family.version(path)
   // In a process group of its own: the path may be a script, whose children end with it.
-  const child = execa(file, [...args], { all: true, reject: false, stdin: 'ignore', detached: true })
+  const child = execa(file, [...args], {
+    all: true,
+    reject: false,
+    stdin: 'ignore',
+    detached: true,
+    env: toolEnv(),
+    extendEnv: false,
+  })
   let late = false
   const killGroup = () => {
     late = true

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
+import { toolEnv } from '../../process/tool-env.ts'
 import type { Command } from '../../tool/command.ts'
 import { SERVER_SOCKET } from '../../tool/server-command.ts'
 import { serverGrammar } from '../../tool/server-grammar.ts'
@@ -97,7 +98,7 @@ async function ask(client: string, datadir: string, statement: string): Promise<
   const { stdout } = await execa(
     client,
     ['--no-defaults', '--protocol=socket', `--socket=${SERVER_SOCKET}`, '--user=root', '-NB', '-e', statement],
-    { cwd: datadir, stdin: 'ignore' },
+    { cwd: datadir, stdin: 'ignore', env: toolEnv(), extendEnv: false },
   )
   return stdout.split('\n').filter(Boolean)
 }

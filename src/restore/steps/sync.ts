@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
-import { TOOL_LOCALE } from '../../process/tool-env.ts'
+import { toolEnv } from '../../process/tool-env.ts'
 import { saysDiskFull } from '../../tool/failure-wording.ts'
 import { tablespacesIn } from './tablespaces.ts'
 
@@ -39,7 +39,8 @@ async function syncFileSystem(directory: string, signal: AbortSignal): Promise<v
   signal.throwIfAborted()
   const child = execa('sync', ['-f', directory], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: TOOL_LOCALE,
+    env: toolEnv(),
+    extendEnv: false,
     reject: false,
     cleanup: false,
   })
