@@ -7,6 +7,7 @@ import { abortable } from '../process/abortable.ts'
 import { closeAll, preparePlan } from '../restore/plan/inputs.ts'
 import type { Plan, PlanStep } from '../restore/plan/plan.ts'
 import { checkWritable } from '../restore/plan/prechecks.ts'
+import { isStdin, nameOfSource } from '../source/source-ref.ts'
 import type { Command } from '../tool/command.ts'
 import { untilSignal } from './signals.ts'
 
@@ -65,5 +66,5 @@ const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word :
 
 const input = ({ elements }: Plan, position: number): string => {
   const { source } = elements[position - 1]!
-  return source === '-' ? '/dev/stdin' : quoted(source)
+  return isStdin(source) ? '/dev/stdin' : quoted(nameOfSource(source))
 }

@@ -2,15 +2,23 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { BackupDescription } from '../backup/backup.ts'
-import { exitCodeOf } from '../errors.ts'
+import { exitCodeOf, RestoreError } from '../errors.ts'
 import { formatBytes, printable } from '../format.ts'
 import { abortable } from '../process/abortable.ts'
 import { filterCommands } from '../restore/plan/unpack.ts'
 import { inspectSource } from '../source/inspect.ts'
 import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
+import { absoluteSource, parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
 import { errorAsJson, reportError } from './report-error.ts'
 import { untilSignal } from './signals.ts'
+
+/** Throws `usage` for what is no source. */
+function sourceOf(name: string): SourceRef {
+  const ref = parseSource(name)
+  if (ref === null) throw new RestoreError('usage', `SOURCE: must be ${SOURCE_FORMS}`)
+  return absoluteSource(ref, process.cwd())
+}
 
 interface InspectFlags {
   full?: boolean
@@ -24,7 +32,7 @@ export async function inspectCommand(name: string, flags: InspectFlags): Promise
   const keyFile = flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null
   if (keyFile !== null) checkKeyFile(keyFile)
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
-  const source = openSource(name === '-' ? name : resolve(name))
+  const source = openSource(sourceOf(name))
   try {
     const filters = filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch)
     const description = await untilSignal(signal =>

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
+import { isStdin } from '../source/source-ref.ts'
 import { check, type Finding } from './check.ts'
 import { complete, fromFolder, type RestoreOptions, type Surroundings } from './options.ts'
 import { readYaml } from './read-yaml.ts'
@@ -40,7 +41,7 @@ export async function loadRestoreOptions(
   if (settings.in_place && settings.target_dir !== undefined) {
     problems.push('--in-place: the source itself becomes the target dir, so there can be no --target-dir')
   }
-  if (source !== undefined && source.length > 1 && source.includes('-')) {
+  if (source !== undefined && source.length > 1 && source.some(isStdin)) {
     problems.push('SOURCE: standard input (-) can only be the one and only source')
   }
   if (source === undefined || datadir === undefined || problems.length > 0) throw problemsError('usage', problems)

@@ -1,11 +1,12 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { absoluteSource, type SourceRef } from '../source/source-ref.ts'
 import type { RestoreSettings } from './schema.ts'
 
 /** All that a restore is told, complete: paths absolute, sizes in bytes, times in ms; null is "not given". */
 export interface RestoreOptions {
-  /** The chain, full backup first: absolute paths, or `-` for standard input. */
-  sources: readonly string[]
+  /** The chain, full backup first. */
+  sources: readonly SourceRef[]
   datadir: string
   /** Null: beside the datadir. */
   targetDir: string | null
@@ -34,7 +35,7 @@ export interface RestoreOptions {
   /** Milliseconds by step, phase or `default`; only what was configured. */
   stallThresholds: Readonly<Record<string, number>>
   /** Chains to go back to, newest first, when this backup cannot be restored. */
-  olderBackups: readonly (readonly string[])[]
+  olderBackups: readonly (readonly SourceRef[])[]
   /** Attempts after the first, for failures that may pass. */
   retries: number
   /** Before the first of them; doubled each time. */
@@ -61,10 +62,10 @@ export function fromFolder(settings: RestoreSettings, folder: string): RestoreSe
     if (path !== undefined) absolute[key] = resolve(folder, path)
   }
   if (settings.source !== undefined) {
-    absolute.source = settings.source.map(source => (source === '-' ? source : resolve(folder, source)))
+    absolute.source = settings.source.map(ref => absoluteSource(ref, folder))
   }
   if (settings.older_backups !== undefined) {
-    absolute.older_backups = settings.older_backups.map(chain => chain.map(source => resolve(folder, source)))
+    absolute.older_backups = settings.older_backups.map(chain => chain.map(ref => absoluteSource(ref, folder)))
   }
   return absolute
 }
@@ -80,7 +81,7 @@ export function defaultStateDir({ isRoot, env }: Pick<Surroundings, 'isRoot' | '
 
 /** Settings that have a source and a datadir, with every default filled in. */
 export function complete(
-  settings: RestoreSettings & { source: readonly string[]; datadir: string },
+  settings: RestoreSettings & { source: readonly SourceRef[]; datadir: string },
   surroundings: Surroundings,
 ): RestoreOptions {
   const { deadline } = settings

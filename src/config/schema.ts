@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PHASES, STEPS, TERMINAL_PHASES } from '../phases.ts'
+import { parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
 import { parseDeadline, parseDuration, parseSize } from './values.ts'
 
 /**
@@ -35,9 +36,12 @@ export const duration = parsed(parseDuration, 'a duration with its unit, such as
 export const choice = <const T extends readonly [string, ...string[]]>(words: T) =>
   z.enum(words, { error: `must be one of ${words.join(', ')}` })
 
-/** One element of the chain. A union with one member so far: kinds of source that need more than a path are objects. */
-const source = text('a path, or - for standard input').refine(value => !/^[a-z][a-z0-9+.-]*:\/\//i.test(value), {
-  error: 'must be a path, or - for standard input: URLs are not supported',
+/** One element of the chain. */
+const source = text(SOURCE_FORMS).transform((written, context): SourceRef => {
+  const ref = parseSource(written)
+  if (ref !== null) return ref
+  context.addIssue({ code: 'custom', message: `must be ${SOURCE_FORMS}: URLs are not supported` })
+  return z.NEVER
 })
 
 export const sources = z.preprocess(

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
+import { isStdin, type SourceRef } from '../source/source-ref.ts'
 import { type Finding, findingsOf } from './check.ts'
 import { problemsError, readConfig } from './load.ts'
 import { complete, defaultStateDir, fromFolder, type RestoreOptions, type Surroundings } from './options.ts'
@@ -34,7 +35,7 @@ export interface ServeConfig {
 
 export interface ServeBackup {
   name: string
-  settings: RestoreSettings & { source: string[]; datadir: string }
+  settings: RestoreSettings & { source: SourceRef[]; datadir: string }
 }
 
 export interface Hook {
@@ -122,7 +123,7 @@ function contradictions(settings: ServeSettings): Finding[] {
     if (earlier !== undefined) at(['backups', index, 'name'], `is the name of backups.${earlier} already`)
     else first.set(backup.name, index)
     if (backup.source === undefined) at(['backups', index], 'source is missing')
-    if (backup.source?.includes('-'))
+    if (backup.source?.some(isStdin))
       at(['backups', index, 'source'], 'must be a path: the agent has no standard input')
     if ((backup.datadir ?? settings.defaults?.datadir) === undefined)
       at(['backups', index], 'datadir is missing, here and in defaults')

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { RestoreOptions } from '../config/options.ts'
 import type { RestoreError } from '../errors.ts'
 import { bootId } from '../process/proc-stat.ts'
+import { nameOfSource } from '../source/source-ref.ts'
 import { checkSameRestore, goOn } from './resume/resume.ts'
 import { runSession } from './run-session.ts'
 import { openPlace, type Place } from './state/hold-state-dir.ts'
@@ -108,7 +109,7 @@ function begin(
 }
 
 const shortPlan = (options: RestoreOptions): Record<string, AttributeValue> => ({
-  'restore.backup': options.sources.join(' '),
+  'restore.backup': options.sources.map(nameOfSource).join(' '),
   'restore.datadir': options.datadir,
   'restore.chain.length': options.sources.length,
 })

@@ -5,6 +5,7 @@ import type { RestoreError } from '../errors.ts'
 import { currentOptions } from '../restore/resume/current-options.ts'
 import type { RestoreSession, resumeSession, SessionSurroundings, startSession } from '../restore/session.ts'
 import type { RestoreState } from '../restore/state/state.ts'
+import { isSameChain, nameOfSource } from '../source/source-ref.ts'
 import type { AgentLog } from './agent-log.ts'
 import type { HistoryEntry, RestoreBody } from './api-schema.ts'
 import type { History } from './history.ts'
@@ -215,10 +216,8 @@ function backupName(config: ServeConfig, state: RestoreState): string {
   const backupIndex = state.phase === 'failed_basebackup' ? 0 : state.backupIndex
   if (backupIndex === 0 && state.backup !== null) return state.backup
   const now = currentOptions({ ...state, backupIndex })
-  return backupsOf(config, now)[0]?.name ?? basename(now.sources[0]!)
+  return backupsOf(config, now)[0]?.name ?? basename(nameOfSource(now.sources[0]!))
 }
 
 const backupsOf = ({ backups }: ServeConfig, { sources, datadir }: Pick<RestoreOptions, 'sources' | 'datadir'>) =>
-  backups.filter(
-    ({ settings }) => settings.datadir === datadir && JSON.stringify(settings.source) === JSON.stringify(sources),
-  )
+  backups.filter(({ settings }) => settings.datadir === datadir && isSameChain(settings.source, sources))

@@ -7,6 +7,7 @@ import { unreadable } from './unreadable.ts'
 export function openDirectorySource(path: string): DirectorySource {
   const files = () => walk(path, '', [])
   return {
+    ref: { kind: 'directory', path },
     name: path,
     kind: 'directory',
     path,

@@ -18,8 +18,9 @@ export function openFileSource(path: string): StreamSource {
   const own = open()
   const { readAt, peek, bytes } = positionedFile(path, own, 0)
   return {
+    ref: { kind: 'file', path },
     name: path,
-    kind: 'file',
+    kind: 'stream',
     storedBytes: fstatSync(own).size,
     peek: (count = PEEK_BYTES) => peek(count),
     bytes,

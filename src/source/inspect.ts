@@ -1,23 +1,9 @@
 import { type BackupDescription, type BackupEvidence, describeBackup } from '../backup/backup.ts'
 import { NO_NAMES } from '../backup/name-facts.ts'
-import type { Filters } from './filter.ts'
+import type { InspectOptions } from './findings.ts'
 import { inspectDirectory } from './inspect-directory.ts'
 import { inspectStream } from './inspect-stream.ts'
 import type { Source } from './source.ts'
-
-export interface InspectOptions {
-  filters: Filters
-  /** For gpg and openssl; null when the user gave none. */
-  keyFile: string | null
-  /**
-   * Read every byte and check every checksum. Consumes a pipe. Without it a bare stream in a file is read by its chunk
-   * headers, and of a packed one or of a pipe only the head.
-   */
-  full: boolean
-  /** Bytes of the source looked at so far, where that is known. */
-  onProgress?: (doneBytes: number) => void
-  signal?: AbortSignal
-}
 
 /**
  * Says what a source is. Whatever is wrong with the backup itself, and a key that is missing or wrong, is its `problem`

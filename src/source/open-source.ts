@@ -3,21 +3,30 @@ import { RestoreError } from '../errors.ts'
 import { openDirectorySource } from './directory.ts'
 import { openFileSource } from './file.ts'
 import type { Source } from './source.ts'
+import type { RefOf, SourceRef } from './source-ref.ts'
 import { openStdinSource } from './stdin.ts'
 import { unreadable } from './unreadable.ts'
 
+const OPENERS: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => Source } = {
+  stdin: () => openStdinSource(),
+  path: ({ path }) => openPath(path),
+  file: ({ path }) => openPath(path),
+  directory: ({ path }) => openPath(path),
+}
+
 /**
- * Opens what the user named: `-` is standard input, a directory an extracted backup, a regular file a stream.
- * Throws `source_missing` or `source_unreadable`. That a source is empty or no backup is for `inspectSource` to say.
+ * Opens a source; its `ref` then says whether a path is a file or a directory. Throws `source_missing` or
+ * `source_unreadable`. Whether a source is empty or no backup, `inspectSource` says.
  */
-export function openSource(name: string): Source {
-  if (name === '-') return openStdinSource()
-  const stats = statOf(name)
-  if (stats.isDirectory()) return openDirectorySource(name)
-  if (stats.isFile()) return openFileSource(name)
-  // A FIFO or device could be read only once and without a size, which is what standard input is for.
-  throw new RestoreError('source_unreadable', `${name} is not a regular file or directory`, {
-    hint: `feed it through standard input: restore-agent restore - … < ${name}`,
+export const openSource = (ref: SourceRef): Source => (OPENERS[ref.kind] as (ref: SourceRef) => Source)(ref)
+
+function openPath(path: string): Source {
+  const stats = statOf(path)
+  if (stats.isDirectory()) return openDirectorySource(path)
+  if (stats.isFile()) return openFileSource(path)
+  // A FIFO or a device has no size and can be read only once, as standard input can.
+  throw new RestoreError('source_unreadable', `${path} is not a regular file or directory`, {
+    hint: `feed it through standard input: restore-agent restore - … < ${path}`,
   })
 }
 

@@ -1,3 +1,5 @@
+import type { SourceRef } from './source-ref.ts'
+
 /** How many bytes `peek` gives unless more are asked for. */
 export const PEEK_BYTES = 1 << 20
 
@@ -8,7 +10,9 @@ export const PEEK_BYTES = 1 << 20
 export type Source = StreamSource | DirectorySource
 
 interface AnySource {
-  /** As the user gave it: a path or `-`. */
+  /** Opens the same source again, where it can be read more than once. */
+  readonly ref: SourceRef
+  /** `nameOfSource(ref)`. */
   readonly name: string
   /** Releases every descriptor that this source opened; descriptor 0 is left to the process. */
   close(): Promise<void>
@@ -16,7 +20,7 @@ interface AnySource {
 
 /** A backup that is a sequence of bytes. */
 export interface StreamSource extends AnySource {
-  readonly kind: 'file' | 'stdin'
+  readonly kind: 'stream'
   /** Bytes from the first to the last one; null for a pipe. */
   readonly storedBytes: number | null
   /** The first bytes, without consuming them: fewer than asked for only where the source ends. */

@@ -4,9 +4,10 @@ import { isatty } from 'node:tty'
 import { RestoreError } from '../errors.ts'
 import { positionedFile } from './positioned-file.ts'
 import { PEEK_BYTES, type StreamSource } from './source.ts'
+import { nameOfSource } from './source-ref.ts'
 import { unreadable } from './unreadable.ts'
 
-const NAME = '-'
+const REF = { kind: 'stdin' } as const
 const SPOKEN = 'standard input'
 
 /**
@@ -31,8 +32,9 @@ function redirectedFile(fd: number, size: number): StreamSource {
   const startOffset = descriptorOffset(fd)
   const { readAt, peek, bytes } = positionedFile(SPOKEN, fd, startOffset)
   return {
-    name: NAME,
-    kind: 'stdin',
+    ref: REF,
+    name: nameOfSource(REF),
+    kind: 'stream',
     storedBytes: Math.max(0, size - startOffset),
     peek: (count = PEEK_BYTES) => peek(count),
     bytes,
@@ -73,8 +75,9 @@ function pipe(fd: number): StreamSource {
   }
 
   return {
-    name: NAME,
-    kind: 'stdin',
+    ref: REF,
+    name: nameOfSource(REF),
+    kind: 'stream',
     storedBytes: null,
     file: null,
     async peek(count = PEEK_BYTES) {

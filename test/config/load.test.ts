@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadRestoreOptions, parseConfig, type RestoreFlags } from '../../src/config/load.ts'
 import { RESTORE_KEYS } from '../../src/config/schema.ts'
 import { RestoreError } from '../../src/errors.ts'
+import { refs } from '../support/source-refs.ts'
 
 const surroundings = { cwd: '/home/dba', env: { HOME: '/home/dba' }, isRoot: false, nowMs: 1_000_000 }
 const load = (flags: RestoreFlags, file: string | null = null, around: Partial<typeof surroundings> = {}) =>
@@ -74,7 +75,7 @@ describe('a whole file', () => {
     const file = join(dir, 'full.yaml')
     await writeFile(file, FULL)
     expect(await load({}, file)).toEqual({
-      sources: [join(dir, 'full.xbstream.zst'), '/b/inc1.xbstream'],
+      sources: refs(join(dir, 'full.xbstream.zst'), '/b/inc1.xbstream'),
       datadir: join(dir, '..', 'mysql'),
       targetDir: '/t',
       stateDir: join(dir, 'state'),
@@ -96,7 +97,7 @@ describe('a whole file', () => {
       stallTimeoutMs: 5_400_000,
       stallAction: 'fail',
       stallThresholds: { redo_scan: 600_000, default: 90_000 },
-      olderBackups: [[join(dir, 'older.xb')], [join(dir, 'oldest.xb'), '/b/oldest-inc.xb']],
+      olderBackups: [refs(join(dir, 'older.xb')), refs(join(dir, 'oldest.xb'), '/b/oldest-inc.xb')],
       retries: 5,
       retryDelayMs: 60_000,
       prefetch: false,
@@ -110,7 +111,7 @@ describe('a whole file', () => {
     await writeFile(file, 'datadir: d\ntarget_dir: t\nuse_memory: 1G\nstart_check: true\n')
     const options = await load({ source: ['a'], datadir: 'e', use_memory: 'auto', parallel: '3' }, file)
     expect(options).toMatchObject({
-      sources: ['/home/dba/a'],
+      sources: refs('/home/dba/a'),
       datadir: '/home/dba/e',
       targetDir: join(dir, 't'),
       memory: 'auto',
@@ -121,7 +122,7 @@ describe('a whole file', () => {
 
   test('defaults', async () => {
     expect(await load({ source: '-', datadir: '/d', json: undefined })).toEqual({
-      sources: ['-'],
+      sources: refs('-'),
       datadir: '/d',
       targetDir: null,
       stateDir: '/home/dba/.local/state/restore-agent',

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadServeConfig, parseServeConfig, restoreOptions } from '../../src/config/serve-config.ts'
 import { HOOK_EVENTS, isLoopback, parseAddress, serveSchema } from '../../src/config/serve-schema.ts'
 import { RestoreError } from '../../src/errors.ts'
+import { refs } from '../support/source-refs.ts'
 
 let dir: string
 beforeAll(() => {
@@ -71,17 +72,17 @@ describe('a whole file', () => {
     })
     const options = config.backups.map(backup => restoreOptions(backup, config, { ...place, nowMs: 1_000 }))
     expect(options[0]).toMatchObject({
-      sources: [join(dir, 'full.xb'), join(dir, 'inc.xb')],
+      sources: refs(join(dir, 'full.xb'), join(dir, 'inc.xb')),
       datadir: join(dir, 'data'),
       stateDir: join(dir, 'state'),
       memory: 4 * 1024 ** 3,
       parallel: null,
       deadlineMs: 1_000 + 6 * 3_600_000,
       stallThresholds: { redo_scan: 600_000, flush: 120_000 },
-      olderBackups: [[join(dir, 'old.xb')]],
+      olderBackups: [refs(join(dir, 'old.xb'))],
     })
     expect(options[1]).toMatchObject({ parallel: 2, olderBackups: [], stallThresholds: { flush: 60_000 } })
-    expect(options[2]).toMatchObject({ datadir: '/elsewhere', sources: ['/b/other.xb'] })
+    expect(options[2]).toMatchObject({ datadir: '/elsewhere', sources: refs('/b/other.xb') })
     expect(Object.keys(parseServeConfig(FULL, 'f')).sort()).toEqual(Object.keys(serveSchema.shape).sort())
   })
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { complete } from '../../src/config/options.ts'
+import { refs } from '../support/source-refs.ts'
 
 const dockerfile = readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8')
 
@@ -11,7 +12,7 @@ test.each([true, false])(
       [...dockerfile.matchAll(/^ENV (\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
     )
     const { stateDir } = complete(
-      { source: ['/backup/full.xb'], datadir: '/restored/data' },
+      { source: refs('/backup/full.xb'), datadir: '/restored/data' },
       { cwd: '/restored', env, isRoot, nowMs: 0 },
     )
     expect(/install -d -o mysql -g mysql (.+) \\?/.exec(dockerfile)![1]!.split(' ')).toContain(stateDir)

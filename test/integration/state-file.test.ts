@@ -51,7 +51,7 @@ test('while a tool runs, the file has all that a later agent needs of it and of 
   await sleep(300)
   const state = at.state()!
   expect(state).toMatchObject({
-    schema: 1,
+    schema: 2,
     agentPid: agent.pid,
     status: 'running',
     phase: 'preparing_backup',

@@ -42,7 +42,7 @@ describe('a backup taken under load restores to equal checksums', () => {
   test('from standard input that is a redirected file', async () => {
     const at = workspace()
     expectSuccess(await at.restore(['-'], { stdinFile: backup.full.zst }))
-    expect(at.state()).toMatchObject({ status: 'succeeded', plan: { elements: [{ source: '-' }] } })
+    expect(at.state()).toMatchObject({ status: 'succeeded', plan: { elements: [{ source: { kind: 'stdin' } }] } })
     await expectRestored(at)
   })
 

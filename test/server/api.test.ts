@@ -13,6 +13,7 @@ import {
   statusSchema,
 } from '../../src/server/api-schema.ts'
 import { HTTP_ERRORS, type HttpErrorCode } from '../../src/server/http-error.ts'
+import { refs } from '../support/source-refs.ts'
 import { until } from '../support/until.ts'
 import { diskFull, fakeSessions } from './fake-sessions.ts'
 import { type Answer, type CallOptions, startAgent, YAML } from './served.ts'
@@ -38,11 +39,11 @@ describe('a restore', () => {
     expectBody(answer, 202, acceptedSchema)
     expect(answer.body).toEqual({ restore_id: 'restore-1' })
     expect(fake.sessions[0]!.options).toMatchObject({
-      sources: ['full.xb', 'inc1.xb', 'inc2.xb'].map(name => join(folder, name)),
+      sources: refs(...['full.xb', 'inc1.xb', 'inc2.xb'].map(name => join(folder, name))),
       datadir: join(folder, 'data'),
       stateDir: join(folder, 'state'),
       // Only what goes to the same datadir is a way back.
-      olderBackups: [[join(folder, 'full.xb')]],
+      olderBackups: [refs(join(folder, 'full.xb'))],
     })
   })
 

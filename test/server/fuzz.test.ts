@@ -7,6 +7,7 @@ import type { ServeConfig } from '../../src/config/serve-config.ts'
 import { RestoreError } from '../../src/errors.ts'
 import { errorSchema } from '../../src/server/api-schema.ts'
 import { type Served, serve } from '../../src/server/serve.ts'
+import { refs } from '../support/source-refs.ts'
 import { type FakeSessions, fakeSessions } from './fake-sessions.ts'
 import { rawRequest, readAnswer } from './raw-request.ts'
 
@@ -25,7 +26,7 @@ beforeAll(async () => {
     stateDir: folder,
     onTerm: 'detach',
     history: 5,
-    backups: [{ name: 'full', settings: { source: ['/full.xb'], datadir: '/data' } }],
+    backups: [{ name: 'full', settings: { source: refs('/full.xb'), datadir: '/data' } }],
     hooks: { phase_change: [], success: [], failure: [], stall: [] },
   }
   served = await serve({
@@ -145,7 +146,8 @@ test('thousands of requests: each has one answer, in time, and what is refused s
   )
   expect(answers).toBe(3000)
   expect(fake.sessions.length).toBeGreaterThan(5)
-  for (const { options } of fake.sessions) expect([options.sources, options.datadir]).toEqual([['/full.xb'], '/data'])
+  for (const { options } of fake.sessions)
+    expect([options.sources, options.datadir]).toEqual([refs('/full.xb'), '/data'])
   await stillThere()
 })
 

@@ -5,10 +5,11 @@ import { PHASES, STEPS } from '../../src/phases.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
 import { restoreSchema, restoreStatusSchema } from '../../src/server/api-schema.ts'
 import { restoreBody, restoreStatusBody } from '../../src/server/restore-body.ts'
+import { refs } from '../support/source-refs.ts'
 import { sampleState } from '../telemetry/sample-state.ts'
 import { samplePlan } from './sample-plan.ts'
 
-const CHAIN = { sources: ['/b/full.xb', '/b/inc1.xb', '/b/inc2.xb'], datadir: '/data' }
+const CHAIN = { sources: refs('/b/full.xb', '/b/inc1.xb', '/b/inc2.xb'), datadir: '/data' }
 const facts = { backup: 'night' }
 const chainState = (changes: Partial<RestoreState>) =>
   sampleState({ plan: samplePlan(CHAIN), chainLength: 3, ...changes })

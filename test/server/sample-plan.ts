@@ -1,5 +1,6 @@
 import type { RestoreOptions } from '../../src/config/options.ts'
 import type { Plan, PlanStep } from '../../src/restore/plan/plan.ts'
+import { nameOfSource } from '../../src/source/source-ref.ts'
 
 /** A plan as the coordinator would make it for these sources: element n holds n * 1000 bytes. */
 export function samplePlan({ sources, datadir }: Pick<RestoreOptions, 'sources' | 'datadir'>): Plan {
@@ -31,13 +32,12 @@ export function samplePlan({ sources, datadir }: Pick<RestoreOptions, 'sources' 
     deadlineMs: null,
     moveBack: null,
     elements: sources.map((source, index) => ({
-      name: source,
+      name: nameOfSource(source),
       source,
-      directorySource: false,
       directory: '/t',
       extracted: null,
       description: {
-        name: source,
+        name: nameOfSource(source),
         kind: index === 0 ? 'full' : 'incremental',
         storedBytes: (index + 1) * 1000,
         binlog: { file: 'binlog.000002', position: 342, gtid: '0-7-42' },

@@ -7,6 +7,7 @@ import { RestoreError } from '../../src/errors.ts'
 import type { RestoreBody } from '../../src/server/api-schema.ts'
 import { openHistory } from '../../src/server/history.ts'
 import { restoreBody } from '../../src/server/restore-body.ts'
+import { nameOfSource } from '../../src/source/source-ref.ts'
 import { until } from '../support/until.ts'
 import { sampleState } from '../telemetry/sample-state.ts'
 import { fakeSessions } from './fake-sessions.ts'
@@ -147,7 +148,7 @@ test('an interrupted restore is gone on with at the start, under its name', asyn
 test('it is gone on with as the configuration says now, where that still names it, and once', async () => {
   const first = await startAgent()
   const { options } = await first.start('full')
-  const absolute = YAML.replaceAll('full.xb', options.sources[0]!)
+  const absolute = YAML.replaceAll('full.xb', nameOfSource(options.sources[0]!))
     .replace('datadir: data', `datadir: ${options.datadir}`)
     .replace('state_dir: state', `state_dir: ${options.stateDir}`)
   const resumedWith = async (yaml: string) => {
@@ -156,7 +157,7 @@ test('it is gone on with as the configuration says now, where that still names i
     await startAgent(yaml, { fake })
     return fake.sessions[0]!.options
   }
-  const full = `{name: full, source: ${options.sources[0]!}`
+  const full = `{name: full, source: ${nameOfSource(options.sources[0]!)}`
   expect(await resumedWith(absolute.replace(full, `${full}, use_memory: 2G`))).toMatchObject({ memory: 2 ** 31 })
   expect(await resumedWith(absolute.replace(full, '{name: full, source: /another'))).toBe(options)
   const twice = absolute.replace(`- ${full}}`, `- ${full}}\n  - ${full.replace('full', 'again')}, use_memory: 2G}`)

@@ -8,6 +8,15 @@ import { openDirectorySource } from '../../src/source/directory.ts'
 import { openFileSource } from '../../src/source/file.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import type { StreamSource } from '../../src/source/source.ts'
+import {
+  absoluteSource,
+  isSameSource,
+  isStdin,
+  localPathOf,
+  nameOfSource,
+  parseSource,
+  sourceRefSchema,
+} from '../../src/source/source-ref.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
 import { thrownBy } from '../support/thrown-by.ts'
 import { descriptorsBelow, scratch } from './scratch.ts'
@@ -93,8 +102,8 @@ describe.each(Object.entries(KINDS))('%s', (_name, { open: openKind, sized }) =>
     const before = descriptorsBelow(at('.'))
     const source = await openKind(randomBytes(3_000_000))
     await source.peek()
-    if (source.file && source.kind === 'file') source.file.fd()
-    const given = source.kind === 'stdin' && source.file ? 1 : 0
+    if (source.file && !isStdin(source.ref)) source.file.fd()
+    const given = isStdin(source.ref) && source.file ? 1 : 0
     await source.close()
     // A socket closes its descriptor a turn later.
     await expect.poll(() => descriptorsBelow(at('.')) - given).toBe(before)
@@ -166,6 +175,51 @@ describe('links in a directory', () => {
   })
 })
 
+describe('a SourceRef', () => {
+  const written: Record<string, () => string> = {
+    'a file': () => fileOf(randomBytes(5000)),
+    'a directory': () => {
+      mkdirSync(at('extracted/db'), { recursive: true })
+      writeFileSync(at('extracted/db/t.ibd'), 'x')
+      return at('extracted')
+    },
+  }
+
+  test.each(Object.entries(written))(
+    'of %s: as written, in state.json and opened it is the same source',
+    async (_, of) => {
+      const text = of()
+      const ref = parseSource(text)!
+      expect(nameOfSource(ref)).toBe(text)
+      const source = openSource(ref)
+      expect([source.name, isSameSource(source.ref, ref), localPathOf(source.ref)]).toEqual([text, true, text])
+      await source.close()
+      const stored = sourceRefSchema.parse(JSON.parse(JSON.stringify(source.ref)))
+      expect(stored).toEqual(source.ref)
+      const again = openSource(stored)
+      expect([again.kind, again.ref]).toEqual([source.kind, source.ref])
+      await again.close()
+    },
+  )
+
+  test('of standard input has no path and stays where it is', () => {
+    const ref = parseSource('-')!
+    expect([nameOfSource(ref), isStdin(ref), localPathOf(ref)]).toEqual(['-', true, null])
+    expect(absoluteSource(ref, '/folder')).toEqual(ref)
+    expect(sourceRefSchema.parse(JSON.parse(JSON.stringify(ref)))).toEqual(ref)
+  })
+
+  test('a relative path is one below the folder; a file called - is written ./-', () => {
+    expect(absoluteSource(parseSource('./-')!, '/folder')).toEqual({ kind: 'path', path: '/folder/-' })
+    expect(absoluteSource(parseSource('../a.xb')!, '/folder')).toEqual({ kind: 'path', path: '/a.xb' })
+    expect(absoluteSource(parseSource('/b/a.xb')!, '/folder')).toEqual({ kind: 'path', path: '/b/a.xb' })
+  })
+
+  test.each(['s3://bucket/full.xb', 'https://host/full.xb?sig=1', 'FILE:///x'])('%s is none yet', text => {
+    expect(parseSource(text)).toBeNull()
+  })
+})
+
 describe('openSource', () => {
   test('tells files from directories', async () => {
     const path = fileOf(Buffer.from('x'))
@@ -173,21 +227,21 @@ describe('openSource', () => {
       [path, 'file'],
       [at('.'), 'directory'],
     ] as const) {
-      const source = openSource(name)
-      expect([source.name, source.kind]).toEqual([name, kind])
+      const source = openSource({ kind: 'path', path: name })
+      expect([source.name, source.ref]).toEqual([name, { kind, path: name }])
       await source.close()
     }
   })
 
   test.each(['nothing-here', 'plain/below-a-file'])('%s is missing', name => {
     writeFileSync(at('plain'), '')
-    const error = thrownBy(() => openSource(at(name)))
+    const error = thrownBy(() => openSource({ kind: 'path', path: at(name) }))
     expect([error.code, error.message]).toEqual(['source_missing', `there is no ${at(name)}`])
   })
 
   test('a FIFO is sent to standard input', () => {
     execFileSync('mkfifo', [at('pipe')])
-    const error = thrownBy(() => openSource(at('pipe')))
+    const error = thrownBy(() => openSource({ kind: 'path', path: at('pipe') }))
     expect(error.code).toBe('source_unreadable')
     expect(error.hint).toContain(`< ${at('pipe')}`)
   })

@@ -5,7 +5,8 @@ import { dirname } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { BackupDescription } from '../../src/backup/backup.ts'
 import { type Filters, filterHead } from '../../src/source/filter.ts'
-import { type InspectOptions, inspectSource } from '../../src/source/inspect.ts'
+import type { InspectOptions } from '../../src/source/findings.ts'
+import { inspectSource } from '../../src/source/inspect.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
 import { backupFiles, backupStream, CHECKPOINTS, file, INFO, payload } from '../backup/xbstream-bytes.ts'
@@ -18,7 +19,7 @@ const STREAM = backupStream({ data: DATA })
 const DATA_BYTES = backupFiles({ data: DATA }).reduce((sum, [, data]) => sum + data.length, 0)
 
 async function inspect(path: string, options: Partial<InspectOptions> = {}): Promise<BackupDescription> {
-  const source = openSource(path)
+  const source = openSource({ kind: 'path', path })
   try {
     return await inspectSource(source, { filters, keyFile: null, full: false, ...options })
   } finally {

@@ -1,6 +1,7 @@
 import { complete } from '../../src/config/options.ts'
 import { initialState } from '../../src/restore/state/initial-state.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
+import { refs } from './source-refs.ts'
 
 /** A state in its first attempt with nothing known and no span open, for tests that make the rest by hand. */
 export const blankState = (restoreId: string, traceId: string, idPrefix: string, atMs: number): RestoreState => {
@@ -10,7 +11,7 @@ export const blankState = (restoreId: string, traceId: string, idPrefix: string,
       restoreId,
       agentPid: process.pid,
       bootId: 'boot',
-      options: complete({ source: ['/backups/full.xb'], datadir: '/var/lib/mysql' }, surroundings),
+      options: complete({ source: refs('/backups/full.xb'), datadir: '/var/lib/mysql' }, surroundings),
       trace: { traceId, flags: 1, traceState: null, parentSpanId: null, idPrefix, nextId: 10 },
       link: null,
       attributes: {},

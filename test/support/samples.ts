@@ -6,11 +6,15 @@ import { initialState } from '../../src/restore/state/initial-state.ts'
 import type { RestoreState, RunningTool } from '../../src/restore/state/state.ts'
 import { toolFamily } from '../../src/tool/families.ts'
 import type { FamilyName } from '../../src/tool/tool.ts'
+import { refs } from './source-refs.ts'
 
 export const T0 = Date.UTC(2026, 0, 1)
 
 export const sampleOptions = (changes: Partial<RestoreOptions> = {}): RestoreOptions => ({
-  ...complete({ source: ['/backups/full.xb'], datadir: '/data/mysql' }, { cwd: '/', env: {}, isRoot: true, nowMs: T0 }),
+  ...complete(
+    { source: refs('/backups/full.xb'), datadir: '/data/mysql' },
+    { cwd: '/', env: {}, isRoot: true, nowMs: T0 },
+  ),
   ...changes,
 })
 
@@ -77,8 +81,7 @@ export function sampleParts(
     ...rest,
     elements: elements.map((element, index) => ({
       name: index === 0 ? 'full.xb' : `inc${index}.xb`,
-      source: index === 0 ? '/backups/full.xb' : `/backups/inc${index}.xb`,
-      directorySource: false,
+      source: { kind: 'file', path: index === 0 ? '/backups/full.xb' : `/backups/inc${index}.xb` },
       extracted: null,
       ...element,
       description: sampleDescription({ kind: index === 0 ? 'full' : 'incremental', ...element.description }),

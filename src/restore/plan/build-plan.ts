@@ -25,17 +25,17 @@ export interface PlanParts {
 export function makePlan(parts: PlanParts): Plan {
   const { options, restoreId } = parts
   const first = parts.elements[0]!
-  const inPlace = options.inPlace && first.directorySource
-  const targetDir = inPlace ? first.source : (options.targetDir ?? `${options.datadir}.restore-${restoreId}`)
+  const consumed = options.inPlace && first.source.kind === 'directory' ? first.source.path : null
+  const targetDir = consumed ?? options.targetDir ?? `${options.datadir}.restore-${restoreId}`
   const elements = parts.elements.map((element, index) => ({
     ...element,
     directory: index === 0 ? targetDir : `${targetDir}-inc${index}`,
   }))
-  const plan = { ...parts, elements, targetDir, inPlace }
+  const plan = { ...parts, elements, targetDir, inPlace: consumed !== null }
   return {
     datadir: options.datadir,
     targetDir,
-    inPlace,
+    inPlace: plan.inPlace,
     tool: parts.tool,
     memory: parts.memory,
     owner: parts.owner,
@@ -79,7 +79,7 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
 /** Bytes of an element into its directory. */
 function fetchSteps(plan: Draft, index: number): PlanStep[] {
   const { family, options, tool, filters, parallel } = plan
-  const { description, source, directory, directorySource } = plan.elements[index]!
+  const { description, source, directory } = plan.elements[index]!
   const base = { phase: 'restoring_basebackup', element: index + 1 } as const
   const steps: PlanStep[] = []
   const unpack = {
@@ -89,7 +89,7 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     innerSuffixes: suffixesOf(description),
     key: description.innerEncryption ? plan.innerKey : null,
   }
-  if (!directorySource) {
+  if (source.kind !== 'directory') {
     const filterStages = description.layers.map(format => filters(format, options.decryptKeyFile))
     const stages = [...filterStages, family.extract({ ...unpack, extractor: tool.extractor })]
     steps.push({ ...base, kind: 'extract', into: directory, stages })
@@ -97,7 +97,7 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     // --dereference: through a link, prepare would write to the source and move-back would take it away.
     const command = {
       file: 'cp',
-      args: ['--archive', '--dereference', '--reflink=auto', '--', `${source}/.`, directory],
+      args: ['--archive', '--dereference', '--reflink=auto', '--', `${source.path}/.`, directory],
     }
     steps.push({ ...base, kind: 'copy', into: directory, command })
   }

@@ -81,7 +81,7 @@ export async function refineParts(parts: PlanParts, position: number, directory:
   if (extracted.files === 0)
     throw new RestoreError('source_empty', `nothing was extracted from ${before.name}: the stream holds no file`)
   if (found.lastLsn === null)
-    throw before.directorySource
+    throw before.source.kind === 'directory'
       ? new RestoreError('backup_incomplete', `${before.name} has no readable checkpoints file`)
       : new RestoreError('source_truncated', `${before.name} ends before its metadata files, which come last`)
   if (found.problem) throw new RestoreError(found.problem.code, found.problem.message)

@@ -67,8 +67,7 @@ export async function preparePlan(
       server: plannedServer(options, family.family, owner),
       elements: descriptions.map((description, index) => ({
         name: description.name,
-        source: options.sources[index]!,
-        directorySource: sources[index]!.kind === 'directory',
+        source: sources[index]!.ref,
         description,
         extracted: null,
       })),
@@ -134,8 +133,8 @@ export function checkVersion(
 /** Rights and room in every directory that the restore writes to; returns notices. */
 function checkPaths(plan: Plan): string[] {
   checkWritable(plan.datadir, 'the datadir')
-  for (const { directorySource, source } of plan.elements)
-    if (directorySource) checkOutside(source, plan.targetDir, plan.datadir)
+  for (const { source } of plan.elements)
+    if (source.kind === 'directory') checkOutside(source.path, plan.targetDir, plan.datadir)
   const sameFileSystem = onSameFileSystem(plan.targetDir, plan.datadir)
   const room = { bytes: totalBytes(plan), leastBytes: leastBytes(plan) }
   const needs = []

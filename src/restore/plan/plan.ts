@@ -1,5 +1,6 @@
 import type { BackupDescription } from '../../backup/backup.ts'
 import type { Phase } from '../../phases.ts'
+import type { SourceRef } from '../../source/source-ref.ts'
 import type { Command } from '../../tool/command.ts'
 
 /**
@@ -33,11 +34,9 @@ export interface PlannedTool {
 export interface PlanElement {
   /** Name of the file or directory, for people. */
   name: string
-  /** Path as given, or `-` for standard input. */
-  source: string
+  /** As it was opened: a path is a `file` or a `directory`, which is extracted or prepared already. */
+  source: SourceRef
   description: BackupDescription
-  /** The source is an extracted or prepared directory. */
-  directorySource: boolean
   /** Where it is extracted: the full to the target dir, each incremental to a directory of its own. */
   directory: string
   /** What it is after extract; null before. */

@@ -1,5 +1,6 @@
 import type { RestoreOptions } from '../../config/options.ts'
 import { formatDuration, formatIso } from '../../format.ts'
+import { nameOfSource } from '../../source/source-ref.ts'
 import type { OptionChange, OptionChanges } from './option-changes.ts'
 
 /** What is told of options that an unfinished restore takes, or cannot take, as a person writes them. */
@@ -57,7 +58,7 @@ function show(key: keyof RestoreOptions, value: OptionChange['was']): string {
   const several =
     key === 'stallThresholds'
       ? Object.entries(value).map(([step, ms]) => `${step}=${duration(Number(ms))}`)
-      : Object.values(value).map(chain => [chain].flat().join(' '))
+      : (value as RestoreOptions['olderBackups']).map(chain => chain.map(nameOfSource).join(' '))
   return several.join(', ') || 'none'
 }
 

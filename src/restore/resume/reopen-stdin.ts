@@ -18,7 +18,7 @@ export async function inputAgain(stands: RestoreState, runDir: string): Promise<
   if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null
   let source: Source | null = null
   try {
-    source = openSource('-')
+    source = openSource({ kind: 'stdin' })
     checkSame(stands.plan.elements[0]!.description, await describe(source, options, runDir))
     return source
   } catch (thrown) {

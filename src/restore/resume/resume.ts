@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { bootId } from '../../process/proc-stat.ts'
+import { isSameChain, isStdin, localPathOf, nameOfSource } from '../../source/source-ref.ts'
 import { canAdopt, hasFailed } from '../run/adopt-tool.ts'
 import { runSession } from '../run-session.ts'
 import type { RestoreSession, SessionSurroundings } from '../session.ts'
@@ -30,7 +31,7 @@ export async function goOn(
   const boot = bootId()
   const changes = changeOptions(found, asked)
   const { options } = changes
-  const fromInput = currentOptions(found).sources.includes('-')
+  const fromInput = currentOptions(found).sources.some(isStdin)
   // A failure would be the end, for want of another input to try again with; but now there may be one.
   const failed = fromInput && found.tools.some(hasFailed)
   const adopted = !failed && canAdopt(found, boot, place.toolLock.file())
@@ -63,22 +64,23 @@ export function checkSameRestore(found: RestoreState, asked: RestoreOptions): vo
   if (!isSameRestore(found.options, asked))
     throw new RestoreError(
       'unfinished',
-      `the restore of ${found.options.sources.join(' ')} into ${found.options.datadir} was interrupted and is not finished`,
+      `the restore of ${found.options.sources.map(nameOfSource).join(' ')} into ${found.options.datadir} was interrupted and is not finished`,
     )
   checkUnchanged(found)
 }
 
 const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
-  a.datadir === b.datadir && JSON.stringify(a.sources) === JSON.stringify(b.sources)
+  a.datadir === b.datadir && isSameChain(a.sources, b.sources)
 
 /** What was extracted of another file under the same name must not pass for this one. Throws `unfinished`. */
 function checkUnchanged(found: RestoreState): void {
   for (const source of currentOptions(found).sources) {
-    const stat = source === '-' ? undefined : statSync(source, { throwIfNoEntry: false })
+    const path = localPathOf(source)
+    const stat = path === null ? undefined : statSync(path, { throwIfNoEntry: false })
     if (stat?.isFile() && stat.mtimeMs > found.startedAtMs)
       throw new RestoreError(
         'unfinished',
-        `${source} was changed after the restore began that was interrupted and is not finished`,
+        `${path} was changed after the restore began that was interrupted and is not finished`,
         { hint: 'to restore what it is now, begin anew with another --state-dir' },
       )
   }

@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode } from '../../errors.ts'
+import { isStdin } from '../../source/source-ref.ts'
 import { toolFamily } from '../../tool/families.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { RestoreState } from '../state/state.ts'
@@ -44,7 +45,7 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   const { failures, options, backupIndex, plan, memoryCapBytes } = state
   const olderIsThere = backupIndex < options.olderBackups.length
   const older: NextTry = olderIsThere ? { kind: 'older', backupIndex: backupIndex + 1 } : null
-  if (looked && mayPass(code) && !options.sources.includes('-')) {
+  if (looked && mayPass(code) && !options.sources.some(isStdin)) {
     if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
     const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
     const isTooMuch = code === 'tool_killed' && wasPreparing && plan !== null && !askedAnew(state, plan)

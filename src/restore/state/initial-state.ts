@@ -27,7 +27,7 @@ export interface RestoreIdentity {
 export function initialState(identity: RestoreIdentity, atMs: number): RestoreState {
   const estimator = initialProgress({ stallThresholds: identity.stallThresholds })
   const blank: RestoreState = {
-    schema: 1,
+    schema: 2,
     restoreId: identity.restoreId,
     agentPid: identity.agentPid,
     bootId: identity.bootId,

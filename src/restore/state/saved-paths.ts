@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { RestoreError } from '../../errors.ts'
+import { isSameSource, localPathOf, nameOfSource, type SourceRef } from '../../source/source-ref.ts'
 import { toolFamily } from '../../tool/families.ts'
 import type { Plan } from '../plan/plan.ts'
 import { currentOptions } from '../resume/current-options.ts'
@@ -24,15 +25,17 @@ export function checkClaims(state: RestoreState, stateDir: string): void {
 /** Where this restore extracts to; with `--in-place` an incremental's dir is named after the source. */
 function bases({ options, restoreId }: RestoreState): string[] {
   const target = options.targetDir ?? `${options.datadir}.restore-${restoreId}`
-  return options.inPlace ? [target, options.sources[0]!] : [target]
+  return options.inPlace ? [target, ...pathsOf(options.sources.slice(0, 1))] : [target]
 }
+
+const pathsOf = (sources: readonly SourceRef[]): string[] => sources.map(localPathOf).filter(path => path !== null)
 
 function pathProblem(state: RestoreState, stateDir: string): string | null {
   const { options, backupIndex } = state
   if (realPath(options.stateDir) !== realPath(stateDir)) return `it is of the state dir ${options.stateDir}`
   if (backupIndex > options.olderBackups.length) return `there is no older backup ${backupIndex}`
   const chains = [options.sources, ...options.olderBackups]
-  const paths = [options.datadir, ...bases(state), ...chains.flat().filter(source => source !== '-')]
+  const paths = [options.datadir, ...bases(state), ...pathsOf(chains.flat())]
   const odd = paths.find(path => resolve(path) !== path || path === sep)
   if (odd !== undefined) return `${odd} is no path of a restore`
   const outer = [options.datadir, ...bases(state)].find(path => isWithin(realPath(stateDir), realPath(path)))
@@ -43,7 +46,7 @@ function planProblem(state: RestoreState): string | null {
   const { plan, options, position } = state
   if (plan === null) return null
   const { sources, inPlace } = currentOptions(state)
-  const targetDir = plan.inPlace ? sources[0] : bases(state)[0]
+  const targetDir = plan.inPlace ? localPathOf(sources[0]!) : bases(state)[0]
   if (plan.datadir !== options.datadir) return `the plan is for ${plan.datadir}`
   if (plan.inPlace && !inPlace) return 'the plan consumes its source'
   if (plan.targetDir !== targetDir) return `the plan extracts to ${plan.targetDir}`
@@ -52,9 +55,9 @@ function planProblem(state: RestoreState): string | null {
   if (plan.steps.some(step => step.element > sources.length)) return 'the plan has steps of no element'
   const stray = plan.elements.find(
     ({ directory, source }, index) =>
-      source !== sources[index] || directory !== (index === 0 ? targetDir : `${targetDir}-inc${index}`),
+      !isSameSource(source, sources[index]!) || directory !== (index === 0 ? targetDir : `${targetDir}-inc${index}`),
   )
-  return stray ? `the plan brings ${stray.source} to ${stray.directory}` : null
+  return stray ? `the plan brings ${nameOfSource(stray.source)} to ${stray.directory}` : null
 }
 
 /** As find-tool.ts finds them. */
@@ -69,12 +72,12 @@ function madeProblem(state: RestoreState): string | null {
   const { directories, filling, giveBackTo, parents = [] } = made
   const own = (directory: string) =>
     directory === bases(state)[0] || bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base)
-  const stray = directories.find(directory => !own(directory) || options.sources.includes(directory))
+  const stray = directories.find(directory => !own(directory) || pathsOf(options.sources).includes(directory))
   if (stray !== undefined) return `${stray} is nothing this restore makes`
   if (filling && filling.datadir !== options.datadir) return `${filling.datadir} is not the datadir`
   const notAbove = parents.find(parent => ![options.datadir, ...bases(state)].some(path => isWithin(path, parent)))
   if (notAbove !== undefined) return `${notAbove} is not above what this restore makes`
-  if (giveBackTo !== null && !(options.inPlace && giveBackTo === options.sources[0]))
+  if (giveBackTo !== null && !(options.inPlace && giveBackTo === localPathOf(options.sources[0]!)))
     return `${giveBackTo} gave away nothing`
   return null
 }

@@ -51,9 +51,12 @@ export function parseState(content: string, path: string): RestoreState {
     throw new RestoreError('state_unreadable', `${path} is not JSON`)
   }
   const { schema } = Object(json) as { schema?: unknown }
-  if (typeof schema === 'number' && schema > SCHEMA)
+  if (typeof schema === 'number' && schema !== SCHEMA)
     throw new RestoreError('state_unreadable', `${path} has schema ${schema}, this restore-agent knows ${SCHEMA}`, {
-      hint: 'a newer restore-agent wrote it: go on with that version',
+      hint:
+        schema > SCHEMA
+          ? 'a newer restore-agent wrote it: use that version'
+          : 'an older restore-agent wrote it: finish the restore with that version, or give another --state-dir',
     })
   const parsed = stateSchema.safeParse(json)
   if (parsed.success) return { ...parsed.data, endedSpans: [] } as unknown as RestoreState

@@ -3,13 +3,14 @@ import type { InnerCompression } from '../../backup/file-name.ts'
 import type { OuterFormat } from '../../backup/formats.ts'
 import { ERROR_CODES } from '../../errors.ts'
 import { PHASES, RESTORE_STATUSES } from '../../phases.ts'
+import { sourceRefSchema } from '../../source/source-ref.ts'
 import type { SpanKind } from './state.ts'
 
 /**
  * What stands in state.json. A later agent goes on by it, so what an older one did not write yet has the value that it would
  * have had, and what nobody can have written is refused.
  */
-export const SCHEMA = 1
+export const SCHEMA = 2
 
 const FAMILIES = ['mariadb-backup', 'xtrabackup'] as const
 const OUTER_FORMATS = ['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'openssl', 'gpg'] as const satisfies OuterFormat[]
@@ -53,7 +54,7 @@ const textOrNull = text.nullable().default(null)
 const no = z.boolean().default(false)
 
 const options = z.looseObject({
-  sources: z.array(text).min(1),
+  sources: z.array(sourceRefSchema).min(1),
   datadir: text,
   targetDir: textOrNull,
   stateDir: text,
@@ -75,7 +76,7 @@ const options = z.looseObject({
   stallTimeoutMs: numberOrNull,
   stallAction: z.enum(['warn', 'fail']).default('warn'),
   stallThresholds: z.record(text, z.number()).default({}),
-  olderBackups: z.array(z.array(text).min(1)).default([]),
+  olderBackups: z.array(z.array(sourceRefSchema).min(1)).default([]),
   retries: count.default(3),
   retryDelayMs: count.default(5000),
   prefetch: z.boolean().default(true),
@@ -108,10 +109,9 @@ const description = z.looseObject({
 
 const element = z.looseObject({
   name: text,
-  source: text,
+  source: sourceRefSchema,
   directory: text,
   description,
-  directorySource: no,
   extracted: z
     .object({
       redoBytes: numberOrNull,

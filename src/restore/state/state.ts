@@ -15,7 +15,7 @@ import type { Made } from '../resume/cleanup.ts'
  */
 export interface RestoreState {
   /** Version of the state file's schema. */
-  schema: 1
+  schema: 2
   restoreId: string
   /** The agent that wrote this state last, and the boot of the machine it ran in. */
   agentPid: number

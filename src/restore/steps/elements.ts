@@ -7,6 +7,7 @@ import { formatBytes } from '../../format.ts'
 import { type AvailableMemory, availableMemory } from '../../process/memory.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
+import { isStdin } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
 import type { RestoreContext } from '../context.ts'
 import type { HoldingContext } from '../hold-datadir.ts'
@@ -41,15 +42,15 @@ export async function bring(
 ): Promise<PlanParts> {
   const { store, now } = context
   const label = `${position}-bring`
-  const { directory, source: name } = store.state.plan!.elements[position - 1]!
+  const { directory, source: ref } = store.state.plan!.elements[position - 1]!
   if (!store.state.begun.includes(label)) {
     store.dispatch({ type: 'run_begun', atMs: now(), label })
     if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
   const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
   // One that is adopted has its input, or is done with it; standard input cannot be opened again.
-  const adopted = name === '-' && store.state.tools.some(tool => tool.label.startsWith(`${position}-`))
-  const opened = adopted ? null : (source ?? openSource(name))
+  const adopted = isStdin(ref) && store.state.tools.some(tool => tool.label.startsWith(`${position}-`))
+  const opened = adopted ? null : (source ?? openSource(ref))
   try {
     if (undone('copy') && opened !== null)
       for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)

@@ -24,7 +24,7 @@ test('layers are taken off from the outermost', () => {
 })
 
 test('a directory is copied; in place it is its own target dir and nothing is brought', () => {
-  const directory = { directorySource: true, source: '/backups/full' }
+  const directory = { source: { kind: 'directory', path: '/backups/full' } } as const
   expect(told({ elements: [directory] })[0]).toBe(
     `cp --archive --dereference --reflink=auto -- /backups/full/. ${TARGET}`,
   )
@@ -34,7 +34,11 @@ test('a directory is copied; in place it is its own target dir and nothing is br
 })
 
 test('a prepared directory skips prepare', () => {
-  const plan = makePlan(sampleParts({ elements: [{ directorySource: true, description: { prepared: true } }] }))
+  const plan = makePlan(
+    sampleParts({
+      elements: [{ source: { kind: 'directory', path: '/backups/full' }, description: { prepared: true } }],
+    }),
+  )
   expect(plan.steps.map(step => step.kind)).toEqual(['copy', 'move_back', 'verify'])
 })
 

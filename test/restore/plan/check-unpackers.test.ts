@@ -5,6 +5,7 @@ import { complete } from '../../../src/config/options.ts'
 import { closeAll, preparePlan } from '../../../src/restore/plan/inputs.ts'
 import { backupFiles, file } from '../../backup/xbstream-bytes.ts'
 import { scratch } from '../../support/scratch.ts'
+import { refs } from '../../support/source-refs.ts'
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -24,7 +25,7 @@ test('qpress is missed before anything is extracted, and not asked for where not
     const source = join(folder, name)
     const files = backupFiles().map(([path, data]) => file(path.startsWith('ibdata') ? path + suffix : path, data))
     writeFileSync(source, Buffer.concat(files))
-    const options = complete({ source: [source], datadir: join(folder, 'data'), state_dir: folder }, SURROUNDINGS)
+    const options = complete({ source: refs(source), datadir: join(folder, 'data'), state_dir: folder }, SURROUNDINGS)
     return preparePlan(options, 'id', folder).then(({ sources }) => closeAll(sources))
   }
   const tool = { 'mariadb-backup': 'based on MariaDB server 10.11.19-MariaDB Linux (x86_64)', mbstream: '' }

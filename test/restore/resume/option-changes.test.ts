@@ -4,6 +4,7 @@ import { changeOptions, OPTION_KEYS } from '../../../src/restore/resume/option-c
 import { optionNotices } from '../../../src/restore/resume/option-notices.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
+import { refs } from '../../support/source-refs.ts'
 
 const HOUR_MS = 3_600_000
 const GiB = 1024 ** 3
@@ -32,7 +33,10 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   stallTimeoutMs: [90_000, 'stall_timeout 1m30s (was default)'],
   stallAction: ['fail', 'stall_action fail (was warn)'],
   stallThresholds: [{ redo_scan: HOUR_MS, flush: 500 }, 'stall_thresholds redo_scan=1h00m, flush=500ms (was none)'],
-  olderBackups: [[['/b/old.xb', '/b/inc.xb'], ['/b/older']], 'older_backups /b/old.xb /b/inc.xb, /b/older (was none)'],
+  olderBackups: [
+    [refs('/b/old.xb', '/b/inc.xb'), refs('/b/older')],
+    'older_backups /b/old.xb /b/inc.xb, /b/older (was none)',
+  ],
   retries: [0, 'retries 0 (was 3)'],
   retryDelayMs: [1, 'retry_delay 1ms (was 5s)'],
   prefetch: [false, 'prefetch off (was auto)'],
@@ -84,7 +88,7 @@ test('how a call shows the restore is nobody to be told; nothing else differs wh
 })
 
 test('what makes it the same restore is as it was found', () => {
-  const asked = sampleOptions({ stateDir: '/by/another/name', sources: ['/other'], datadir: '/other' })
+  const asked = sampleOptions({ stateDir: '/by/another/name', sources: refs('/other'), datadir: '/other' })
   expect(changeOptions(planned(), asked)).toMatchObject({ options: sampleOptions(), taken: [], refused: [] })
 })
 
@@ -98,10 +102,11 @@ describe('what is live in general, and not now', () => {
   })
 
   test('older backups, where they move the one that was gone back to', () => {
-    const found = extracted({ backupIndex: 1, options: sampleOptions({ olderBackups: [['/b/1'], ['/b/2']] }) })
-    const asked = (olderBackups: string[][]) => changeOptions(found, sampleOptions({ olderBackups }))
-    expect(asked([['/b/1']]).options.olderBackups).toEqual([['/b/1']])
-    expect(asked([['/b/0'], ['/b/1']])).toMatchObject({ taken: [], refused: [{ key: 'olderBackups' }] })
+    const found = extracted({ backupIndex: 1, options: sampleOptions({ olderBackups: [refs('/b/1'), refs('/b/2')] }) })
+    const asked = (...names: string[]) =>
+      changeOptions(found, sampleOptions({ olderBackups: names.map(name => refs(name)) }))
+    expect(asked('/b/1').options.olderBackups).toEqual([refs('/b/1')])
+    expect(asked('/b/0', '/b/1')).toMatchObject({ taken: [], refused: [{ key: 'olderBackups' }] })
   })
 })
 

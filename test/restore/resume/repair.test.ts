@@ -22,7 +22,10 @@ function underWay(begun: readonly string[], finished: readonly string[], { tool,
   const plan = makePlan(
     sampleParts({
       options,
-      elements: [changes.inPlace ? { directorySource: true, source } : {}, { description: { toLsn: 2_000_000 } }],
+      elements: [
+        changes.inPlace ? { source: { kind: 'directory', path: source } } : {},
+        { description: { toLsn: 2_000_000 } },
+      ],
       ...(tool && { tool }),
     }),
   )

@@ -9,12 +9,17 @@ import { replan } from '../../../src/restore/resume/replan.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { sampleOptions, sampleParts, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
+import { refs } from '../../support/source-refs.ts'
 
 const MiB = 1024 ** 2
 
 /** Two elements, the first of them prepared. */
 function found(changes: Partial<RestoreState> = {}, parts: Parameters<typeof sampleParts>[0] = {}): RestoreState {
-  const options = sampleOptions({ parallel: 1, sources: ['/backups/full.xb', '/backups/inc1.xb'], ...parts?.options })
+  const options = sampleOptions({
+    parallel: 1,
+    sources: refs('/backups/full.xb', '/backups/inc1.xb'),
+    ...parts?.options,
+  })
   const plan = makePlan({ ...sampleParts({ elements: [{}, {}], ...parts, options }), restoreId: 'r1' })
   return sampleState({
     options,

@@ -9,12 +9,13 @@ import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
 import { sampleOptions, sampleParts, sampleState } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
+import { refs } from '../../support/source-refs.ts'
 
 /** An interrupted restore, found in a state dir: looked at, its element being brought. */
 function interrupted(): RestoreState {
   const folder = scratch()
   const options = sampleOptions({
-    sources: [join(folder, 'full.xb')],
+    sources: refs(join(folder, 'full.xb')),
     datadir: join(folder, 'data'),
     stateDir: join(folder, 'state'),
     parallel: 2,

@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { ERROR_CODES, ERRORS } from '../../../src/errors.ts'
 import { backoffMs, nextTry } from '../../../src/restore/resume/retry.ts'
 import { sampleOptions, samplePlan, sampleState } from '../../support/samples.ts'
+import { refs } from '../../support/source-refs.ts'
 
-const OLDER = [['/backups/older.xb'], ['/backups/oldest.xb']]
+const OLDER = [refs('/backups/older.xb'), refs('/backups/oldest.xb')]
 
 describe('what follows a failed attempt', () => {
   test('another, where it may pass and is not used up', () => {
@@ -39,7 +40,7 @@ describe('what follows a failed attempt', () => {
   })
 
   test('nothing, of standard input or before anything was looked at', () => {
-    const stdin = sampleState({ plan: samplePlan(), options: sampleOptions({ sources: ['-'] }) })
+    const stdin = sampleState({ plan: samplePlan(), options: sampleOptions({ sources: refs('-') }) })
     expect(nextTry(stdin, 'tool_killed', true)).toBeNull()
     expect(nextTry(sampleState(), 'source_unreadable', false)).toBeNull()
   })

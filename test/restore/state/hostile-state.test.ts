@@ -16,9 +16,11 @@ import { reduce } from '../../../src/restore/state/reduce.ts'
 import { checkClaims } from '../../../src/restore/state/saved-paths.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { parseState, readStateFile } from '../../../src/restore/state/state-file.ts'
+import { localPathOf } from '../../../src/source/source-ref.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
 import { sampleOptions, sampleParts, sampleState, sampleTool } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
+import { refs } from '../../support/source-refs.ts'
 
 /** State files that were cut, changed by hand or written with intent: read, taken over, and gone on with. */
 
@@ -26,7 +28,7 @@ import { scratch } from '../../support/scratch.ts'
 function midPrepare(folder: string): RestoreState {
   const stateDir = join(folder, 'state')
   const options = sampleOptions({
-    sources: [join(folder, 'full.xb'), join(folder, 'inc1.xb')],
+    sources: refs(join(folder, 'full.xb'), join(folder, 'inc1.xb')),
     datadir: join(folder, 'data'),
     stateDir,
     retryDelayMs: 1,
@@ -223,7 +225,7 @@ describe('a claim that cannot be true is refused', () => {
     ['a stranger is to be removed', () => ({ made: { directories: ['/etc'], filling: null, giveBackTo: null } })],
     [
       'the source is to be removed',
-      ({ options }) => ({ made: { directories: [options.sources[0]], filling: null, giveBackTo: null } }),
+      ({ options }) => ({ made: { directories: [localPathOf(options.sources[0]!)], filling: null, giveBackTo: null } }),
     ],
     [
       'a path that climbs is to be removed',

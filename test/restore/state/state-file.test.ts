@@ -26,7 +26,8 @@ test.each([
   ['not JSON', 'tru', /is not JSON/],
   ['cut', JSON.stringify(sampleState()).slice(0, 500), /is not JSON/],
   ['no object', '[]', /state\.json: /],
-  ['of a newer agent', JSON.stringify({ ...sampleState(), schema: 2 }), /schema 2/],
+  ['of a newer agent', JSON.stringify({ ...sampleState(), schema: 3 }), /schema 3/],
+  ['of an older agent', JSON.stringify({ ...sampleState(), schema: 1 }), /schema 1/],
   ['with an id that is a path', JSON.stringify(sampleState({ restoreId: '../x' })), /restoreId/],
   ['with a group that is everybody’s', JSON.stringify(sampleState({ tools: [sampleTool({ pgid: 1 })] })), /pgid/],
 ])('one that is %s: state_unreadable', (_, content, message) => {

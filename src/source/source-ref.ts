@@ -1,0 +1,55 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+
+/**
+ * Where a backup comes from, as data. An argument or a configuration's value is parsed into a SourceRef once, at the edge;
+ * options, plan and state.json carry it, and `openSource` opens it. A `path` is not looked at yet: opening it tells
+ * whether it is a `file` or a `directory`. In every kind that has a `path`, that is an absolute path on this host.
+ *
+ * A new kind of source is: a schema and a name here, its row in `open-source.ts`, and a file of its own that opens it.
+ */
+export const sourceRefSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('stdin') }),
+  z.object({ kind: z.literal('path'), path: z.string() }),
+  z.object({ kind: z.literal('file'), path: z.string() }),
+  z.object({ kind: z.literal('directory'), path: z.string() }),
+])
+
+export type SourceRef = z.output<typeof sourceRefSchema>
+export type RefOf<K extends SourceRef['kind']> = Extract<SourceRef, { kind: K }>
+
+const NAMES: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => string } = {
+  stdin: () => '-',
+  path: ({ path }) => path,
+  file: ({ path }) => path,
+  directory: ({ path }) => path,
+}
+
+/** What a person calls the source and could write to mean it; refs with the same name are the same source. No secret is in it. */
+export const nameOfSource = (ref: SourceRef): string => (NAMES[ref.kind] as (ref: SourceRef) => string)(ref)
+
+export const isSameSource = (a: SourceRef, b: SourceRef): boolean => nameOfSource(a) === nameOfSource(b)
+
+/** Whether two chains have the same elements in the same order. */
+export const isSameChain = (a: readonly SourceRef[], b: readonly SourceRef[]): boolean =>
+  a.length === b.length && a.every((source, index) => isSameSource(source, b[index]!))
+
+export const isStdin = ({ kind }: SourceRef): boolean => kind === 'stdin'
+
+/** The source's path on this host; null where it has none. */
+export const localPathOf = (ref: SourceRef): string | null => ('path' in ref ? ref.path : null)
+
+const URL_SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
+
+/** The source that a person wrote; its path is as written, for `absoluteSource`. Null for what is no source. */
+export function parseSource(written: string): SourceRef | null {
+  if (written === '-') return { kind: 'stdin' }
+  return URL_SCHEME.test(written) ? null : { kind: 'path', path: written }
+}
+
+/** What `parseSource` reads, for messages. */
+export const SOURCE_FORMS = 'a path, or - for standard input'
+
+/** The same source with a relative path made absolute from `folder`. */
+export const absoluteSource = (ref: SourceRef, folder: string): SourceRef =>
+  'path' in ref ? { ...ref, path: resolve(folder, ref.path) } : ref
