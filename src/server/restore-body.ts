@@ -155,6 +155,10 @@ export const historyEntry = (restore: RestoreBody): HistoryEntry => ({
 
 export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
 const isoOrNull = (atMs: number | null | undefined) => (Number.isFinite(atMs) ? isoOf(atMs!) : null)
-/** Two decimals, never rounded up: 99.999 is not 100. */
-const cut = (percent: number | null) => (percent === null ? null : Math.floor(percent * 100) / 100)
+/** Two decimals, never rounded up: 99.999 is not 100. What has two decimals stays as it is: 1.15 times 100 is below 115. */
+function cut(percent: number | null): number | null {
+  if (percent === null) return null
+  const nearest = Math.round(percent * 100) / 100
+  return nearest <= percent ? nearest : Math.floor(percent * 100) / 100
+}
 const sum = (byPhase: Readonly<Record<string, number>>) => Object.values(byPhase).reduce((all, value) => all + value, 0)
