@@ -1,6 +1,6 @@
 import { ENCRYPTED, type OuterFormat } from '../backup/formats.ts'
 import { ERRORS, type ErrorCode } from '../errors.ts'
-import { filterFailures } from '../tool/filter-grammar.ts'
+import { filterFailures, refusesKey, saysEarlyEnd } from '../tool/filter-grammar.ts'
 
 /**
  * Why a filter that ended with a complaint gave too little. What is wrong around the backup comes first: a key that cannot be read, a
@@ -13,8 +13,8 @@ export function filterFailure(format: OuterFormat, stderr: string): { code: Erro
     const hint = HINTS[failure.code]
     return { code: failure.code, ...(hint !== undefined && { hint }) }
   }
-  if (ENCRYPTED.has(format) && isKeyRefusal(stderr)) return { code: 'wrong_key' }
-  return { code: isEarlyEnd(stderr) ? 'source_truncated' : 'source_corrupt' }
+  if (ENCRYPTED.has(format) && refusesKey(stderr)) return { code: 'wrong_key' }
+  return { code: saysEarlyEnd(stderr) ? 'source_truncated' : 'source_corrupt' }
 }
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
@@ -22,11 +22,3 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   key_missing: 'check that --decrypt-key-file names a file with the key in its first line, which this user may read',
   memory: 'free memory, or raise the limit that the program has: XZ_DEFAULTS and XZ_OPT, ulimit, its cgroup',
 }
-
-/** The words in which gpg and openssl refuse a key. */
-const isKeyRefusal = (text: string): boolean =>
-  /bad session key|bad passphrase|no secret key|no session key|decryption failed|bad decrypt/i.test(text)
-
-/** The words in which zstd, gzip, lz4, bzip2, xz and gpg complain about an end that came too early. */
-const isEarlyEnd = (text: string): boolean =>
-  /premature|unexpected end|ends unexpectedly|unfinished|truncated|cannot read|incomplete|read error/i.test(text)

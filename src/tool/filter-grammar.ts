@@ -75,3 +75,11 @@ export function filterFailures(stderr: string): Failure[] {
   const grammar = filterGrammar()
   return stderr.split('\n').flatMap(line => grammar(line, true).filter(event => event.type === 'failure'))
 }
+
+/** Whether gpg or openssl refuse a key. */
+export const refusesKey = (stderr: string): boolean =>
+  /bad session key|bad passphrase|no secret key|no session key|decryption failed|bad decrypt/i.test(stderr)
+
+/** Whether zstd, gzip, lz4, bzip2, xz or gpg complain about an end that came too early. */
+export const saysEarlyEnd = (stderr: string): boolean =>
+  /premature|unexpected end|ends unexpectedly|unfinished|truncated|cannot read|incomplete|read error/i.test(stderr)

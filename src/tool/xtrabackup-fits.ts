@@ -14,7 +14,9 @@ export function xtrabackupFits(toolVersion: string | null, backup: BackupVersion
   const maker = parseVersion(backup.tool ?? '')
   const server = parseVersion(backup.server ?? '')
   if (tool === null) return { fits: true, warning: 'the version of xtrabackup is unknown' }
-  const need = server === null ? (maker === null ? null : seriesOf(maker)) : seriesFor(server)
+  if (tool.major < 2 || (tool.major === 2 && tool.minor < 4))
+    return { fits: false, reason: `xtrabackup ${formatVersion(tool)} is not supported: use 2.4 or later` }
+  const need = server === null ? (maker === null ? null : seriesOfMaker(maker)) : seriesFor(server)
   if (need === null) {
     return server === null
       ? { fits: true, warning: 'the backup does not say which version made it' }
@@ -36,6 +38,9 @@ export function xtrabackupFits(toolVersion: string | null, backup: BackupVersion
     ? { fits: false, reason: `${have} is older than the xtrabackup ${formatVersion(maker)} that made the backup` }
     : { fits: true, warning: `${have} is an older build than the ${formatVersion(maker)} that made the backup` }
 }
+
+/** Version 2.4 restores what 2.3 and older made of MySQL 5.5 and 5.6. */
+const seriesOfMaker = (maker: Version): string => (maker.major === 2 ? '2.4' : seriesOf(maker))
 
 /** The series of xtrabackup for a server; null for a MariaDB that has its own tool. */
 function seriesFor({ major, minor }: Version): string | null {

@@ -243,12 +243,12 @@ test('any text at all is survived', () => {
   )
 })
 
-test('100,000 lines of a flood, and of every other kind, in less than a second each', () => {
+test('100,000 lines of a flood, and of every other kind, in less than a second of CPU each', () => {
   for (const name of ['8.4.0-stalled-small-pool', '8.0.35-single-batch-undo']) {
     const lines = stderrOf(`xtrabackup/${name}`).split('\n')
     const grammar = xtrabackupGrammar()
-    const startedAtMs = performance.now()
+    const before = process.cpuUsage()
     for (let index = 0; index < 100_000; index++) grammar(lines[index % lines.length] ?? '', true)
-    expect(performance.now() - startedAtMs).toBeLessThan(1000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   }
 })

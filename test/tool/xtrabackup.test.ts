@@ -119,6 +119,7 @@ describe('versionFits', () => {
   test.each([
     ['2.4.29', '5.7.44-48-log', '2.4.29'],
     ['2.4.29', '5.6.51', '2.4.20'],
+    ['2.4.29', null, '2.3.10'],
     ['2.4.29', '10.1.48-MariaDB', '2.4.29'],
     ['8.0.35-31', '8.0.35', '8.0.35-31'],
     ['8.0.35-33', '8.0.22', '8.0.22-15'],
@@ -131,6 +132,9 @@ describe('versionFits', () => {
   )
 
   test.each([
+    ['2.3.10', '5.6.51', 'xtrabackup 2.3.10 is not supported'],
+    ['2.2.13', '5.5.62', 'xtrabackup 2.2.13 is not supported'],
+    ['1.6.7', '5.1.73', 'xtrabackup 1.6.7 is not supported'],
     ['2.4.29', '8.0.35', 'needs xtrabackup 8.0'],
     ['8.0.35-31', '5.7.44', 'needs xtrabackup 2.4'],
     ['8.4.0-3', '8.0.35', 'needs xtrabackup 8.0'],
