@@ -92,18 +92,11 @@ function stopAtEnd(stop: () => Promise<void>): void {
 }
 
 async function restore(endpoint: string): Promise<void> {
-  const args = [
-    'src/main.ts',
-    'restore',
-    show(backupFile),
-    '--datadir',
-    show(restored),
-    '--state-dir',
-    show(join(demo, 'state')),
-  ]
+  const places = ['--datadir', show(restored), '--state-dir', show(join(demo, 'state'))]
+  const args = ['restore', show(backupFile), ...places, '--use-memory', '64M']
   interrupt.signal.throwIfAborted()
-  say(`   restore-agent ${args.slice(1).join(' ')} --use-memory 64M --start-check\n`)
-  const agent = execa(process.execPath, [...args, '--use-memory', '64M', '--start-check'], {
+  say(`   restore-agent ${args.join(' ')}\n`)
+  const agent = execa(process.execPath, ['src/main.ts', ...args], {
     cwd: root,
     stdio: 'inherit',
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_METRIC_EXPORT_INTERVAL: '1000' },
