@@ -8,7 +8,7 @@ import { scratch } from '../../support/scratch.ts'
 
 /**
  * Which files of a datadir are called short, missing or left over. What real servers write is restored in
- * integration/whole.test.ts.
+ * integration/incomplete-copies.test.ts.
  */
 const PAGE = 16384
 const LAYOUT: Layout = { systemFiles: ['ibdata1'], pageBytes: PAGE }
