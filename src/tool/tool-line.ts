@@ -16,7 +16,7 @@ export interface ToolLine {
  * The expression is anchored and its parts cannot overlap, so it never backtracks far.
  */
 const PREFIX =
-  /^\x07?(?:\[\d+\] +)?(FATAL ERROR: )?(?:(?:\d{4}-\d\d-\d\d[T ]|\d{6}) ?\d{1,2}:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)? +)?(?:\[\d+\] +)?(?:0x[\da-f]+ +|\d+ (?=\[))?(?:\[(?:Note|System|(Warning|ERROR))\] )?(?:\[MY-\d+\] )?(?:\[\w+\] )?(?:(?:InnoDB|xtrabackup|xbstream|mariabackup|mariadb-backup|mbstream): )?(Warning: |Error: |error: |FATAL ERROR: )?/
+  /^\x07? {0,2}(?:\[\d+\] +)?(FATAL ERROR: )?(?:(?:\d{4}-\d\d-\d\d[T ]|\d{6}) ?\d{1,2}:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)? +)?(?:\[\d+\] +)?(?:0x[\da-f]+ +|\d+ (?=\[))?(?:\[(?:Note|System|(Warning|ERROR))\] )?(?:\[MY-\d+\] )?(?:\[\w+\] )?(?:(?:InnoDB|xtrabackup|xbstream|mariabackup|mariadb-backup|mbstream|xbcrypt): ?)?(Warning: |Error: |error: |FATAL ERROR: |Fatal error: )?/
 
 export function parseToolLine(line: string): ToolLine {
   const found = PREFIX.exec(line)

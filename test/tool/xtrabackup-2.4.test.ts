@@ -1,14 +1,11 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { endOfRedoIn, judgeCapture } from '../../scripts/judge-capture.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import { createLineSplitter } from '../../src/process/line-splitter.ts'
-import { exitOfShellStatus } from '../../src/process/tool-exit.ts'
-import { endOfRedo, initialRecovery, recoveryAfter } from '../../src/progress/recovery.ts'
-import { NO_FACTS } from '../../src/progress/state.ts'
 import type { Grammar, ToolEvent } from '../../src/tool/events.ts'
-import { extractGrammar } from '../../src/tool/extract-grammar.ts'
-import { judgeExit, type ToolPhase } from '../../src/tool/judge-exit.ts'
+import { judgeExit } from '../../src/tool/judge-exit.ts'
 import { xtrabackupGrammar } from '../../src/tool/xtrabackup-grammar.ts'
 import { countsOf, eventsOf, foldersOf, only, stderrOf, transcriptDir } from './transcripts.ts'
 
@@ -198,7 +195,7 @@ describe('errors', () => {
   })
 
   test.each(Object.entries(ENDS))('%s', (name, expected) => {
-    const { verdict } = judge(`errors/${name}`)
+    const { verdict } = judge(name)
     expect(verdict?.code ?? null).toBe(expected?.[0] ?? null)
     if (expected !== null) expect(verdict!.message.toLowerCase()).toContain(expected[1].toLowerCase())
   })
@@ -214,45 +211,15 @@ describe('errors', () => {
       code: 'prepare_failed',
       message: 'xtrabackup got signal 6',
     })
-    expect(reached(events, false)).toBe(7000)
+    expect(endOfRedoIn(events, false)).toBe(7000)
   })
 })
 
-function judge(name: string) {
-  const command = lineOf(name, 'command.txt')
-  const phase: ToolPhase = command.includes('xbstream')
-    ? 'extract'
-    : command.includes('--move-back')
-      ? 'move_back'
-      : command.includes('--prepare')
-        ? 'prepare'
-        : 'decompress'
-  const events = parse(name, phase === 'extract' ? extractGrammar() : xtrabackupGrammar())
-  const exit = exitOfShellStatus(Number(/^exit (\d+)/.exec(lineOf(name, 'exit.txt'))![1]))
-  const ended = {
-    program: phase === 'extract' ? 'xbstream' : 'xtrabackup',
-    phase,
-    exit,
-    failures: only(events, 'failure'),
-    complaints: only(events, 'complaint'),
-    saidCompletedOk: only(events, 'completed_ok').length > 0,
-  }
-  const verdict = judgeExit(ended)
-  const lastLsn = lastLsnOf(name)
-  const end = reached(events, verdict === null)
-  if ((verdict === null || verdict.code === 'prepare_failed') && end !== null && lastLsn !== null && end < lastLsn)
-    return { verdict: { code: 'redo_incomplete' as const, message: `the redo ends at LSN ${end}` } }
-  return { verdict }
-}
-
 /** The two whose redo was damaged are of the backup that inc-base-ok prepared undamaged; its redo tells its end. */
-const lastLsnOf = (name: string): number | null =>
-  ['errors/prepare-truncated-redo', 'errors/prepare-corrupt-redo'].includes(name)
-    ? reached(parse('errors/inc-base-ok'), true)
-    : null
+const DAMAGED_REDO = ['prepare-truncated-redo', 'prepare-corrupt-redo']
 
-function reached(events: readonly ToolEvent[], succeeded: boolean): number | null {
-  const facts = { ...NO_FACTS, tool: 'xtrabackup' as const }
-  const recovery = events.reduce((before, event) => recoveryAfter(before, event, facts), initialRecovery)
-  return endOfRedo(recovery, facts, succeeded)
-}
+const judge = (name: string) =>
+  judgeCapture(
+    transcriptDir(`${DIR}/errors/${name}`),
+    DAMAGED_REDO.includes(name) ? endOfRedoIn(parse('errors/inc-base-ok'), true) : null,
+  )
