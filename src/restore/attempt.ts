@@ -11,9 +11,9 @@ import type { PlanParts } from './plan/build-plan.ts'
 import { closeAll, preparePlan } from './plan/inputs.ts'
 import { currentOptions } from './resume/current-options.ts'
 import { partsOf } from './resume/replan.ts'
-import { MOVE_BACK } from './state/runs.ts'
+import { isFinished } from './state/runs.ts'
 import { phaseSpanOf } from './state/spans.ts'
-import { bring, isBrought, prepareElement } from './steps/elements.ts'
+import { fetchElement, isFetched, prepareElement } from './steps/elements.ts'
 import { finalize } from './steps/finalize.ts'
 import { type Prefetch, prefetch } from './steps/prefetch.ts'
 
@@ -37,13 +37,13 @@ export async function attempt(context: HoldingContext, sources: Map<number, Sour
   let ahead: Prefetch | null = null
   try {
     for (let position = 1; position <= length; position++) {
-      if (!isBrought(context, position)) {
+      if (!isFetched(context, position)) {
         const fetching: Prefetch | null = ahead
         await phase(context, 'restoring_basebackup', position, async () => {
-          parts = await (fetching?.parts ?? bring(context, parts, position, takeSource(sources, position)))
+          parts = await (fetching?.parts ?? fetchElement(context, parts, position, takeSource(sources, position)))
         })
       } else if (ahead) parts = await ahead.parts
-      if (store.state.finished.includes(position === length ? MOVE_BACK : `${position}-prepare`)) continue
+      if (isFinished(store.state, { element: position, kind: position === length ? 'move_back' : 'prepare' })) continue
       ahead = prefetch(context, parts, position + 1, () => takeSource(sources, position + 1))
       const inFront: HoldingContext = ahead ? { ...context, signal: ahead.signal } : context
       await phase(inFront, 'preparing_backup', position, () => prepareElement(inFront, parts, position))

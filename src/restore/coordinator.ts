@@ -12,7 +12,7 @@ import { removeDebris } from './resume/cleanup.ts'
 import { repair } from './resume/repair.ts'
 import { backoffMs, isOfBackup, nextTry } from './resume/retry.ts'
 import { watch } from './run/watchdog.ts'
-import { MOVE_BACK } from './state/runs.ts'
+import { isFinished } from './state/runs.ts'
 import type { RestoreState } from './state/state.ts'
 
 /**
@@ -122,8 +122,9 @@ const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as co
  * A datadir that everything has been moved into is complete, whatever is wrong with it: it makes room for an older backup only,
  * and not when it is all that is left of a directory consumed in place, or a server works in it.
  */
-function staysAsItIs({ finished, plan, made }: RestoreState, makesRoom: boolean): boolean {
-  if (made.filling === null || !finished.includes(MOVE_BACK)) return false
+function staysAsItIs(state: RestoreState, makesRoom: boolean): boolean {
+  const { plan, made } = state
+  if (made.filling === null || !isFinished(state, { kind: 'move_back' })) return false
   return !makesRoom || plan?.inPlace === true || processIn(made.filling.datadir, { cwd: false }) !== null
 }
 

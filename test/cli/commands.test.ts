@@ -68,7 +68,7 @@ describe('restore', () => {
     const killed = new Set<number>()
     const timer = setInterval(() => {
       const tool = existsSync(join(dir, 'state/state.json')) ? state().tools[0] : undefined
-      if (tool?.label !== '1-prepare' || tool.exit !== null || killed.size > 0) return
+      if (tool?.run.kind !== 'prepare' || tool.exit !== null || killed.size > 0) return
       killed.add(tool.pgid)
       process.kill(-tool.pgid, 'SIGKILL')
     }, 5)

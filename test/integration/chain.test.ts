@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { fingerprint, startServer } from '../../scripts/sample/server.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
+import { begunIn, finishedIn } from '../support/runs.ts'
 import { type Chain, makeChain } from './make-chain.ts'
 import { expectFailure, expectSuccess, type Workspace, workspace } from './workspace.ts'
 
@@ -106,7 +107,7 @@ describe('is refused before anything is extracted when the metadata can be seen'
     const ended = await at.restore(pick('bare', ...numbers))
     expectFailure(at, ended, 'chain_broken')
     expect(ended.stderr).toMatch(element)
-    expect(at.state()).toMatchObject({ status: 'failed', phase: 'failed', begun: [] })
+    expect(at.state()).toMatchObject({ status: 'failed', phase: 'failed', runs: [] })
   })
 })
 
@@ -119,7 +120,7 @@ describe('is refused by the names of the first files of a packed stream', () => 
     const ended = await at.restore(pick('zst', ...numbers))
     expectFailure(at, ended, 'chain_broken')
     expect(ended.stderr).toMatch(element)
-    expect(at.state()).toMatchObject({ begun: [] })
+    expect(at.state()).toMatchObject({ runs: [] })
   })
 })
 
@@ -136,7 +137,7 @@ describe('is refused when it is extracted where only that tells', () => {
     // The element that does not fit is never applied.
     const state = at.state() as RestoreState
     const bad = Number(/^error chain_broken: element (\d)/m.exec(ended.stderr)![1])
-    expect(state.begun).not.toContain(`${bad}-prepare`)
-    if (prepared) expect(state.finished).toContain(`${bad - 1}-prepare`)
+    expect(begunIn(state)).not.toContain(`${bad}-prepare`)
+    if (prepared) expect(finishedIn(state)).toContain(`${bad - 1}-prepare`)
   })
 })

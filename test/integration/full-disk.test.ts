@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { finishedIn } from '../support/runs.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
 import { expectFailure, expectSmallStateDir, mountTmpfs, type Workspace, workspace } from './workspace.ts'
@@ -159,7 +160,7 @@ describe('an extracted directory', () => {
     expect(ended.stderr).toMatch(/ends at LSN \d+, the backup at LSN \d+/)
     expect(at.state()).toMatchObject({ phase: 'failed_basebackup' })
     // Not for an instant did the prepare stand as finished: an agent that comes after would have believed it.
-    expect(at.state()!.finished).not.toContain('1-prepare')
+    expect(finishedIn(at.state()!)).not.toContain('1-prepare')
   })
 
   test('with the names of 11.x: tool_version', async () => {

@@ -61,7 +61,12 @@ test('while a tool runs, the file has all that a later agent needs of it and of 
   })
   expect(state.spans.map(span => span.kind)).toEqual(expect.arrayContaining(['restore', 'attempt', 'phase', 'tool']))
   const [running] = state.tools
-  expect(running).toMatchObject({ name: 'mariadb-backup', label: '1-prepare', exit: null, fedByAgent: false })
+  expect(running).toMatchObject({
+    name: 'mariadb-backup',
+    run: { element: 1, kind: 'prepare' },
+    exit: null,
+    fedByAgent: false,
+  })
   expect(running!.spanId).toBe(state.spans.find(span => span.kind === 'tool')!.id)
   // Its group, as the kernel has it; the tool itself is in it.
   const stat = readFileSync(`/proc/${tool}/stat`, 'latin1')

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { finishedIn } from '../support/runs.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
 import { expectSuccess, processAt, processesAt, type Workspace, workspace } from './workspace.ts'
@@ -30,7 +31,7 @@ test('the file system of the datadir is synced when all else is done, and before
   expect(readFileSync(`${then}.args`, 'utf8')).toBe(`-f ${at.datadir}\n`)
   const state = JSON.parse(readFileSync(then, 'utf8'))
   expect(state).toMatchObject({ status: 'running', phase: 'finalizing', step: 'start_check' })
-  expect(state.finished).toContain('start-check')
+  expect(finishedIn(state)).toContain('1-start_check')
   expect(processesAt(at.dir)).toEqual([])
 })
 

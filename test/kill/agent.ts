@@ -6,6 +6,7 @@
  * before is not in the file) or after an event (its state is on disk, its spans are handed over, nothing has followed).
  * Both need no hook in the product: observers are told of every state, and node:fs is patched here.
  */
+
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { basename } from 'node:path'
@@ -13,6 +14,7 @@ import { loadRestoreOptions, type RestoreFlags } from '../../src/config/load.ts'
 import { exitCodeOf, toRestoreError } from '../../src/errors.ts'
 import { listPids, readProcStat } from '../../src/process/proc-stat.ts'
 import { type RestoreSession, startSession } from '../../src/restore/session.ts'
+import { runName } from '../../src/restore/state/runs.ts'
 import type { RestoreEvent, RestoreState, RunningTool } from '../../src/restore/state/state.ts'
 import { randomTrace } from '../../src/telemetry/off.ts'
 import { detailOf, type JournalLine } from './journal.ts'
@@ -80,7 +82,8 @@ let struck = false
 function strike(): void {
   struck = true
   for (const victim of crash!.kills) {
-    const tools = latest?.tools.filter(({ exit, label }) => exit === null && label === (crash!.of ?? label)) ?? []
+    const tools =
+      latest?.tools.filter(({ exit, run }) => exit === null && runName(run) === (crash!.of ?? runName(run))) ?? []
     if (victim === 'groups') for (const { pgid } of tools) send(-pgid, 'SIGKILL')
     if (victim === 'wrappers') for (const { pid } of tools) send(pid, 'SIGKILL')
     if (victim === 'tools') for (const pid of tools.flatMap(programsOf)) send(pid, 'SIGKILL')

@@ -17,28 +17,28 @@ function targetElsewhere(at: Place): Request {
 killEverythingIn([
   {
     name: 'move-back',
-    at: started('move-back', 5),
+    at: started('1-move_back', 5),
     request: full,
     truth: 'full',
     expect: (_, journal) => expect(times(journal, 'run_begun', '1-prepare')).toBe(1),
   },
   {
     name: 'move-back across file systems',
-    at: started('move-back', 60),
+    at: started('1-move_back', 60),
     request: targetElsewhere,
     truth: 'full',
     expect(kills, journal, at) {
       expect(statSync(MEMORY).dev).not.toBe(statSync(tmpdir()).dev)
       expect(existsSync(elsewhere(at))).toBe(false)
       expect(times(journal, 'run_begun', '1-prepare')).toBe(1)
-      expect(times(journal, 'run_begun', 'move-back')).toBe(agentAlone(kills) ? 1 : 2)
+      expect(times(journal, 'run_begun', '1-move_back')).toBe(agentAlone(kills) ? 1 : 2)
     },
   },
   {
     name: 'start check',
-    at: started('start-check', 150),
+    at: started('1-start_check', 150),
     request: () => ({ ...full(), flags: { start_check: true } }),
     truth: 'full',
-    expect: (kills, journal) => expect(times(journal, 'run_begun', 'start-check')).toBe(agentAlone(kills) ? 1 : 2),
+    expect: (kills, journal) => expect(times(journal, 'run_begun', '1-start_check')).toBe(agentAlone(kills) ? 1 : 2),
   },
 ])

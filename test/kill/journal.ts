@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { expect } from 'vitest'
+import { runName } from '../../src/restore/state/runs.ts'
 import type { EndedSpan, RestoreEvent } from '../../src/restore/state/state.ts'
 
 /** One event as an agent's observers were told of it. */
@@ -7,7 +8,7 @@ export interface JournalLine {
   pid: number
   atMs: number
   type: RestoreEvent['type']
-  /** What the event is about: a label, a phase, a step. */
+  /** What the event is about: a run, a phase, a step. */
   detail: string
   phase: string
   position: number
@@ -21,11 +22,11 @@ export function detailOf(event: RestoreEvent): string {
   switch (event.type) {
     case 'run_begun':
     case 'run_finished':
-      return event.label
+      return runName(event.run)
     case 'runs_undone':
-      return event.labels.join()
+      return event.runs.map(runName).join()
     case 'tool_started':
-      return event.tool.label
+      return runName(event.tool.run)
     case 'tool_ended':
     case 'tool_lines':
       return event.id

@@ -13,11 +13,11 @@ test('killed again and again, in every phase', async () => {
   const at = place()
   const ended = await at.survive({ ...full(), flags: { start_check: true } }, [
     agentAt(started('1-extract', 50, 2)),
-    agentAt({ event: 'run_finished', detail: '1-bring' }),
+    agentAt({ event: 'run_finished', detail: '1-fetch' }),
     MID_PREPARE,
     agentAt({ event: 'tool_lines', detail: '1-prepare-1-mariadb-backup' }),
-    { at: started('move-back', 3), kills: ['groups', 'agent'] },
-    agentAt(started('start-check', 100)),
+    { at: started('1-move_back', 3), kills: ['groups', 'agent'] },
+    agentAt(started('1-start_check', 100)),
   ])
   await expectRestored(at, ended, 'full')
 })
@@ -33,17 +33,17 @@ test('a chain killed in every element', async () => {
   await expectRestored(at, ended, 'chain')
 })
 
-test.for(['1-prepare', '2-prepare', '4-prepare', 'move-back', '1-extract'])(
+test.for(['1-prepare', '2-prepare', '4-prepare', '4-move_back', '1-extract'])(
   'let go of in %s, by an agent that lives on until that has ended, a chain goes on with the next tool under the next agent',
-  async label => {
+  async run => {
     const at = place()
-    const ended = await at.survive(chain(), [{ at: started(label, 0), kills: ['detach', 'agent'] }])
+    const ended = await at.survive(chain(), [{ at: started(run, 0), kills: ['detach', 'agent'] }])
     await expectRestored(at, ended, 'chain')
     const journal = at.journal()
     const begun = journal.filter(({ type }) => type === 'run_begun')
     expect(new Set(begun.map(({ detail }) => detail)).size, 'something was done twice').toBe(begun.length)
     const [first] = journal
-    expect(begun.findLast(({ pid }) => pid === first!.pid)?.detail).toBe(label)
+    expect(begun.findLast(({ pid }) => pid === first!.pid)?.detail).toBe(run)
     expect(times(journal, 'resumed', 'adopted')).toBe(1)
   },
 )

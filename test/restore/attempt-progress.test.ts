@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
 import { reduce } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
+import { runOf } from '../support/runs.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../support/samples.ts'
 
 /**
@@ -44,32 +45,32 @@ const lines = (position: number, ...events: Extract<RestoreEvent, { type: 'tool_
 /** 20 s of bringing (the source has 10 MB). */
 const bring = (position: number): (Timeless | number)[] => [
   { type: 'phase_started', phase: 'restoring_basebackup', position },
-  { type: 'run_begun', label: `${position}-bring` },
+  { type: 'run_begun', run: runOf(`${position}-fetch`) },
   ...Array.from({ length: 20 }, (_, i) => [1, source(position, 500_000 * (i + 1))]).flat(),
-  { type: 'run_finished', label: `${position}-bring` },
+  { type: 'run_finished', run: runOf(`${position}-fetch`) },
   { type: 'phase_ended', error: null },
 ]
 
 /** 10 s of preparing, without the end of its phase, which for the last element is that of move-back. */
 const prepare = (position: number): (Timeless | number)[] => [
   { type: 'phase_started', phase: 'preparing_backup', position },
-  { type: 'run_begun', label: `${position}-prepare` },
+  { type: 'run_begun', run: runOf(`${position}-prepare`) },
   lines(position, { type: 'checkpoint', lsn: 1_000_000 }),
   5,
   lines(position, { type: 'end_of_log', lsn: 1_500_000 }),
   lines(position, { type: 'pages_left', pages: 100, lsn: null, endLsn: 1_500_000 }),
   5,
   lines(position, { type: 'completed_ok' }),
-  { type: 'run_finished', label: `${position}-prepare` },
+  { type: 'run_finished', run: runOf(`${position}-prepare`) },
 ]
 
 const PASSED: Timeless = { type: 'phase_ended', error: null }
 const MOVED: (Timeless | number)[] = [
   { type: 'step_started', step: 'move_back' },
-  { type: 'run_begun', label: 'move-back' },
+  { type: 'run_begun', run: runOf('2-move_back') },
   2,
   lines(2, { type: 'file_done' }, { type: 'completed_ok' }),
-  { type: 'run_finished', label: 'move-back' },
+  { type: 'run_finished', run: runOf('2-move_back') },
   PASSED,
 ]
 
@@ -118,7 +119,7 @@ test('an element that stands keeps its seconds, the one that was cut begins at w
   const cut = go(sampleState(), [...BEGIN, ...FIRST, ...bring(2), ...prepare(2).slice(0, 6), ...DIED])
   expect(seconds(cut)).toBe(50)
   // Repair finds that the second has to be brought again, and says so after the attempt has begun.
-  const undone = go(cut, [{ type: 'runs_undone', labels: ['2-bring', '2-prepare'] }])
+  const undone = go(cut, [{ type: 'runs_undone', runs: ['2-fetch', '2-prepare'].map(runOf) }])
   expect(seconds(undone)).toBe(30)
   const again = go(undone, bring(2).slice(0, 4))
   expect(again.progress.restorePercent).toBeGreaterThan(35)
@@ -130,7 +131,7 @@ test('an element that stands keeps its seconds, the one that was cut begins at w
 
 test('where everything is done again, it begins again', () => {
   const cut = go(sampleState(), [...BEGIN, ...FIRST, ...DIED])
-  const undone = go(cut, [{ type: 'runs_undone', labels: ['1-bring', '1-prepare'] }, ...bring(1).slice(0, 4)])
+  const undone = go(cut, [{ type: 'runs_undone', runs: ['1-fetch', '1-prepare'].map(runOf) }, ...bring(1).slice(0, 4)])
   expect(undone.progress.restorePercent).toBeLessThan(5)
   expect(seconds(undone)).toBe(1)
 })

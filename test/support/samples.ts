@@ -119,7 +119,7 @@ export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState =
 export const sampleTool = (changes: Partial<RunningTool> = {}): RunningTool => ({
   id: '1-prepare-1-mariadb-backup',
   name: 'mariadb-backup',
-  label: '1-prepare',
+  run: { element: 1, kind: 'prepare' },
   pid: 4712,
   pgid: 4712,
   startTicks: 1,

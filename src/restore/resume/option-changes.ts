@@ -1,6 +1,6 @@
 import type { RestoreOptions } from '../../config/options.ts'
+import { toolsOf } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
-import { START_CHECK } from '../steps/start-check.ts'
 
 /**
  * An unfinished restore that is started again may be given other options than it was begun with: less memory for a prepare
@@ -83,13 +83,13 @@ export function changeOptions(found: RestoreState, asked: RestoreOptions): Optio
 }
 
 /** Nothing was begun by the plan yet, or it was taken back whole. */
-const isUntouched = ({ begun, tools, made }: RestoreState): boolean =>
-  begun.length === 0 && tools.length === 0 && made.directories.length === 0 && made.filling === null
+const isUntouched = ({ runs, tools, made }: RestoreState): boolean =>
+  runs.length === 0 && tools.length === 0 && made.directories.length === 0 && made.filling === null
 
 /** Live in general, and not now. */
 function isHeld({ tools, backupIndex, options }: RestoreState, key: keyof RestoreOptions, wanted: RestoreOptions) {
   // A server that was started for the check has to be asked and stopped.
-  if (key === 'startCheck') return tools.some(({ label }) => label === START_CHECK)
+  if (key === 'startCheck') return toolsOf({ tools }, { kind: 'start_check' }).length > 0
   // The one that was gone back to is found by its place among them.
   if (key === 'olderBackups')
     return !isEqual(options.olderBackups.slice(0, backupIndex), wanted.olderBackups.slice(0, backupIndex))

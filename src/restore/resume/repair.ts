@@ -5,7 +5,7 @@ import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
 import { describeDirectory } from '../plan/extracted.ts'
 import type { Plan } from '../plan/plan.ts'
-import { MOVE_BACK } from '../state/runs.ts'
+import { hasBegun, isInterrupted, type RunId } from '../state/runs.ts'
 import { isStillOurs, removeIfEmpty, undoHalfMove } from './cleanup.ts'
 
 /**
@@ -23,34 +23,34 @@ import { isStillOurs, removeIfEmpty, undoHalfMove } from './cleanup.ts'
  */
 export async function repair(context: RestoreContext): Promise<void> {
   const { store, now } = context
-  const { plan, begun, finished, made } = store.state
+  const before = store.state
+  const { plan, made } = before
   if (plan === null) return
-  const cut = begun.filter(label => !finished.includes(label))
   for (const index of plan.elements.keys()) {
     const position = index + 1
-    const prepareCut = cut.includes(`${position}-prepare`)
+    const prepareCut = isInterrupted(before, { element: position, kind: 'prepare' })
     const wholeChain = prepareCut && (plan.tool.family === 'xtrabackup' || (await hasMovedOn(plan, index)))
     const inPlace = plan.inPlace && (position === 1 || wholeChain)
-    const bringCut = begun.includes(`${position}-bring`) && !finished.includes(`${position}-bring`)
+    const fetchCut = isInterrupted(before, { element: position, kind: 'fetch' })
     if (prepareCut && inPlace) {
       if (wholeChain)
         throw new RestoreError('not_prepared', `${plan.targetDir} was being prepared in place when the tool died`, {
           hint: 'an interrupted prepare cannot be trusted: extract the backup again',
         })
-      store.dispatch({ type: 'runs_undone', atMs: now(), labels: [`${position}-prepare`] })
-    } else if (prepareCut || bringCut) {
+      store.dispatch({ type: 'runs_undone', atMs: now(), runs: [{ element: position, kind: 'prepare' }] })
+    } else if (prepareCut || fetchCut) {
       const from = wholeChain ? 0 : index
       for (const { directory } of plan.elements.slice(from, position))
         if (made.directories.includes(directory)) await rm(directory, { recursive: true, force: true })
       const positions = Array.from({ length: position - from }, (_, offset) => from + offset + 1)
-      store.dispatch({ type: 'runs_undone', atMs: now(), labels: positions.flatMap(labelsOf) })
+      store.dispatch({ type: 'runs_undone', atMs: now(), runs: positions.flatMap(runsOf) })
     }
   }
-  if (made.filling && !begun.includes(MOVE_BACK)) {
+  if (made.filling && !hasBegun(before, { kind: 'move_back' })) {
     // Noted, perhaps made, nothing moved: whoever fills it meanwhile fills his own.
     if (!made.filling.existed) removeIfEmpty(made.filling.datadir)
     store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
-  } else if (cut.includes(MOVE_BACK) && made.filling) {
+  } else if (isInterrupted(before, { kind: 'move_back' }) && made.filling) {
     const { datadir } = made.filling
     const changed = isStillOurs(made.filling) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
     if (changed) {
@@ -83,5 +83,5 @@ async function hasMovedOn({ elements, targetDir }: Plan, index: number): Promise
   return (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
 }
 
-const RUNS = ['bring', 'extract', 'copy', 'decompress', 'prepare'] as const
-const labelsOf = (position: number): string[] => RUNS.map(run => `${position}-${run}`)
+const KINDS = ['fetch', 'extract', 'copy', 'decompress', 'prepare'] as const
+const runsOf = (element: number): RunId[] => KINDS.map(kind => ({ element, kind }))

@@ -7,6 +7,7 @@ import { chooseMemory } from '../plan/memory.ts'
 import { plannedOwner } from '../plan/owner.ts'
 import type { Plan } from '../plan/plan.ts'
 import { checkKey, filterCommands, innerKeyOf } from '../plan/unpack.ts'
+import { isFinished } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
 import { currentOptions } from './current-options.ts'
 import { needsBytes } from './needs-bytes.ts'
@@ -33,8 +34,8 @@ function ownerNow({ options, made: { filling } }: RestoreState): Plan['owner'] {
   return plannedOwner({ ...options, datadir: filling?.existed === false ? dirname(options.datadir) : options.datadir })
 }
 
-const hasPrepare = ({ steps }: Plan, { finished }: RestoreState): boolean =>
-  steps.some(({ kind, element }) => kind === 'prepare' && !finished.includes(`${element}-prepare`))
+const hasPrepare = ({ steps }: Plan, state: RestoreState): boolean =>
+  steps.some(({ kind, element }) => kind === 'prepare' && !isFinished(state, { element, kind: 'prepare' }))
 
 /** Throws `memory`. */
 function checkMemory({ options }: RestoreState, { tool, elements }: Plan): void {

@@ -1,5 +1,5 @@
 import { ERRORS } from '../../errors.ts'
-import { MOVE_BACK } from '../state/runs.ts'
+import { survivingRuns } from '../state/runs.ts'
 import { endSpans } from '../state/spans.ts'
 import { stallThresholds } from '../state/stall-thresholds.ts'
 import type { EventOf, RestoreState } from '../state/state.ts'
@@ -40,14 +40,8 @@ const withOptions = (before: RestoreState, { options, plan }: EventOf<'resumed'>
   ...(plan === null && before.plan !== null && { chainLength: 0, made: nothingMade() }),
 })
 
-/**
- * What still stands of a restore whose tools are gone. After a reboot nobody knows which of the extracted files had reached the
- * disk: they are brought again. What was moved already stays, and meets the last checks.
- */
-export const standing = (
-  { bootId, begun, finished }: RestoreState,
-  bootIdNow: string,
-): Pick<RestoreState, 'tools' | 'finished'> => ({
+/** What stands of a restore whose tools are gone. */
+export const standing = (state: RestoreState, bootIdNow: string): Pick<RestoreState, 'tools' | 'runs'> => ({
   tools: [],
-  finished: bootId !== bootIdNow && !begun.includes(MOVE_BACK) ? [] : finished,
+  runs: survivingRuns(state, bootIdNow),
 })

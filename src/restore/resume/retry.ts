@@ -2,6 +2,7 @@ import { ERRORS, type ErrorCode } from '../../errors.ts'
 import { isStdin } from '../../source/source-ref.ts'
 import { toolFamily } from '../../tool/families.ts'
 import type { Plan } from '../plan/plan.ts'
+import { isInterrupted } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
 
 /** What follows a failed attempt. Null: nothing, it was the last. */
@@ -47,7 +48,7 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   const older: NextTry = olderIsThere ? { kind: 'older', backupIndex: backupIndex + 1 } : null
   if (looked && mayPass(code) && !options.sources.some(isStdin)) {
     if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
-    const wasPreparing = state.begun.some(label => label.endsWith('-prepare') && !state.finished.includes(label))
+    const wasPreparing = isInterrupted(state, { kind: 'prepare' })
     const isTooMuch = code === 'tool_killed' && wasPreparing && plan !== null && !askedAnew(state, plan)
     const cap = isTooMuch ? halfTheMemory(plan) : memoryCapBytes
     return { kind: 'again', memoryCapBytes: cap }

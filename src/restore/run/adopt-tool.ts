@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasOpen, type LockFile } from '../../process/lock.ts'
 import { isAlive } from '../../process/proc-stat.ts'
 import { type Exit, readExit } from '../../process/tool-exit.ts'
+import { toolsOf } from '../state/runs.ts'
 import type { RestoreState, RunningTool } from '../state/state.ts'
 
 const LOOK_MS = 100
@@ -13,7 +14,7 @@ const LOOK_MS = 100
  * have died while it recorded its tools. The open lock proves that a process is ours, the state file does not.
  */
 export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, lock: LockFile | undefined): boolean {
-  const isWhole = ({ label, runSize }: RunningTool) => tools.filter(other => other.label === label).length >= runSize
+  const isWhole = ({ run, runSize }: RunningTool) => toolsOf({ tools }, run).length >= runSize
   const hasEnded = ({ exit, fedByAgent, statusPath }: RunningTool) =>
     exit !== null || (!fedByAgent && readExit(statusPath) !== null)
   const runsAlone = ({ fedByAgent, pid, startTicks }: RunningTool) =>

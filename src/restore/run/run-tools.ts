@@ -11,6 +11,7 @@ import { scrubArguments } from '../../secrets.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
 import { NEVER, type RestoreContext } from '../context.ts'
 import type { Plan } from '../plan/plan.ts'
+import { runName, toolsOf } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
 import { lostWords } from '../state/state-room.ts'
 import { waitForExit } from './adopt-tool.ts'
@@ -34,8 +35,8 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   const { store, signal, now } = context
   if (context.detached()) return NEVER
   signal.throwIfAborted()
-  const survivors = store.state.tools.filter(tool => tool.label === run.label)
-  if (survivors.length === 0) store.dispatch({ type: 'run_begun', atMs: now(), label: run.label })
+  const survivors = toolsOf(store.state, run.id)
+  if (survivors.length === 0) store.dispatch({ type: 'run_begun', atMs: now(), run: run.id })
   const { tools, stdin } = survivors.length > 0 ? adopt(survivors) : await start(context, run)
   const ended = tools.map((tool, index) => watchTool(context, untilDetached(context, tool), run, index))
   const stopSampling = sampleTools(context, tools, run)
@@ -59,7 +60,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     signal.removeEventListener('abort', abort)
     if (!passed) await endAll()
   }
-  store.dispatch({ type: 'run_finished', atMs: now(), label: run.label })
+  store.dispatch({ type: 'run_finished', atMs: now(), run: run.id })
 }
 
 const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): WatchedTool => ({
@@ -68,8 +69,8 @@ const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): Watched
 })
 
 /** Files that this restore made have disappeared under the tool: that explains whatever the tool says. */
-function lostTarget({ store }: RestoreContext, { position }: ToolRun, { code }: Judgement): RestoreError | null {
-  const element = store.state.plan?.elements[position - 1]
+function lostTarget({ store }: RestoreContext, { id }: ToolRun, { code }: Judgement): RestoreError | null {
+  const element = store.state.plan?.elements[id.element - 1]
   if (element === undefined) return null
   const gone = [store.state.plan!.targetDir, element.directory].find(directory => !existsSync(directory))
   if (gone !== undefined) return new RestoreError('target_lost', `${gone} disappeared while a tool worked in it`)
@@ -111,7 +112,7 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
   const { store, now } = context
   const spanIds = run.stages.map(() => randomBytes(8).toString('hex'))
   const pipeline = await startPipeline({
-    label: run.label,
+    label: runName(run.id),
     stages: run.stages.map(({ command }, index) => ({
       name: basename(command.file),
       file: command.file,
@@ -126,7 +127,7 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
   const tools = pipeline.tools.map(({ exited, ...tool }, index): WatchedTool => {
     const running: RunningTool = {
       ...tool,
-      label: run.label,
+      run: run.id,
       spanId: spanIds[index]!,
       readOffset: 0,
       exit: null,
@@ -137,7 +138,7 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
     store.dispatch({
       type: 'tool_started',
       atMs: now(),
-      position: run.position,
+      position: run.id.element,
       tool: running,
       attributes: {
         'process.executable.name': tool.name,

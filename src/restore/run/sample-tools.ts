@@ -19,7 +19,7 @@ export function sampleTools(context: RestoreContext, tools: readonly WatchedTool
     store.dispatch({
       type: 'sample',
       atMs: now(),
-      position: run.position,
+      position: run.id.element,
       sample,
       lines: lines - linesBefore,
       delta: combineSamples(sample, before, (value, earlier) =>

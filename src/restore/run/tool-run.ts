@@ -3,14 +3,12 @@ import type { Exit } from '../../process/tool-exit.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Grammar, ToolEvent } from '../../tool/events.ts'
 import { type Complaint, type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
+import type { RunId } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
 
 /** One or more joined tools that do one piece of work together. */
 export interface ToolRun {
-  /** Names the run and its files: `1-extract`. Unique within a restore. */
-  label: string
-  /** Element that it works on, from 1. */
-  position: number
+  id: RunId
   stages: readonly { command: Command; grammar: Grammar }[]
   /** Judges the ends of all stages together; `stage` is the index of the one at fault. */
   judge: (results: readonly RunResult[]) => (Judgement & { stage: number }) | null

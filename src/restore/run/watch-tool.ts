@@ -51,7 +51,7 @@ export async function watchTool(
       store.dispatch({
         type: 'tool_lines',
         atMs: now(),
-        position: run.position,
+        position: run.id.element,
         id: tool.id,
         tool: tool.name,
         readOffset: lineStart,

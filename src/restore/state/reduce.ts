@@ -5,7 +5,7 @@ import { factsOf } from './facts.ts'
 import { beginAhead, updateAhead } from './reduce-ahead.ts'
 import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
 import { endTool, readLines, startTool, takeSample } from './reduce-tools.ts'
-import { MOVE_BACK } from './runs.ts'
+import { isRun, withRun } from './runs.ts'
 import { endSpans, openSpan, openSpanOf } from './spans.ts'
 import type { EventOf, RestoreEvent, RestoreState } from './state.ts'
 
@@ -57,20 +57,19 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'sample':
       return takeSample(state, event)
     case 'run_begun':
-      return { ...state, begun: [...without(state.begun, [event.label]), event.label] }
+      return { ...state, runs: withRun(state.runs, event.run, false) }
     case 'run_finished':
       return {
         ...state,
-        finished: [...without(state.finished, [event.label]), event.label],
-        tools: state.tools.filter(tool => tool.label !== event.label),
+        runs: withRun(state.runs, event.run, true),
+        tools: state.tools.filter(({ run }) => !isRun(run, event.run)),
       }
     case 'runs_undone':
       return beginAgain(
         {
           ...state,
-          begun: without(state.begun, event.labels),
-          finished: without(state.finished, event.labels),
-          tools: state.tools.filter(tool => !event.labels.includes(tool.label)),
+          runs: state.runs.filter(run => !event.runs.some(undone => isRun(run, undone))),
+          tools: state.tools.filter(({ run }) => !event.runs.some(undone => isRun(run, undone))),
         },
         event.atMs,
       )
@@ -84,8 +83,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         backupIndex: event.backupIndex,
         firstError: state.firstError ?? event.error,
         plan: null,
-        begun: [],
-        finished: [],
+        runs: [],
         failures: 0,
         chainLength: 0,
       }
@@ -109,16 +107,14 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
   }
 }
 
-const without = (labels: readonly string[], gone: readonly string[]) => labels.filter(label => !gone.includes(label))
+const PARTS: ReadonlySet<string> = new Set(['fetch', 'prepare', 'move_back'] satisfies WorkPart['part'][])
 
 /** The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest forgotten. */
 function beginAgain(state: RestoreState, atMs: number): RestoreState {
   const elements = Math.max(1, state.chainLength)
-  const kept = state.finished.flatMap((label): WorkPart[] => {
-    if (label === MOVE_BACK) return [{ position: elements, part: 'move_back' }]
-    const [, position, part] = /^(\d+)-(bring|prepare)$/.exec(label) ?? []
-    return part === undefined ? [] : [{ position: Number(position), part: part === 'bring' ? 'fetch' : 'prepare' }]
-  })
+  const kept = state.runs.flatMap(({ element, kind, finished }): WorkPart[] =>
+    finished && PARTS.has(kind) ? [{ position: element, part: kind as WorkPart['part'] }] : [],
+  )
   return feed(state, { type: 'restart', elements, kept }, atMs)
 }
 

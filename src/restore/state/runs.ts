@@ -1,2 +1,61 @@
-/** Names the run that moves the prepared files into the datadir. */
-export const MOVE_BACK = 'move-back'
+import type { RestoreState, RunningTool } from './state.ts'
+
+/**
+ * A run is one piece of work on one element of the chain, recorded in the state before it begins and again when it has
+ * passed every check. Most runs are one pipeline of tools; `fetch` is all that brings an element's bytes into its
+ * directory (copy, extract and decompress are within it).
+ *
+ *   not recorded   it never began, or what it did was undone
+ *   interrupted    it began and is not finished: adopted where its tools survive, otherwise undone and begun again
+ *   finished       its result stands, and a later attempt or agent skips it
+ */
+export const RUN_KINDS = ['fetch', 'copy', 'extract', 'decompress', 'prepare', 'move_back', 'start_check'] as const
+
+export type RunKind = (typeof RUN_KINDS)[number]
+
+/** `element` is the position in the chain, from 1; move-back and the start check are of the last one. */
+export interface RunId {
+  readonly element: number
+  readonly kind: RunKind
+}
+
+export interface RunRecord extends RunId {
+  readonly finished: boolean
+}
+
+type Runs = Pick<RestoreState, 'runs'>
+/** All runs that agree in what is given. */
+type RunQuery = Partial<RunId>
+
+export const isRun = (run: RunId, { element = run.element, kind = run.kind }: RunQuery): boolean =>
+  run.element === element && run.kind === kind
+
+/** Names the run's files in the run dir: `1-extract-2-mbstream.stderr`. */
+export const runName = ({ element, kind }: RunId): string => `${element}-${kind}`
+
+export const hasBegun = ({ runs }: Runs, query: RunQuery): boolean => runs.some(run => isRun(run, query))
+
+export const isFinished = ({ runs }: Runs, query: RunQuery): boolean =>
+  runs.some(run => run.finished && isRun(run, query))
+
+export const isInterrupted = ({ runs }: Runs, query: RunQuery): boolean =>
+  runs.some(run => !run.finished && isRun(run, query))
+
+/** Tools of the run that were started and not judged yet: by this agent, or adopted from an earlier one. */
+export const toolsOf = ({ tools }: Pick<RestoreState, 'tools'>, query: RunQuery): readonly RunningTool[] =>
+  tools.filter(({ run }) => isRun(run, query))
+
+export const withRun = (runs: readonly RunRecord[], { element, kind }: RunId, finished: boolean): RunRecord[] => [
+  ...runs.filter(run => !isRun(run, { element, kind })),
+  { element, kind, finished },
+]
+
+/**
+ * The runs that survive when the tools are gone. After a reboot nobody knows which extracted or prepared files had
+ * reached the disk, so nothing counts as finished, unless move-back had begun: files that were moved stay, and the
+ * last checks look at them.
+ */
+export const survivingRuns = ({ bootId, runs }: Runs & Pick<RestoreState, 'bootId'>, bootIdNow: string) =>
+  bootId === bootIdNow || hasBegun({ runs }, { kind: 'move_back' })
+    ? runs
+    : runs.map(run => ({ ...run, finished: false }))

@@ -4,6 +4,7 @@ import type { OuterFormat } from '../../backup/formats.ts'
 import { ERROR_CODES } from '../../errors.ts'
 import { PHASES, RESTORE_STATUSES } from '../../phases.ts'
 import { sourceRefSchema } from '../../source/source-ref.ts'
+import { RUN_KINDS } from './runs.ts'
 import type { SpanKind } from './state.ts'
 
 /**
@@ -33,10 +34,12 @@ const openSpan = z.object({
   links,
 })
 
+const run = { element: z.number().int().positive(), kind: z.enum(RUN_KINDS) }
+
 const tool = z.object({
   id: text,
   name: text,
-  label: text,
+  run: z.object(run),
   pid: z.number().int().positive(),
   // Signals go to it: 0 would be our own group, 1 everybody's.
   pgid: z.number().int().min(2),
@@ -214,8 +217,7 @@ export const stateSchema = z.object({
   }),
   spans: z.array(openSpan).default([]),
   tools: z.array(tool).default([]),
-  begun: z.array(text).default([]),
-  finished: z.array(text).default([]),
+  runs: z.array(z.object({ ...run, finished: z.boolean() })).default([]),
   made: z
     .object({
       directories: z.array(text).default([]),

@@ -8,6 +8,7 @@ import type { Progress, ProgressInput } from '../../progress/progress.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { Made } from '../resume/cleanup.ts'
+import type { RunId, RunRecord } from './runs.ts'
 
 /**
  * The one immutable state of a restore. Only the reducer (reduce.ts) makes a new one, from an event; observers read it:
@@ -60,9 +61,8 @@ export interface RestoreState {
   /** Spans that the last event ended, to be exported once this state is on disk. Never persisted. */
   endedSpans: readonly EndedSpan[]
   tools: readonly RunningTool[]
-  /** Labels of the runs that began and that passed every check, so that a later attempt knows what stands. */
-  begun: readonly string[]
-  finished: readonly string[]
+  /** Runs that began, the newest last, so that a later attempt knows what stands. */
+  runs: readonly RunRecord[]
   /** What is to be taken away again when the restore fails. */
   made: Made
   /** Attempts at this backup that failed, and agents that died with their tools. */
@@ -145,7 +145,7 @@ export interface RunningTool {
   id: string
   name: string
   /** The run it belongs to. */
-  label: string
+  run: RunId
   /** The wrapper: leader of the tool's process group. */
   pid: number
   pgid: number
@@ -205,11 +205,11 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'notice'; text: string }
   | { type: 'tick' }
   | { type: 'ended'; status: Exclude<RestoreStatus, 'running'>; phase: Phase; error: ErrorRecord | null }
-  | { type: 'run_begun'; label: string }
+  | { type: 'run_begun'; run: RunId }
   /** Its tools have ended and passed every check. */
-  | { type: 'run_finished'; label: string }
+  | { type: 'run_finished'; run: RunId }
   /** These runs have to be done again. */
-  | { type: 'runs_undone'; labels: readonly string[] }
+  | { type: 'runs_undone'; runs: readonly RunId[] }
   | { type: 'made'; made: Made }
   /** A failure that may pass: another attempt follows. */
   | { type: 'failed_attempt'; memoryCapBytes: number | null }

@@ -67,8 +67,7 @@ export interface StoreOptions {
 const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.spans !== before.spans ||
   after.made !== before.made ||
-  after.begun !== before.begun ||
-  after.finished !== before.finished ||
+  after.runs !== before.runs ||
   after.failures !== before.failures ||
   after.backupIndex !== before.backupIndex ||
   toolsChanged(before.tools, after.tools) ||

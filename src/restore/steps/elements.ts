@@ -17,6 +17,7 @@ import { refineParts } from '../plan/extracted.ts'
 import { checkVersion } from '../plan/inputs.ts'
 import { chooseMemory } from '../plan/memory.ts'
 import type { PlanStep } from '../plan/plan.ts'
+import { hasBegun, isFinished, type RunKind, toolsOf } from '../state/runs.ts'
 import { copy, decompress, extract, makeDirectory } from './extract.ts'
 import { keepMetadata } from './kept-files.ts'
 import { moveBack } from './move-back.ts'
@@ -30,26 +31,26 @@ type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
 const stepsOf = <K extends PlanStep['kind']>({ store }: RestoreContext, position: number, kind: K) =>
   store.state.plan!.steps.filter((step): step is StepOf<K> => step.kind === kind && step.element === position)
 
-export const isBrought = ({ store }: RestoreContext, position: number): boolean =>
-  store.state.finished.includes(`${position}-bring`)
+export const isFetched = ({ store }: RestoreContext, position: number): boolean =>
+  isFinished(store.state, { element: position, kind: 'fetch' })
 
 /** The element's bytes into its directory, and then what its metadata tell into the plan. */
-export async function bring(
+export async function fetchElement(
   context: RestoreContext,
   parts: PlanParts,
   position: number,
   source: Source | null,
 ): Promise<PlanParts> {
   const { store, now } = context
-  const label = `${position}-bring`
+  const run = { element: position, kind: 'fetch' } as const
   const { directory, source: ref } = store.state.plan!.elements[position - 1]!
-  if (!store.state.begun.includes(label)) {
-    store.dispatch({ type: 'run_begun', atMs: now(), label })
+  if (!hasBegun(store.state, run)) {
+    store.dispatch({ type: 'run_begun', atMs: now(), run })
     if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
-  const undone = (run: string) => !store.state.finished.includes(`${position}-${run}`)
+  const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
   // One that is adopted has its input, or is done with it; standard input cannot be opened again.
-  const adopted = isStdin(ref) && store.state.tools.some(tool => tool.label.startsWith(`${position}-`))
+  const adopted = isStdin(ref) && toolsOf(store.state, { element: position }).length > 0
   const opened = adopted ? null : (source ?? openSource(ref))
   try {
     if (undone('copy') && opened !== null)
@@ -63,7 +64,7 @@ export async function bring(
     await opened?.close()
   }
   const refined = await learn(context, parts, position, directory)
-  store.dispatch({ type: 'run_finished', atMs: now(), label })
+  store.dispatch({ type: 'run_finished', atMs: now(), run })
   return refined
 }
 
@@ -117,10 +118,10 @@ function checkMetadataNames({ tool, elements }: PlanParts, directory: string): v
 /** Prepares the element onto the target dir; after the last one, moves back. */
 export async function prepareElement(context: HoldingContext, parts: PlanParts, position: number): Promise<void> {
   const { store } = context
-  if (!store.state.begun.includes(`${position}-prepare`)) planMemory(context, parts, position)
+  if (!hasBegun(store.state, { element: position, kind: 'prepare' })) planMemory(context, parts, position)
   const plan = store.state.plan!
   const element = plan.elements[position - 1]!
-  if (!store.state.finished.includes(`${position}-prepare`))
+  if (!isFinished(store.state, { element: position, kind: 'prepare' }))
     for (const step of stepsOf(context, position, 'prepare'))
       await prepare(context, step, element, plan.targetDir, parts.family)
   if (position > 1) await rm(element.directory, { recursive: true, force: true })

@@ -52,8 +52,7 @@ export async function extract(
 ): Promise<void> {
   const last = step.stages.length - 1
   await runTools(context, {
-    label: `${step.element}-extract`,
-    position: step.element,
+    id: { element: step.element, kind: 'extract' },
     stages: step.stages.map((command, index) => ({
       command,
       grammar: index === last ? extractGrammar() : filterGrammar(),
@@ -133,8 +132,7 @@ export async function copy(context: RestoreContext, step: StepOf<'copy'>, source
   context.store.dispatch({ type: 'source_size', atMs: context.now(), position: step.element, bytes })
   try {
     await runTools(context, {
-      label: `${step.element}-copy`,
-      position: step.element,
+      id: { element: step.element, kind: 'copy' },
       stages: [{ command: step.command, grammar: filterGrammar() }],
       judge: judgeOne('extract'),
       stdin: 'ignore',
@@ -150,8 +148,7 @@ const sizeOf = async (source: Source): Promise<number | null> =>
 
 export async function decompress(context: RestoreContext, step: StepOf<'decompress'>, grammar: Grammar): Promise<void> {
   await runTools(context, {
-    label: `${step.element}-decompress`,
-    position: step.element,
+    id: { element: step.element, kind: 'decompress' },
     stages: [{ command: step.command, grammar }],
     judge: judgeOne('decompress'),
     stdin: 'ignore',

@@ -3,10 +3,11 @@ import { RestoreError } from '../../errors.ts'
 import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
 import { tellOnce } from '../notice-once.ts'
+import { toolsOf } from '../state/runs.ts'
 import { isPartial, metadataDir, moveRemnants } from './kept-files.ts'
 import { checkAllMoved, settle } from './move-back.ts'
 import { setOwner } from './ownership.ts'
-import { layoutArguments, START_CHECK, startCheck } from './start-check.ts'
+import { layoutArguments, startCheck } from './start-check.ts'
 import { syncFiles } from './sync.ts'
 import { layoutOf } from './tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from './verify.ts'
@@ -23,7 +24,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
   const backupConfig = join(metadataDir(runDir, elements.length), 'backup-my.cnf')
   const layout = layoutOf(backupConfig)
   const moved = tellMoved(context)
-  const hasServer = store.state.tools.some(({ label }) => label === START_CHECK)
+  const hasServer = toolsOf(store.state, { kind: 'start_check' }).length > 0
   await checkAllMoved(context, plan, layout)
   if (!hasServer) refuseServer(datadir)
   await settle(context, plan)

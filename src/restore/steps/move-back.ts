@@ -12,7 +12,7 @@ import { checkDatadir } from '../plan/prechecks.ts'
 import { identityOf, type Made, removeIfEmpty } from '../resume/cleanup.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/tool-run.ts'
-import { MOVE_BACK } from '../state/runs.ts'
+import { isFinished, toolsOf } from '../state/runs.ts'
 import { makeDirectory } from './extract.ts'
 import type { Layout } from './tablespaces.ts'
 
@@ -27,10 +27,10 @@ export async function moveBack(
   family: ToolFamily,
 ): Promise<void> {
   const { store, now } = context
-  const { made, tools, finished } = store.state
-  if (finished.includes(MOVE_BACK)) return
+  const { made } = store.state
+  if (isFinished(store.state, { kind: 'move_back' })) return
   store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
-  const goesOn = made.filling !== null && !tools.some(({ label }) => label === MOVE_BACK)
+  const goesOn = made.filling !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
   if (made.filling === null) {
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir, { cwd: false })
@@ -54,8 +54,7 @@ export async function moveBack(
   const { file, args } = step.command
   const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
   await runTools(context, {
-    label: MOVE_BACK,
-    position: step.element,
+    id: { element: step.element, kind: 'move_back' },
     stages: [{ command, grammar: family.grammar() }],
     judge: judgeOne('move_back'),
     stdin: 'ignore',

@@ -5,11 +5,12 @@ import type { RestoreContext } from '../context.ts'
 import type { PlanParts } from '../plan/build-plan.ts'
 import type { Plan } from '../plan/plan.ts'
 import { mayPass } from '../resume/retry.ts'
-import { bring, isBrought } from './elements.ts'
+import { hasBegun } from '../state/runs.ts'
+import { fetchElement, isFetched } from './elements.ts'
 
 /** An element that is fetched while the one before it is prepared. The phase in front stays the prepare's. */
 export interface Prefetch {
-  /** The parts with what the element told; rejects when it cannot be brought. */
+  /** The parts with what the element told; rejects when it cannot be fetched. */
   parts: Promise<PlanParts>
   /** For the work in front: aborted with the restore's own, and as soon as the element fetched ahead fails for good, since then the chain cannot be restored. */
   signal: AbortSignal
@@ -22,7 +23,7 @@ const GROWTH = 4
 /** Left free for the prepare in front, which extends files and writes redo. */
 const RESERVE_BYTES = 1024 ** 3
 
-/** Begins to bring an element ahead; null where there is none, no room, or it is switched off. Standard input comes alone. */
+/** Begins to fetch an element ahead; null where there is none, no room, or it is switched off. Standard input comes alone. */
 export function prefetch(
   context: RestoreContext,
   parts: PlanParts,
@@ -31,9 +32,9 @@ export function prefetch(
 ): Prefetch | null {
   const { store, now, options } = context
   const plan = store.state.plan!
-  if (position > plan.elements.length || isBrought(context, position)) return null
+  if (position > plan.elements.length || isFetched(context, position)) return null
   // One whose tools were adopted goes on, whatever this agent was told.
-  const underWay = store.state.begun.includes(`${position}-bring`)
+  const underWay = hasBegun(store.state, { element: position, kind: 'fetch' })
   if (!underWay && (!options.prefetch || !hasRoom(plan, position))) return null
 
   const stopped = new AbortController()
@@ -41,7 +42,7 @@ export function prefetch(
   store.dispatch({ type: 'prefetch_started', atMs: now(), position })
   const ahead = { ...context, signal: AbortSignal.any([context.signal, stopped.signal]) }
   const inFront = () => store.state.position === position
-  const bringing = bring(ahead, parts, position, takeSource()).then(
+  const fetching = fetchElement(ahead, parts, position, takeSource()).then(
     learned => {
       // Come to the front meanwhile, its phase ends as every other.
       if (!inFront()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: null })
@@ -55,13 +56,13 @@ export function prefetch(
       throw error
     },
   )
-  bringing.catch(() => {}) // whoever awaits it is told; until then it must not count as unhandled
+  fetching.catch(() => {}) // whoever awaits it is told; until then it must not count as unhandled
   return {
-    parts: bringing,
+    parts: fetching,
     signal: AbortSignal.any([context.signal, failed.signal]),
     async stop() {
       stopped.abort(new RestoreError('cancelled', 'the element in front failed'))
-      await bringing.catch(() => {})
+      await fetching.catch(() => {})
     },
   }
 }

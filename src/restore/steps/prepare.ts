@@ -30,8 +30,7 @@ export async function prepare(
     }
   }
   await runTools(context, {
-    label: `${step.element}-prepare`,
-    position: step.element,
+    id: { element: step.element, kind: 'prepare' },
     stages: [{ command: step.command, grammar: family.grammar() }],
     // The tool ends with exit 0 and `completed OK!` on a redo log that was cut, only the LSN it reached tells; or it stumbles
     // over a page from beyond the cut, and its words are not the cause.

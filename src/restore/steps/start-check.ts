@@ -12,6 +12,7 @@ import { clientProgram } from '../plan/find-tool.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
 import type { ToolRun } from '../run/tool-run.ts'
+import { toolsOf } from '../state/runs.ts'
 import { type Ask, checkTables } from './check-tables.ts'
 import { isPartial } from './kept-files.ts'
 
@@ -20,7 +21,6 @@ import { isPartial } from './kept-files.ts'
  * to ask for, no binlog), checks its system tables, opens all others, and stops it. InnoDB's own recovery and the rollback of
  * what was open when the backup ended happen here instead of at the first real start.
  */
-export const START_CHECK = 'start-check'
 /** A server that rolls back a long transaction first answers late; it is only given up when it ends. */
 const ASK_EVERY_MS = 250
 
@@ -37,12 +37,11 @@ export async function startCheck(context: RestoreContext, command: Command, plan
   const { datadir, elements } = plan
   const { family } = plan.tool
   const client = clientProgram(family)
-  const adopted = context.store.state.tools.some(({ label }) => label === START_CHECK)
+  const adopted = toolsOf(context.store.state, { kind: 'start_check' }).length > 0
   const ended = { value: false }
   let checked = false
   const server = runTools(context, {
-    label: START_CHECK,
-    position: context.store.state.position,
+    id: { element: elements.length, kind: 'start_check' },
     stages: [{ command, grammar: serverGrammar() }],
     judge: judgeServer,
     stdin: 'ignore',

@@ -3,6 +3,7 @@ import type { RestoreOptions } from '../../../src/config/options.ts'
 import { changeOptions, OPTION_KEYS } from '../../../src/restore/resume/option-changes.ts'
 import { optionNotices } from '../../../src/restore/resume/option-notices.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
+import { runOf, runsOf } from '../../support/runs.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 import { refs } from '../../support/source-refs.ts'
 
@@ -13,8 +14,7 @@ const GiB = 1024 ** 3
 const extracted = (changes: Partial<RestoreState> = {}): RestoreState =>
   sampleState({
     plan: samplePlan(),
-    begun: ['1-bring', '1-extract', '1-prepare'],
-    finished: ['1-extract', '1-bring'],
+    runs: runsOf(['1-fetch', '1-extract', '1-prepare'], ['1-extract', '1-fetch']),
     made: { directories: ['/data/mysql.restore-ID'], filling: null, giveBackTo: null },
     ...changes,
   })
@@ -96,7 +96,7 @@ describe('what is live in general, and not now', () => {
   test('a start check whose server runs', () => {
     const found = extracted({
       options: sampleOptions({ startCheck: true }),
-      tools: [sampleTool({ id: 'start-check-1-mariadbd', label: 'start-check' })],
+      tools: [sampleTool({ id: '1-start_check-1-mariadbd', run: runOf('1-start_check') })],
     })
     expect(changeOptions(found, sampleOptions())).toMatchObject({ taken: [], refused: [{ key: 'startCheck' }] })
   })

@@ -11,6 +11,7 @@ import { repair } from '../../../src/restore/resume/repair.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { createStore } from '../../../src/restore/state/store.ts'
 import type { FamilyName } from '../../../src/tool/tool.ts'
+import { begunIn, finishedIn, runsOf } from '../../support/runs.ts'
 import { sampleParts, sampleState, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 
@@ -39,7 +40,7 @@ function underWay(begun: readonly string[], finished: readonly string[], { tool,
     `backup_type = log-applied\nfrom_lsn = 0\nto_lsn = ${toLsn}\nlast_lsn = ${toLsn}\n`,
   )
   const made = { ...nothingMade(), directories: plan.elements.map(({ directory }) => directory) }
-  const state = sampleState({ plan, begun, finished, made, ...changes.state?.(dir) })
+  const state = sampleState({ plan, runs: runsOf(begun, finished), made, ...changes.state?.(dir) })
   const store = createStore(
     state,
     { type: 'restore_started', atMs: T0 },
@@ -63,30 +64,30 @@ interface Changes {
 }
 
 const PREPARING_INC = [
-  ['1-bring', '1-prepare', '2-bring', '2-prepare'],
-  ['1-bring', '1-prepare', '2-bring'],
+  ['1-fetch', '1-prepare', '2-fetch', '2-prepare'],
+  ['1-fetch', '1-prepare', '2-fetch'],
 ] as const
 
 test('what was not begun needs no repair', async () => {
   const { store, plan, repaired } = underWay([], [])
   await repaired()
   expect(plan.elements.every(({ directory }) => existsSync(directory))).toBe(true)
-  expect(store.state.begun).toEqual([])
+  expect(begunIn(store.state)).toEqual([])
 })
 
 test('an element that was half brought is brought again', async () => {
-  const { store, plan, repaired } = underWay(['1-bring', '1-extract'], [])
+  const { store, plan, repaired } = underWay(['1-fetch', '1-extract'], [])
   await repaired()
   expect(existsSync(plan.elements[0]!.directory)).toBe(false)
   expect(existsSync(plan.elements[1]!.directory)).toBe(true)
-  expect(store.state.begun).toEqual([])
+  expect(begunIn(store.state)).toEqual([])
 })
 
 test('a prepare of an incremental that was cut: MariaDB takes that incremental again', async () => {
   const { store, plan, repaired } = underWay(...PREPARING_INC)
   await repaired()
   expect(plan.elements.map(({ directory }) => existsSync(directory))).toEqual([true, false])
-  expect(store.state.finished).toEqual(['1-bring', '1-prepare'])
+  expect(finishedIn(store.state)).toEqual(['1-fetch', '1-prepare'])
 })
 
 test.each<[string, Changes]>([
@@ -96,21 +97,21 @@ test.each<[string, Changes]>([
   const { store, plan, repaired } = underWay(...PREPARING_INC, changes)
   await repaired()
   expect(plan.elements.map(({ directory }) => existsSync(directory))).toEqual([false, false])
-  expect(store.state.finished).toEqual([])
+  expect(finishedIn(store.state)).toEqual([])
 })
 
 test('a prepare in place that was cut: MariaDB does it again, xtrabackup’s is lost', async () => {
-  const begun = [['1-bring', '1-prepare'], ['1-bring']] as const
+  const begun = [['1-fetch', '1-prepare'], ['1-fetch']] as const
   const mariadb = underWay(...begun, { inPlace: true })
   await mariadb.repaired()
   expect(existsSync(mariadb.plan.targetDir)).toBe(true)
-  expect(mariadb.store.state.begun).toEqual(['1-bring'])
+  expect(begunIn(mariadb.store.state)).toEqual(['1-fetch'])
   const xtrabackup = underWay(...begun, { inPlace: true, tool: 'xtrabackup' })
   await expect(xtrabackup.repaired()).rejects.toMatchObject({ code: 'not_prepared' })
 })
 
 test('a directory that this restore did not make is not removed', async () => {
-  const { plan, repaired } = underWay(['1-bring'], [], { state: () => ({ made: nothingMade() }) })
+  const { plan, repaired } = underWay(['1-fetch'], [], { state: () => ({ made: nothingMade() }) })
   await repaired()
   expect(existsSync(plan.targetDir)).toBe(true)
 })
@@ -128,7 +129,7 @@ function halfFilled(dir: string) {
 }
 
 test('a move-back that was cut loses its half copies', async () => {
-  const { dir, plan, repaired } = underWay(['move-back'], [], { state: halfFilled })
+  const { dir, plan, repaired } = underWay(['2-move_back'], [], { state: halfFilled })
   await repaired()
   expect(existsSync(join(dir, 'data/ibdata1'))).toBe(false)
   expect(readFileSync(join(plan.targetDir, 'ibdata1'), 'utf8')).toBe('x')
@@ -148,7 +149,7 @@ test('a datadir that was only noted is given up, and stays where somebody fills 
 })
 
 test('a datadir that somebody changed after the move-back was cut is neither taken on nor emptied', async () => {
-  const begun = [['move-back'], [], { state: halfFilled }] as const
+  const begun = [['2-move_back'], [], { state: halfFilled }] as const
   const refuses = async ({ dir, store, repaired }: ReturnType<typeof underWay>, code: string) => {
     writeFileSync(join(dir, 'data/mine'), '')
     await expect(repaired()).rejects.toMatchObject({ code })

@@ -7,6 +7,7 @@ import type { Plan } from '../../../src/restore/plan/plan.ts'
 import { changeOptions } from '../../../src/restore/resume/option-changes.ts'
 import { replan } from '../../../src/restore/resume/replan.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
+import { runOf, runsOf } from '../../support/runs.ts'
 import { sampleOptions, sampleParts, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 import { refs } from '../../support/source-refs.ts'
@@ -24,8 +25,7 @@ function found(changes: Partial<RestoreState> = {}, parts: Parameters<typeof sam
   return sampleState({
     options,
     plan,
-    begun: ['1-bring', '1-extract', '1-prepare'],
-    finished: ['1-extract', '1-bring', '1-prepare'],
+    runs: runsOf(['1-fetch', '1-extract', '1-prepare'], ['1-extract', '1-fetch', '1-prepare']),
     made: { directories: [plan.targetDir], filling: null, giveBackTo: null },
     ...changes,
   })
@@ -64,7 +64,7 @@ test('the steps that are left are those of the options that are given now', () =
 })
 
 test('a prepare that runs keeps its memory: each that follows chooses its own', () => {
-  const before = found({ tools: [sampleTool({ label: '2-prepare' })] })
+  const before = found({ tools: [sampleTool({ run: runOf('2-prepare') })] })
   expect(replanned(before, { memory: 64 * MiB }).memory).toEqual(before.plan!.memory)
 })
 
@@ -91,7 +91,7 @@ test.each<[what: string, code: string, asked: Partial<RestoreOptions>]>([
 
 test('memory is nobody to ask about when no prepare is left', () => {
   const before = found()
-  const done = { ...before, finished: [...before.finished, '2-extract', '2-bring', '2-prepare'] }
+  const done = { ...before, runs: [...before.runs, ...runsOf([], ['2-extract', '2-fetch', '2-prepare'])] }
   expect(replanned(done, { memory: 2 ** 52 })).toMatchObject({ memory: before.plan!.memory })
 })
 
@@ -108,10 +108,10 @@ test('a key is asked for as long as an encrypted element is needed', () => {
   writeFileSync(key, 'secret')
   const step = replanned(before, asked, folder).steps.find(({ kind, element }) => kind === 'extract' && element === 2)
   expect(step).toMatchObject({ stages: [{ file: 'gpg', args: expect.arrayContaining([key]) }, {}] })
-  const brought = { ...before, finished: [...before.finished, '2-extract', '2-bring'] }
-  expect(replanned(brought, { decryptKeyFile: null }, folder)).toMatchObject({ elements: [{}, {}] })
-  // Its prepare was cut short: it is brought again.
-  const cut = { ...brought, begun: [...brought.begun, '2-prepare'] }
+  const fetched = { ...before, runs: [...before.runs, ...runsOf([], ['2-extract', '2-fetch'])] }
+  expect(replanned(fetched, { decryptKeyFile: null }, folder)).toMatchObject({ elements: [{}, {}] })
+  // Its prepare was cut short: it is fetched again.
+  const cut = { ...fetched, runs: [...fetched.runs, ...runsOf(['2-prepare'])] }
   expect(() => replanned(cut, { decryptKeyFile: null }, folder)).toThrow(
     expect.objectContaining({ code: 'key_missing' }),
   )

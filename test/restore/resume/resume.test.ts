@@ -7,6 +7,7 @@ import { resumeSession, startSession } from '../../../src/restore/session.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
+import { runOf } from '../../support/runs.ts'
 import { sampleOptions, sampleParts, sampleState } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 import { refs } from '../../support/source-refs.ts'
@@ -26,7 +27,7 @@ function interrupted(): RestoreState {
   const state = [
     { type: 'attempt_started', atMs: 1 } as const,
     { type: 'planned', atMs: 2, plan } as const,
-    { type: 'run_begun', atMs: 3, label: '1-bring' } as const,
+    { type: 'run_begun', atMs: 3, run: runOf('1-fetch') } as const,
   ].reduce(reduce, sampleState({ options }))
   mkdirSync(options.stateDir, { mode: 0o700 })
   writeFileSync(join(options.stateDir, 'state.json'), JSON.stringify(state), { mode: 0o600 })

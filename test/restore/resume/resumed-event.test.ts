@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EventOf, RestoreState } from '../../../src/restore/state/state.ts'
 import { blankState } from '../../support/blank-state.ts'
+import { finishedIn, runsOf } from '../../support/runs.ts'
 import { samplePlan, T0 } from '../../support/samples.ts'
 
 const interrupted = (changes: Partial<RestoreState>): RestoreState => ({
@@ -30,20 +31,20 @@ const resumedIn = (
     lastSeenAtMs: T0 + 1000,
   })
 
-const prepared = { begun: ['1-bring', '1-extract', '1-prepare'], finished: ['1-extract', '1-bring', '1-prepare'] }
+const prepared = { runs: runsOf([], ['1-extract', '1-fetch', '1-prepare']) }
 
 test('in the same boot what is finished stays finished', () => {
   const state = resumedIn(interrupted(prepared), 'first')
-  expect(state).toMatchObject({ finished: prepared.finished, interruptions: 1, agentPid: 2, bootId: 'first' })
+  expect(state).toMatchObject({ runs: prepared.runs, interruptions: 1, agentPid: 2, bootId: 'first' })
 })
 
 test('after a reboot nothing is trusted that may not have reached the disk', () => {
-  expect(resumedIn(interrupted(prepared), 'second').finished).toEqual([])
+  expect(finishedIn(resumedIn(interrupted(prepared), 'second'))).toEqual([])
 })
 
 test('after a reboot what was moved back stays, for the last checks', () => {
-  const moved = { begun: [...prepared.begun, 'move-back'], finished: [...prepared.finished, 'move-back'] }
-  expect(resumedIn(interrupted(moved), 'second').finished).toEqual(moved.finished)
+  const moved = { runs: [...prepared.runs, ...runsOf([], ['1-move_back'])] }
+  expect(resumedIn(interrupted(moved), 'second').runs).toEqual(moved.runs)
 })
 
 test('spans of an interrupted attempt end when its agent was last seen, those of adopted tools go on', () => {

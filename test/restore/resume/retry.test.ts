@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES, ERRORS } from '../../../src/errors.ts'
 import { backoffMs, nextTry } from '../../../src/restore/resume/retry.ts'
+import { runsOf } from '../../support/runs.ts'
 import { sampleOptions, samplePlan, sampleState } from '../../support/samples.ts'
 import { refs } from '../../support/source-refs.ts'
 
@@ -16,7 +17,7 @@ describe('what follows a failed attempt', () => {
   })
 
   test('half the memory, where a tool was killed in prepare, but not less than recovery needs', () => {
-    const state = sampleState({ plan: samplePlan(), begun: ['1-extract', '1-prepare'], finished: ['1-extract'] })
+    const state = sampleState({ plan: samplePlan(), runs: runsOf(['1-prepare'], ['1-extract']) })
     expect(nextTry(state, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 2 ** 29 })
     const small = { ...state, plan: { ...state.plan!, memory: { bytes: 1000, reason: '' } } }
     expect(nextTry(small, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 32 * 2 ** 20 })
@@ -25,11 +26,13 @@ describe('what follows a failed attempt', () => {
       plan: { ...small.plan, tool: { ...small.plan.tool, family: 'xtrabackup' as const } },
     }
     expect(nextTry(xtrabackup, 'tool_killed', true)).toEqual({ kind: 'again', memoryCapBytes: 256 * 2 ** 20 })
-    expect(nextTry({ ...state, begun: ['1-extract'] }, 'tool_killed', true)).toMatchObject({ memoryCapBytes: null })
+    expect(nextTry({ ...state, runs: runsOf(['1-extract']) }, 'tool_killed', true)).toMatchObject({
+      memoryCapBytes: null,
+    })
   })
 
   test('the memory that was asked for since the killed prepare was started', () => {
-    const begun = { plan: samplePlan(), begun: ['1-extract', '1-prepare'], finished: ['1-extract'] }
+    const begun = { plan: samplePlan(), runs: runsOf(['1-prepare'], ['1-extract']) }
     const asking = (memory: number, memoryCapBytes: number | null = null) =>
       nextTry(sampleState({ ...begun, memoryCapBytes, options: sampleOptions({ memory }) }), 'tool_killed', true)
     expect(asking(2 ** 30 - 2 ** 20)).toEqual({ kind: 'again', memoryCapBytes: null })

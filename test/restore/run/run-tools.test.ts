@@ -6,6 +6,7 @@ import { RestoreError } from '../../../src/errors.ts'
 import { createToolLock } from '../../../src/process/lock.ts'
 import type { RestoreContext } from '../../../src/restore/context.ts'
 import { runTools } from '../../../src/restore/run/run-tools.ts'
+import type { RunKind } from '../../../src/restore/state/runs.ts'
 import { readStateFile, writeStateFile } from '../../../src/restore/state/state-file.ts'
 import { createStore } from '../../../src/restore/state/store.ts'
 import { sampleState, T0 } from '../../support/samples.ts'
@@ -18,7 +19,7 @@ function setUp() {
   const toolLock = createToolLock(join(runDir, 'lock'))
   onTestFinished(() => toolLock.release())
   const store = createStore(
-    sampleState({ begun: [], finished: [] }),
+    sampleState(),
     { type: 'restore_started', atMs: T0 },
     {
       observers: [],
@@ -45,10 +46,9 @@ function setUp() {
     detach() {
       detached = true
     },
-    run: (label: string, script: string) =>
+    run: (kind: RunKind, script: string) =>
       runTools(context as RestoreContext, {
-        label,
-        position: 1,
+        id: { element: 1, kind },
         stages: [{ command: { file: 'sh', args: ['-c', script] }, grammar: () => [] }],
         judge: () => null,
         stdin: 'ignore',
@@ -59,7 +59,7 @@ function setUp() {
 test('an abort in the instant in which the tools are started ends them as well', async () => {
   const { controller, run } = setUp()
   const begunAtMs = performance.now()
-  const running = run('sleeper', 'exec sleep 60')
+  const running = run('prepare', 'exec sleep 60')
   // As an element fetched ahead does when it fails at once: before the tools' starter hears of the abort.
   queueMicrotask(() => controller.abort(new RestoreError('source_missing', 'ahead')))
   await expect(running).rejects.toMatchObject({ code: 'source_missing' })
@@ -69,30 +69,29 @@ test('an abort in the instant in which the tools are started ends them as well',
 test('that a run has begun is in the file before its tool is there: what was started in the instant of a kill is not trusted', async () => {
   const { runDir, stateFile, run } = setUp()
   const copy = join(runDir, 'state-at-start.json')
-  await run('copier', `cp ${stateFile} ${copy}`)
-  expect(readStateFile(copy)).toMatchObject({ begun: ['copier'], finished: [] })
+  await run('copy', `cp ${stateFile} ${copy}`)
+  expect(readStateFile(copy)).toMatchObject({ runs: [{ element: 1, kind: 'copy', finished: false }] })
 })
 
 test('detached, it starts nothing', async () => {
   const { runDir, store, run, detach } = setUp()
   detach()
   const told = store.state
-  const outcome = await Promise.race([run('late', 'true').then(() => 'finished'), sleep(300, 'stands still')])
+  const outcome = await Promise.race([run('prepare', 'true').then(() => 'finished'), sleep(300, 'stands still')])
   expect(outcome).toBe('stands still')
-  expect(existsSync(join(runDir, 'late-1-sh.stderr'))).toBe(false)
+  expect(existsSync(join(runDir, '1-prepare-1-sh.stderr'))).toBe(false)
   expect(store.state).toBe(told)
 })
 
 test('detached, it does not hear that a tool has ended; its status file tells the next agent', async () => {
   const { runDir, stateFile, run, detach } = setUp()
-  const running = run('tool', `until [ -e ${runDir}/go ]; do sleep 0.01; done; touch ${runDir}/gone`)
+  const running = run('prepare', `until [ -e ${runDir}/go ]; do sleep 0.01; done; touch ${runDir}/gone`)
   for (let tries = 0; readStateFile(stateFile)!.tools.length === 0 && tries < 500; tries++) await sleep(10)
   detach()
   writeStateFile(join(runDir, 'go'), sampleState(), false)
-  const statusPath = join(runDir, 'tool-1-sh.status')
+  const statusPath = join(runDir, '1-prepare-1-sh.status')
   for (let tries = 0; !existsSync(statusPath) && tries < 500; tries++) await sleep(10)
   expect(readFileSync(statusPath, 'utf8')).toBe('0\n')
   expect(await Promise.race([running.then(() => 'finished'), sleep(300, 'stands still')])).toBe('stands still')
-  const { tools, finished } = readStateFile(stateFile)!
-  expect([tools.map(({ exit }) => exit), finished]).toEqual([[null], []])
+  expect(readStateFile(stateFile)).toMatchObject({ tools: [{ exit: null }], runs: [{ finished: false }] })
 })

@@ -18,6 +18,7 @@ import type { RestoreEvent, RestoreState } from '../../../src/restore/state/stat
 import { parseState, readStateFile } from '../../../src/restore/state/state-file.ts'
 import { localPathOf } from '../../../src/source/source-ref.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
+import { runOf } from '../../support/runs.ts'
 import { sampleOptions, sampleParts, sampleState, sampleTool } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 import { refs } from '../../support/source-refs.ts'
@@ -43,10 +44,10 @@ function midPrepare(folder: string): RestoreState {
     { type: 'attempt_started', atMs: 1 },
     { type: 'planned', atMs: 2, plan },
     { type: 'phase_started', atMs: 3, phase: 'preparing_backup', position: 1 },
-    { type: 'run_begun', atMs: 4, label: '1-bring' },
-    { type: 'run_finished', atMs: 5, label: '1-bring' },
+    { type: 'run_begun', atMs: 4, run: runOf('1-fetch') },
+    { type: 'run_finished', atMs: 5, run: runOf('1-fetch') },
     { type: 'made', atMs: 6, made: { directories: [plan.targetDir], filling: null, giveBackTo: null } },
-    { type: 'run_begun', atMs: 7, label: '1-prepare' },
+    { type: 'run_begun', atMs: 7, run: runOf('1-prepare') },
     { type: 'tool_started', atMs: 8, position: 1, tool, attributes: {} },
   ]
   return events.reduce(reduce, sampleState({ options }))

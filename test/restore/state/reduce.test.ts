@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type ErrorCode, RestoreError } from '../../../src/errors.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EndedSpan, RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
+import { runOf } from '../../support/runs.ts'
 import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 
 type Timeless = RestoreEvent extends infer E ? (E extends { atMs: number } ? Omit<E, 'atMs'> : never) : never
@@ -136,7 +137,7 @@ describe('spans', () => {
     })
     // Its run is not judged yet: a later agent must still find it.
     expect(state.tools).toMatchObject([{ exit: { code: null, signal: 'SIGKILL' } }])
-    expect(run([{ type: 'run_finished', label: '1-prepare' }], state).state.tools).toEqual([])
+    expect(run([{ type: 'run_finished', run: runOf('1-prepare') }], state).state.tools).toEqual([])
   })
 
   test('of attempts link to the attempt before', () => {
@@ -307,7 +308,8 @@ describe('any sequence of events', () => {
   const error = fc.constantFrom(null, failed('disk_full'), failed('source_corrupt'), failed('cancelled'))
   const position = fc.integer({ min: 0, max: 3 })
   const tool = fc.integer({ min: 1, max: 4 })
-  const toolOf = (n: number) => sampleTool({ id: `tool-${n}`, spanId: `f00000000000000${n}`, label: `${n}-run` })
+  const toolOf = (n: number) =>
+    sampleTool({ id: `tool-${n}`, spanId: `f00000000000000${n}`, run: runOf(`${n}-extract`) })
   const toolEvent = fc.oneof(
     fc.record({ type: fc.constant('checkpoint' as const), lsn }),
     fc.record({ type: fc.constant('redo_scanned' as const), lsn }),
@@ -364,7 +366,7 @@ describe('any sequence of events', () => {
     ),
     fc
       .tuple(tool, fc.constantFrom('run_begun', 'run_finished'))
-      .map(([n, type]) => ({ type, label: `${n}-run` }) as Timeless),
+      .map(([n, type]) => ({ type, run: runOf(`${n}-extract`) }) as Timeless),
     fc.constant<Timeless>({ type: 'tick' }),
     fc.constantFrom(true, false).map(
       (adopted): Timeless => ({

@@ -2,21 +2,22 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseState, readStateFile, writeStateFile } from '../../../src/restore/state/state-file.ts'
+import { runsOf } from '../../support/runs.ts'
 import { samplePlan, sampleState, sampleTool } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 
 test('what was written is read again, whole', () => {
   const path = join(scratch(), 'state.json')
   expect(readStateFile(path)).toBeNull()
-  const state = sampleState({ plan: samplePlan(2), tools: [sampleTool()], begun: ['1-bring'], attempt: 3 })
+  const state = sampleState({ plan: samplePlan(2), tools: [sampleTool()], runs: runsOf(['1-fetch']), attempt: 3 })
   writeStateFile(path, state, true)
   expect(readStateFile(path)).toEqual({ ...state, endedSpans: [] })
 })
 
 test('what an older agent did not know yet is filled in', () => {
-  const { begun: _, made: __, failures: ___, ...older } = sampleState()
+  const { runs: _, made: __, failures: ___, ...older } = sampleState()
   expect(parseState(JSON.stringify(older), 'state.json')).toMatchObject({
-    begun: [],
+    runs: [],
     failures: 0,
     made: { directories: [], filling: null, giveBackTo: null },
   })

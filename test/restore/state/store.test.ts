@@ -5,6 +5,7 @@ import { nothingMade } from '../../../src/restore/resume/cleanup.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { writeStateFile } from '../../../src/restore/state/state-file.ts'
 import { createStore, type StoreOptions } from '../../../src/restore/state/store.ts'
+import { runOf } from '../../support/runs.ts'
 import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 
@@ -51,8 +52,8 @@ describe('the state is on disk before anybody hears of it', () => {
     ['a plan', { type: 'planned', plan: samplePlan(), atMs: T0 }],
     ['a tool', { type: 'tool_started', position: 1, tool: sampleTool(), attributes: {}, atMs: T0 }],
     ['what is made', { type: 'made', made: nothingMade(), atMs: T0 }],
-    ['a run that begins', { type: 'run_begun', label: '1-bring', atMs: T0 }],
-    ['a run that is finished', { type: 'run_finished', label: '1-bring', atMs: T0 }],
+    ['a run that begins', { type: 'run_begun', run: runOf('1-fetch'), atMs: T0 }],
+    ['a run that is finished', { type: 'run_finished', run: runOf('1-fetch'), atMs: T0 }],
     ['another try', { type: 'failed_attempt', memoryCapBytes: null, atMs: T0 }],
     ['the end', { type: 'ended', status: 'succeeded', phase: 'completed', error: null, atMs: T0 }],
   ])('%s', (_, event) => {
@@ -100,7 +101,7 @@ test('a write that fails stops nothing, is told, and the next event tries again'
   expect(log.filter(entry => entry === 'write error ENOSPC')).toHaveLength(2)
   expect(log).toContain('told attempt_started')
   broken = false
-  store.dispatch({ type: 'run_begun', label: '1-bring', atMs: T0 })
+  store.dispatch({ type: 'run_begun', run: runOf('1-fetch'), atMs: T0 })
   expect(written).toEqual([store.state])
 })
 
