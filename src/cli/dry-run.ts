@@ -38,6 +38,7 @@ function planLines(plan: Plan, notices: readonly string[]): string[] {
   return [
     `tool     ${tool.family} ${tool.version} (${tool.path})`,
     ...(memory ? [`memory   ${formatBytes(memory.bytes)}: ${memory.reason}`] : []),
+    ...(plan.runAs && plan.owner ? [`run as   ${plan.owner.name}`] : []),
     `datadir  ${plan.datadir}`,
     `target   ${plan.targetDir}`,
     ...notices.map(text => `note     ${text}`),

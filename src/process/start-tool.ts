@@ -102,7 +102,7 @@ export async function startTool(start: ToolStart): Promise<StartedTool> {
 }
 
 /** The tool gets the user's ids, no other group and no capability, and set-user-ID programs give it none. */
-const dropTo = (runAs: UserIds | undefined): string[] =>
+export const dropTo = (runAs: UserIds | undefined): string[] =>
   runAs === undefined
     ? []
     : [

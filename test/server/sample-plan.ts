@@ -29,6 +29,7 @@ export function samplePlan({ sources, datadir }: Pick<RestoreOptions, 'sources' 
     },
     memory: null,
     owner: null,
+    runAs: null,
     deadlineMs: null,
     moveBack: null,
     elements: sources.map((source, index) => ({

@@ -1,5 +1,7 @@
+import { ENCRYPTED } from '../../backup/formats.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import type { Filters } from '../../source/filter.ts'
+import type { Command } from '../../tool/command.ts'
 import { serverCommand } from '../../tool/server-command.ts'
 import type { InnerKey, InnerSuffix, ToolFamily } from '../../tool/tool.ts'
 import type { Plan, PlanElement, PlanStep } from './plan.ts'
@@ -16,6 +18,11 @@ export interface PlanParts {
   tool: Plan['tool']
   memory: Plan['memory']
   owner: Plan['owner']
+  runAs: Plan['runAs']
+  /** Whether `runAs` can read the key file; the commands that need the key run as the agent's user otherwise. */
+  keyIsReadable: boolean
+  /** Whether `runAs` owns the datadir, or it does not exist. */
+  ownsDatadir: boolean
   moveBack: Plan['moveBack']
   /** mysqld or mariadbd for the start check, and its --user where root starts it; null without a start check. */
   server: { program: string; user: string | null } | null
@@ -39,6 +46,7 @@ export function makePlan(parts: PlanParts): Plan {
     tool: parts.tool,
     memory: parts.memory,
     owner: parts.owner,
+    runAs: parts.runAs,
     deadlineMs: options.deadlineMs,
     moveBack: parts.moveBack,
     elements,
@@ -63,15 +71,19 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
       directory,
       incrementalDir: index === 0 ? null : directory,
       last,
-      command: family.prepare({
-        program: tool.path,
-        toolVersion: tool.version,
-        targetDir,
-        incrementalDir: index === 0 ? null : directory,
-        memoryBytes: memory?.bytes ?? family.defaultMemoryBytes,
-        parallel,
-        isLast: last,
-      }),
+      command: asUser(
+        plan.runAs,
+        index === 0 ? [targetDir] : [targetDir, directory],
+        family.prepare({
+          program: tool.path,
+          toolVersion: tool.version,
+          targetDir,
+          incrementalDir: index === 0 ? null : directory,
+          memoryBytes: memory?.bytes ?? family.defaultMemoryBytes,
+          parallel,
+          isLast: last,
+        }),
+      ),
     })
   return steps
 }
@@ -82,6 +94,7 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
   const { description, source, directory } = plan.elements[index]!
   const base = { phase: 'restoring_basebackup', element: index + 1 } as const
   const steps: PlanStep[] = []
+  const runAs = unpackUser(plan, description)
   const unpack = {
     toolVersion: tool.version,
     directory,
@@ -90,8 +103,14 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     key: description.innerEncryption ? plan.innerKey : null,
   }
   if (source.kind !== 'directory') {
-    const filterStages = description.layers.map(format => filters(format, options.decryptKeyFile))
-    const stages = [...filterStages, family.extract({ ...unpack, extractor: tool.extractor })]
+    // What needs the key reads it as the agent's user.
+    const filterStages = description.layers.map(format =>
+      asUser(ENCRYPTED.has(format) ? null : plan.runAs, [], filters(format, options.decryptKeyFile)),
+    )
+    const stages = [
+      ...filterStages,
+      asUser(runAs, [directory], family.extract({ ...unpack, extractor: tool.extractor })),
+    ]
     steps.push({ ...base, kind: 'extract', into: directory, stages })
   } else if (!(plan.inPlace && index === 0)) {
     // --dereference: through a link, prepare would write to the source and move-back would take it away.
@@ -103,23 +122,34 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
   }
   // The tool decompresses what no extractor did: files of a directory, and what an old xbstream cannot.
   const command = family.decompress({ ...unpack, program: tool.path })
-  if (command) steps.push({ ...base, kind: 'decompress', directory, command })
+  if (command) steps.push({ ...base, kind: 'decompress', directory, command: asUser(runAs, [directory], command) })
   return steps
 }
+
+const asUser = (runAs: Plan['runAs'], directories: readonly string[], command: Command): Command =>
+  runAs === null ? command : { ...command, runAs: { uid: runAs.uid, gid: runAs.gid, directories } }
+
+const unpackUser = ({ runAs, keyIsReadable }: Draft, { innerEncryption }: PlanElement['description']): Plan['runAs'] =>
+  innerEncryption && !keyIsReadable ? null : runAs
 
 const suffixesOf = ({ innerCompression, innerEncryption }: PlanElement['description']): InnerSuffix[] => [
   ...(innerCompression ? [`.${innerCompression}` as const] : []),
   ...(innerEncryption ? ['.xbcrypt' as const] : []),
 ]
 
-function finalSteps({ family, options, tool, targetDir, parallel, elements, owner, server }: Draft): PlanStep[] {
+function finalSteps(plan: Draft): PlanStep[] {
+  const { family, options, tool, targetDir, parallel, elements, owner, server } = plan
   const base = { phase: 'finalizing', element: elements.length } as const
   const steps: PlanStep[] = [
     {
       kind: 'move_back',
       phase: 'preparing_backup',
       element: elements.length,
-      command: family.moveBack({ program: tool.path, targetDir, datadir: options.datadir, parallel }),
+      command: asUser(
+        plan.ownsDatadir ? plan.runAs : null,
+        [targetDir, options.datadir],
+        family.moveBack({ program: tool.path, targetDir, datadir: options.datadir, parallel }),
+      ),
     },
     { ...base, kind: 'verify' },
   ]

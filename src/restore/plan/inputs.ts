@@ -1,20 +1,23 @@
+import { statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { dirname } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
 import { checkChain } from '../../backup/chain.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
-import { freeBytes, isMountPoint, onSameFileSystem } from '../../process/file-system.ts'
+import { existingAncestor, freeBytes, isMountPoint, onSameFileSystem } from '../../process/file-system.ts'
 import { availableMemory } from '../../process/memory.ts'
 import { inspectSource } from '../../source/inspect.ts'
 import { checkKeyFile } from '../../source/key-file.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
+import type { SourceRef } from '../../source/source-ref.ts'
 import { checkStateRoom } from '../state/state-room.ts'
 import { makePlan, type PlanParts } from './build-plan.ts'
 import { findTool, serverProgram } from './find-tool.ts'
 import { chooseMemory } from './memory.ts'
-import { plannedOwner } from './owner.ts'
+import { plannedOwner, plannedRunAs, userCan } from './owner.ts'
 import type { Plan } from './plan.ts'
 import { checkDatadir, checkOutside, checkSpace, checkTargetDir, checkUnshared, checkWritable } from './prechecks.ts'
 import { checkKey, checkUnpackers, filterCommands, innerKeyOf } from './unpack.ts'
@@ -53,7 +56,10 @@ export async function preparePlan(
     const { family, planned: tool } = await findTool(options, made)
     const notices = descriptions.flatMap(description => checkVersion(family, tool.version, description))
     const owner = plannedOwner(options)
+    const users = plannedUsers(options, owner, tool, sources[0]!.ref)
+    if (users.notice !== null) notices.push(users.notice)
     const parts: PlanParts = {
+      ...users.parts,
       options,
       restoreId,
       filters: filterCommands(options, scratchDir),
@@ -80,6 +86,29 @@ export async function preparePlan(
   } catch (error) {
     await closeAll(sources)
     throw error
+  }
+}
+
+/** Which commands run as the owner of the restored files, and what is told where none does. */
+export function plannedUsers(
+  { datadir, targetDir, inPlace, decryptKeyFile }: RestoreOptions,
+  owner: Plan['owner'],
+  { path, extractor }: Plan['tool'],
+  first: SourceRef,
+): { parts: Pick<PlanParts, 'runAs' | 'keyIsReadable' | 'ownsDatadir'>; notice: string | null } {
+  const ownerOf = (directory: string) => statSync(directory, { throwIfNoEntry: false })?.uid
+  const directories = [dirname(datadir), ...(targetDir === null ? [] : [dirname(targetDir)])].map(existingAncestor)
+  const { runAs, reason } = plannedRunAs(owner, { programs: [path, extractor], directories })
+  // A directory that is prepared in place keeps its owner.
+  const isForeign = inPlace && first.kind === 'directory' && ownerOf(first.path) !== owner?.uid
+  const found = ownerOf(datadir)
+  return {
+    parts: {
+      runAs: isForeign ? null : runAs,
+      keyIsReadable: runAs === null || decryptKeyFile === null || userCan(runAs, '-r', decryptKeyFile),
+      ownsDatadir: found === undefined || found === owner?.uid,
+    },
+    notice: reason === null ? null : `tools run as root: ${reason}`,
   }
 }
 

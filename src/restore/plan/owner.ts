@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { existingAncestor } from '../../process/file-system.ts'
+import { dropTo } from '../../process/start-tool.ts'
+import { toolEnv } from '../../process/tool-env.ts'
 import type { Plan } from './plan.ts'
 
 /**
@@ -47,4 +50,25 @@ function idOf(file: string, name: string, what: string): number {
   throw new RestoreError('ownership_failed', `there is no ${what} ${name} on this machine`, {
     hint: `create it, or give --owner with numeric ids`,
   })
+}
+
+/**
+ * The user that tools run as: under root the owner of the restored files, since root's rights are needed only to give files
+ * away. Null is the agent's own user; `reason` says why, where tools keep root's rights although there is an owner.
+ */
+export function plannedRunAs(
+  owner: Plan['owner'],
+  needs: { programs: readonly string[]; directories: readonly string[] },
+): { runAs: Plan['runAs']; reason: string | null } {
+  if (process.getuid?.() !== 0 || owner === null || owner.uid === 0) return { runAs: null, reason: null }
+  const runAs = { uid: owner.uid, gid: owner.gid }
+  for (const path of [...needs.programs, ...needs.directories])
+    if (!userCan(runAs, '-x', path)) return { runAs: null, reason: `${owner.name} cannot reach ${path}` }
+  return { runAs, reason: null }
+}
+
+/** Asks test(1), run as that user: it knows groups, ACLs and mount options. */
+export function userCan(user: NonNullable<Plan['runAs']>, right: '-r' | '-x', path: string): boolean {
+  const [program, ...args] = [...dropTo(user), 'test', right, path]
+  return spawnSync(program!, args, { stdio: 'ignore', env: toolEnv() }).status === 0
 }

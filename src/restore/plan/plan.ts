@@ -1,5 +1,6 @@
 import type { BackupDescription } from '../../backup/backup.ts'
 import type { Phase } from '../../phases.ts'
+import type { UserIds } from '../../process/start-tool.ts'
 import type { SourceRef } from '../../source/source-ref.ts'
 import type { Command } from '../../tool/command.ts'
 
@@ -15,6 +16,8 @@ export interface Plan {
   tool: PlannedTool
   memory: { bytes: number; reason: string } | null
   owner: { name: string; uid: number; gid: number } | null
+  /** The user that tools run as, where it is not the agent's own. */
+  runAs: UserIds | null
   deadlineMs: number | null
   /** The work of move-back, known after extract; 0 bytes where it only renames. */
   moveBack: { files: number; copyBytes: number } | null

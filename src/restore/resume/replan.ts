@@ -1,10 +1,11 @@
+import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { availableMemory } from '../../process/memory.ts'
 import { toolFamily } from '../../tool/families.ts'
 import { makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { plannedServer, threadsOf } from '../plan/inputs.ts'
 import { chooseMemory } from '../plan/memory.ts'
-import { plannedOwner } from '../plan/owner.ts'
+import { plannedOwner, userCan } from '../plan/owner.ts'
 import type { Plan } from '../plan/plan.ts'
 import { checkKey, filterCommands, innerKeyOf } from '../plan/unpack.ts'
 import { isFinished } from '../state/runs.ts'
@@ -64,8 +65,16 @@ export function partsOf(state: RestoreState, runDir: string): PlanParts {
     tool: plan.tool,
     memory: plan.memory,
     owner: plan.owner,
+    runAs: plan.runAs ?? null,
+    keyIsReadable: !plan.runAs || !hasInnerKey || userCan(plan.runAs, '-r', options.decryptKeyFile!),
+    ownsDatadir: ownsDatadir(plan),
     moveBack: plan.moveBack,
     server: plannedServer(options, family.family, plan.owner),
     elements: plan.elements,
   }
+}
+
+const ownsDatadir = ({ datadir, runAs }: Plan): boolean => {
+  const found = statSync(datadir, { throwIfNoEntry: false })?.uid
+  return found === undefined || found === runAs?.uid
 }

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Writable } from 'node:stream'
 import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
 import { freeBytes } from '../../process/file-system.ts'
+import { giveTree } from '../../process/give-tree.ts'
 import { endGroups } from '../../process/kill-groups.ts'
 import { startPipeline } from '../../process/pipeline.ts'
 import { scrubArguments } from '../../secrets.ts'
+import type { Command } from '../../tool/command.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
 import { NEVER, type RestoreContext } from '../context.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -110,6 +112,7 @@ const adopt = (survivors: readonly RunningTool[]): Started => ({
 
 async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
   const { store, now } = context
+  for (const { command } of run.stages) giveDirectories(command)
   const spanIds = run.stages.map(() => randomBytes(8).toString('hex'))
   const pipeline = await startPipeline({
     label: runName(run.id),
@@ -117,6 +120,7 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
       name: basename(command.file),
       file: command.file,
       args: command.args,
+      runAs: command.runAs,
       env: context.toolEnv(spanIds[index]!),
     })),
     stdin: typeof run.stdin === 'function' ? run.stdin() : run.stdin,
@@ -149,4 +153,10 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
     return { ...running, exited }
   })
   return { tools, stdin: pipeline.stdin }
+}
+
+/** Directories that another user made, such as the target dir that this agent made, are given to the tool's user. */
+function giveDirectories({ runAs }: Command): void {
+  for (const directory of runAs?.directories ?? [])
+    if (statSync(directory).uid !== runAs!.uid) giveTree(directory, runAs!)
 }
