@@ -1,4 +1,4 @@
-import { loadRestoreOptions, type RestoreFlags } from '../config/load.ts'
+import { loadRestoreOptions } from '../config/load.ts'
 import type { RestoreOptions } from '../config/options.ts'
 import { exitCodeOf, type RestoreError } from '../errors.ts'
 import { type RestoreSession, startSession } from '../restore/session.ts'
@@ -6,24 +6,16 @@ import type { Telemetry } from '../telemetry/off.ts'
 import { startTelemetry } from '../telemetry/telemetry.ts'
 import { dryRun } from './dry-run.ts'
 import { reportError } from './report-error.ts'
+import { flagsToKeys } from './restore-flags.ts'
 import { dieOf, endOnSignals } from './signals.ts'
 import { version } from './version.ts'
 import { chooseView, createView, viewObserver } from './view.ts'
 
-/** Flags as commander names them, to the keys of restore.yaml. */
-export function flagsToKeys(flags: object): RestoreFlags {
-  const snake = (name: string) => name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
-  const keys = Object.entries(flags).map(([name, value]) => [snake(name), value] as const)
-  const renamed = keys
-    .filter(([name]) => name !== 'config')
-    .map(([name, value]) => [name === 'stall_threshold' ? 'stall_thresholds' : name, value] as const)
-    // --no-color: commander gives true where nothing was said.
-    .filter(([name, value]) => !(name === 'color' && value === true))
-  return Object.fromEntries(renamed) as RestoreFlags
-}
-
 /** `restore-agent restore`. Returns the exit code; a failed restore is reported, not thrown. */
-export async function restoreCommand(sources: string[], flags: { config?: string }): Promise<number> {
+export async function restoreCommand(
+  sources: string[],
+  flags: Readonly<Record<string, unknown>> & { config?: string },
+): Promise<number> {
   const given = flagsToKeys(flags)
   const options = await loadRestoreOptions(
     { ...given, ...(sources.length > 0 && { source: sources }) },

@@ -10,11 +10,12 @@ import { version } from './version.ts'
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0
-  const program = buildProgram(code => {
-    exitCode = code
-  })
   try {
     checkNode(process.version)
+    const flags = argv.includes('restore') ? (await import('./restore-flags.ts')).restoreFlags() : []
+    const program = buildProgram(flags, code => {
+      exitCode = code
+    })
     await program.parseAsync([...argv], { from: 'user' })
     return exitCode
   } catch (thrown) {
@@ -40,7 +41,7 @@ function commanderExit(thrown: CommanderError, argv: readonly string[]): number 
   return exitCodeOf('usage')
 }
 
-function buildProgram(setExitCode: (code: number) => void): Command {
+function buildProgram(restoreFlags: readonly Option[], setExitCode: (code: number) => void): Command {
   const program = new Command('restore-agent')
     .description('Restores physical MySQL and MariaDB backups and tells any OpenTelemetry backend how far it is.')
     .version(version, '-V, --version')
@@ -58,50 +59,19 @@ Examples:
 
 Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) names a backend.`,
     )
-  program
+  const restore = program
     .command('restore')
     .description('restore a backup into a new datadir')
     .argument(
       '[SOURCE...]',
       'stream file, extracted directory, or - for standard input; a chain: full first, then incrementals',
     )
-    .addOption(flag('--datadir <dir>', 'where the server shall find its data; absent or empty'))
-    .addOption(
-      flag(
-        '--target-dir <dir>',
-        'where to extract and prepare (default: beside the datadir, so that move-back is a rename)',
-      ),
-    )
-    .addOption(flag('--state-dir <dir>', 'state, lock and the logs of the tools'))
     .addOption(flag('--config <file>', 'restore.yaml; every flag is also a key in it'))
-    .addOption(flag('--tool <name>', 'auto, xtrabackup or mariadb-backup'))
-    .addOption(flag('--tool-path <file>', 'the tool to use'))
-    .addOption(flag('--use-memory <size>', 'memory for prepare: auto, or a size such as 4G'))
-    .addOption(flag('--parallel <n>', 'threads of the tools'))
-    .addOption(flag('--decrypt-key-file <file>', 'key of an encrypted backup'))
-    .addOption(flag('--openssl-cipher <name>', 'cipher of a stream encrypted with openssl enc'))
-    .addOption(flag('--owner <user:group>', 'who shall own the restored files'))
-    .addOption(flag('--start-check', 'start a private server on the result and check its tables'))
-    .addOption(flag('--in-place', 'consume the source directory instead of copying it'))
-    .addOption(flag('--deadline <time>', 'when it must have ended: an ISO time, or a duration such as 6h'))
-    .addOption(flag('--stall-timeout <duration>', 'how long without progress counts as stalled, in every step'))
-    .addOption(
-      flag('--stall-threshold <step=duration>', 'the same for one step; may be given again').argParser(
-        (value: string, before: string[] = []) => [...before, value],
-      ),
-    )
-    .addOption(flag('--stall-action <action>', 'warn or fail'))
-    .addOption(flag('--retries <n>', 'attempts after the first, for failures that may pass'))
-    .addOption(flag('--retry-delay <duration>', 'pause before the first of them; doubled each time'))
-    .addOption(flag('--prefetch <when>', 'fetch the next element of a chain while this one is prepared: auto or off'))
-    .addOption(flag('--dry-run', 'check everything, print the plan, change nothing'))
-    .addOption(flag('--json', 'one JSON object a line on stdout'))
-    .addOption(flag('--quiet', 'print errors only'))
-    .addOption(flag('--no-color', 'no colours'))
-    .action(async (sources: string[], flags: object) => {
+    .action(async (sources: string[], flags: Readonly<Record<string, unknown>>) => {
       const { restoreCommand } = await import('./restore-command.ts')
       setExitCode(await restoreCommand(sources, flags))
     })
+  for (const option of restoreFlags) restore.addOption(option)
   program
     .command('serve')
     .description('run restores of configured backups for an HTTP API, as a daemon')

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
-import { RESTORE_KEYS, type RestoreSettings, restoreSchema, STALL_THRESHOLD_NAMES } from './schema.ts'
+import { STALL_THRESHOLD_NAMES } from './forms.ts'
+import { RESTORE_KEYS, type RestoreSettings, restoreSchema } from './options.ts'
 import { suggest } from './suggest.ts'
 
 /** What is wrong at one place of a document, by its path from the root; `onKey` where the key itself is at fault. */

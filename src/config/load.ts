@@ -3,9 +3,16 @@ import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin } from '../source/source-ref.ts'
 import { check, type Finding } from './check.ts'
-import { complete, fromFolder, type RestoreOptions, type Surroundings } from './options.ts'
+import {
+  complete,
+  fromFolder,
+  OPTIONS,
+  type RestoreKey,
+  type RestoreOptions,
+  type RestoreSettings,
+  type Surroundings,
+} from './options.ts'
 import { readYaml } from './read-yaml.ts'
-import type { RestoreKey, RestoreSettings } from './schema.ts'
 
 /** restore.yaml is a page of text; more than this is some other file. */
 const LARGEST_CONFIG_BYTES = 1024 * 1024
@@ -87,10 +94,11 @@ function splitAtEquals(text: string): [string, string] {
 
 function nameOfFlag({ path, onKey }: Finding): string {
   const key = String(path[0])
-  if (key === 'source') return 'SOURCE'
-  if (key === 'color') return '--no-color'
-  if (key !== 'stall_thresholds') return `--${key.replaceAll('_', '-')}`
-  return path.length > 1 && !onKey ? `--stall-threshold ${path[1]}` : '--stall-threshold'
+  const flag = Object.values(OPTIONS)
+    .find(row => row.key === key)
+    ?.flag?.split(' ')[0]
+  if (flag === undefined) return key === 'source' ? 'SOURCE' : `--${key.replaceAll('_', '-')}`
+  return path.length > 1 && !onKey ? `${flag} ${path[1]}` : flag
 }
 
 /** The text of a configuration; `file` is its name in messages. Throws `config_invalid`. */

@@ -1,50 +1,378 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { absoluteSource, type SourceRef } from '../source/source-ref.ts'
-import type { RestoreSettings } from './schema.ts'
+import { z } from 'zod'
+import { formatDuration, formatIso } from '../format.ts'
+import { absoluteSource, nameOfSource, type SourceRef, sourceRefSchema } from '../source/source-ref.ts'
+import * as form from './forms.ts'
 
-/** All that a restore is told, complete: paths absolute, sizes in bytes, times in ms; null is "not given". */
-export interface RestoreOptions {
-  /** The chain, full backup first. */
-  sources: readonly SourceRef[]
-  datadir: string
-  /** Null: beside the datadir. */
-  targetDir: string | null
-  stateDir: string
-  tool: 'auto' | 'xtrabackup' | 'mariadb-backup'
-  toolPath: string | null
-  memory: number | 'auto'
-  parallel: number | null
-  decryptKeyFile: string | null
-  opensslCipher: string
-  /** Names or numeric ids, as written. */
-  owner: { user: string; group: string } | null
-  startCheck: boolean
-  inPlace: boolean
-  dryRun: boolean
-  json: boolean
-  quiet: boolean
-  /** False is asked for; true leaves it to the terminal and NO_COLOR. */
-  color: boolean
-  /** Unix ms by which the restore must have ended. */
-  deadlineMs: number | null
-  /** Where it was given as a duration: that, from the beginning of the restore. */
-  deadlineAfterMs: number | null
-  stallTimeoutMs: number | null
-  stallAction: 'warn' | 'fail'
-  /** Milliseconds by step, phase or `default`; only what was configured. */
-  stallThresholds: Readonly<Record<string, number>>
-  /** Chains to go back to, newest first, when this backup cannot be restored. */
-  olderBackups: readonly (readonly SourceRef[])[]
-  /** Attempts after the first, for failures that may pass. */
-  retries: number
-  /** Before the first of them; doubled each time. */
-  retryDelayMs: number
-  /** Fetch the next element of a chain while this one is prepared, when there is room. */
-  prefetch: boolean
+/**
+ * The options of a restore, one row each. Everything that must know all options reads this table: the flags and `--help` of
+ * `restore`, the schemas of restore.yaml, serve.yaml and of the options in state.json, the table in docs/configuration.md, and
+ * what a resumed restore takes anew. A new option is a row here and the code that uses it.
+ *
+ * `resume` says what becomes of the option when an unfinished restore is started again with another value:
+ *
+ *   live    taken: the next tool, step or check reads it
+ *   fixed   taken only while the restore has created nothing; after that it keeps the value it began with
+ *   call    belongs to this call alone, such as how it prints; nobody is told
+ *   same    identifies the restore; another value is another restore
+ */
+export type OptionResume = 'live' | 'fixed' | 'call' | 'same'
+
+interface Option<K extends string, W extends z.ZodType, S extends z.ZodType> {
+  /** In restore.yaml. */
+  key: K
+  /** The flag and its argument; null where only a file has it. */
+  flag: string | null
+  /** What a person may write, as text or in YAML. */
+  written: W
+  /** The value, as options and state.json hold it; its default is the value of an option that is not given. */
+  stored: S
+  /** From the one to the other, where they differ. */
+  convert?(written: NonNullable<z.output<W>>, surroundings: Surroundings): z.output<S>
+  /** Relative to the file that says it, or to the working directory. */
+  isPath?: true
+  resume: OptionResume
+  /** Tools are started with it, so a tool that runs already keeps its value. */
+  ofTools?: true
+  /** A value as a person writes it. Default: text as it is, `on` or `off`, and `default` for null. */
+  show?(value: NonNullable<z.output<S>>): string
+  showNull?: string
+  /** One line in --help. */
+  help: string
+  /** In docs/configuration.md: the default, and more than `help` says. */
+  doc?: { default?: string; text?: string }
 }
 
-/** The surroundings that defaults depend on. */
+const option = <const K extends string, W extends z.ZodType, S extends z.ZodType>(row: Option<K, W, S>) => row
+
+const textOrNull = z.string().nullable().default(null)
+const numberOrNull = z.number().nullable().default(null)
+const off = z.boolean().default(false)
+const count = z.number().int().nonnegative()
+const path = { written: form.path, isPath: true } as const
+const onOff = { written: form.flag, stored: off } as const
+const chain = z.array(sourceRefSchema).min(1)
+const showChain = (refs: readonly SourceRef[]) => refs.map(nameOfSource).join(' ')
+
+const TABLE = {
+  /** The chain, full backup first. */
+  sources: option({
+    key: 'source',
+    flag: null,
+    written: form.sources,
+    stored: chain,
+    resume: 'same',
+    help: 'stream file, extracted directory, or - for standard input; a chain: full first, then incrementals',
+  }),
+  datadir: option({
+    ...path,
+    key: 'datadir',
+    flag: '--datadir <dir>',
+    stored: z.string(),
+    resume: 'same',
+    help: 'data directory to restore into; absent or empty',
+  }),
+  /** Null: beside the datadir. */
+  targetDir: option({
+    ...path,
+    key: 'target_dir',
+    flag: '--target-dir <dir>',
+    stored: textOrNull,
+    resume: 'fixed',
+    help: 'where the backup is extracted and prepared; must not exist',
+    doc: {
+      default: '`<datadir>.restore-<id>`',
+      text: 'Beside the datadir, move-back is a rename. Where the datadir is a mount point, its side is another file system: name a directory with room, or a folder below the mount point as the datadir',
+    },
+  }),
+  stateDir: option({
+    ...path,
+    key: 'state_dir',
+    flag: '--state-dir <dir>',
+    stored: z.string(),
+    // The state is found in it, whatever its name was.
+    resume: 'same',
+    help: 'directory of the state, the lock and the logs of the tools; one restore at a time in each',
+    doc: { default: '`/var/lib/restore-agent` for root, else `$XDG_STATE_HOME/restore-agent`' },
+  }),
+  tool: option({
+    key: 'tool',
+    flag: '--tool <name>',
+    written: form.choice(['auto', 'xtrabackup', 'mariadb-backup']),
+    stored: z.enum(['auto', 'xtrabackup', 'mariadb-backup']).default('auto'),
+    resume: 'fixed',
+    help: 'auto, xtrabackup or mariadb-backup; auto takes the one that made the backup',
+    doc: { default: '`auto`' },
+  }),
+  toolPath: option({
+    ...path,
+    key: 'tool_path',
+    flag: '--tool-path <file>',
+    stored: textOrNull,
+    resume: 'fixed',
+    help: 'the tool to use, with the extractor beside it',
+    doc: { default: 'the tool on PATH' },
+  }),
+  memory: option({
+    key: 'use_memory',
+    flag: '--use-memory <size>',
+    written: form.memory,
+    stored: z.union([z.number().positive(), z.literal('auto')]).default('auto'),
+    resume: 'live',
+    ofTools: true,
+    show: value => (value === 'auto' ? value : showSize(value)),
+    help: 'memory for prepare: auto, or a size such as 4G, 512M or plain bytes',
+    doc: { default: '`auto`' },
+  }),
+  parallel: option({
+    key: 'parallel',
+    flag: '--parallel <n>',
+    written: form.wholeNumber(1, 1024),
+    stored: z.number().int().positive().nullable().default(null),
+    resume: 'live',
+    ofTools: true,
+    help: 'threads of the tools, where the version has the option',
+    doc: { default: 'number of CPUs' },
+  }),
+  decryptKeyFile: option({
+    ...path,
+    key: 'decrypt_key_file',
+    flag: '--decrypt-key-file <file>',
+    stored: textOrNull,
+    resume: 'live',
+    ofTools: true,
+    showNull: 'none',
+    help: 'passphrase file for gpg and openssl, key file for xbcrypt',
+    doc: { text: 'A regular file, because each tool and each attempt reads it: not `<(…)`' },
+  }),
+  opensslCipher: option({
+    key: 'openssl_cipher',
+    flag: '--openssl-cipher <name>',
+    written: form.cipher,
+    stored: z.string().default('aes-256-cbc'),
+    resume: 'live',
+    ofTools: true,
+    help: 'cipher of a stream made with openssl enc -pbkdf2',
+    doc: { default: '`aes-256-cbc`' },
+  }),
+  /** Names or numeric ids, as written. Group null: the user's primary group. */
+  owner: option({
+    key: 'owner',
+    flag: '--owner <user[:group]>',
+    written: form.owner,
+    stored: z.object({ user: z.string(), group: z.string().nullable() }).nullable().default(null),
+    resume: 'live',
+    show: ({ user, group }) => (group === null ? user : `${user}:${group}`),
+    help: 'owner of the restored files, by names or numbers; a user alone brings its primary group',
+    doc: { default: 'the owner of the datadir, or of its folder' },
+  }),
+  startCheck: option({
+    ...onOff,
+    key: 'start_check',
+    flag: '--start-check',
+    resume: 'live',
+    help: 'start a private server on the result and check its tables',
+    doc: { default: 'off', text: 'The system tables and, with MariaDB, all others (1 to 2 ms a table)' },
+  }),
+  inPlace: option({
+    ...onOff,
+    key: 'in_place',
+    flag: '--in-place',
+    resume: 'fixed',
+    help: 'consume the source directory instead of copying it',
+    doc: { default: 'off' },
+  }),
+  /** Unix ms by which the restore must have ended. */
+  deadlineMs: option({
+    key: 'deadline',
+    flag: '--deadline <time>',
+    written: form.deadline,
+    stored: numberOrNull,
+    convert: (written, { nowMs }) => ('atMs' in written ? written.atMs : nowMs + written.inMs),
+    resume: 'live',
+    show: formatIso,
+    showNull: 'none',
+    help: 'when the restore must have ended: an ISO time, or a duration from its beginning such as 6h',
+    doc: { text: 'For the alert RestoreDeadlineAtRisk' },
+  }),
+  /** Where the deadline was given as a duration: that, from the beginning of the restore. Told as `deadlineMs`. */
+  deadlineAfterMs: option({
+    key: 'deadline',
+    flag: null,
+    written: form.deadline,
+    stored: numberOrNull,
+    convert: written => ('inMs' in written ? written.inMs : null),
+    resume: 'call',
+    help: '',
+  }),
+  stallTimeoutMs: option({
+    key: 'stall_timeout',
+    flag: '--stall-timeout <duration>',
+    written: form.duration,
+    stored: numberOrNull,
+    resume: 'live',
+    show: showDuration,
+    help: 'how long without progress counts as stalled, in every step',
+    doc: { default: 'by step' },
+  }),
+  /** Milliseconds by step, phase or `default`; only what was configured. */
+  stallThresholds: option({
+    key: 'stall_thresholds',
+    flag: '--stall-threshold <step=duration>',
+    written: form.stallThresholds,
+    stored: z.record(z.string(), z.number()).default({}),
+    convert: written => written as Record<string, number>,
+    resume: 'live',
+    show: value =>
+      Object.entries(value)
+        .map(([step, ms]) => `${step}=${showDuration(ms)}`)
+        .join(', ') || 'none',
+    help: 'the same for one step or phase; may be given again',
+    doc: { default: 'by step' },
+  }),
+  stallAction: option({
+    key: 'stall_action',
+    flag: '--stall-action <action>',
+    written: form.choice(['warn', 'fail']),
+    stored: z.enum(['warn', 'fail']).default('warn'),
+    resume: 'live',
+    help: 'warn or fail; fail ends a stalled restore',
+    doc: { default: '`warn`' },
+  }),
+  /** Attempts after the first, for failures that may pass. */
+  retries: option({
+    key: 'retries',
+    flag: '--retries <n>',
+    written: form.wholeNumber(0, 100),
+    stored: count.default(3),
+    resume: 'live',
+    help: 'attempts after the first, for failures that may pass',
+    doc: { default: '3' },
+  }),
+  /** Before the first of them; doubled each time. */
+  retryDelayMs: option({
+    key: 'retry_delay',
+    flag: '--retry-delay <duration>',
+    written: form.duration,
+    stored: count.default(5000),
+    resume: 'live',
+    show: showDuration,
+    help: 'pause before the first retry; doubled each time, with jitter',
+    doc: { default: '5s' },
+  }),
+  /** Chains to go back to, newest first, when this backup cannot be restored. */
+  olderBackups: option({
+    key: 'older_backups',
+    flag: null,
+    written: form.olderBackups,
+    stored: z.array(chain).default([]),
+    resume: 'live',
+    show: chains => chains.map(showChain).join(', ') || 'none',
+    help: 'a list of backups to go back to, newest first, each a source or a list of sources',
+  }),
+  /** Fetch the next element of a chain while this one is prepared, when there is room. */
+  prefetch: option({
+    key: 'prefetch',
+    flag: '--prefetch <when>',
+    written: form.choice(['auto', 'off']),
+    stored: z.boolean().default(true),
+    convert: written => written !== 'off',
+    resume: 'live',
+    show: value => (value ? 'auto' : 'off'),
+    help: 'fetch the next element of a chain while this one is prepared: auto or off',
+    doc: { default: '`auto`' },
+  }),
+  dryRun: option({
+    ...onOff,
+    key: 'dry_run',
+    flag: '--dry-run',
+    resume: 'call',
+    help: 'check everything, print the plan, change nothing',
+    doc: { default: 'off' },
+  }),
+  json: option({
+    ...onOff,
+    key: 'json',
+    flag: '--json',
+    resume: 'call',
+    help: 'one JSON object a line on stdout',
+    doc: { default: 'off' },
+  }),
+  quiet: option({
+    ...onOff,
+    key: 'quiet',
+    flag: '--quiet',
+    resume: 'call',
+    help: 'print errors only',
+    doc: { default: 'off' },
+  }),
+  /** False: none. True: as the terminal and NO_COLOR say. */
+  color: option({
+    key: 'color',
+    flag: '--no-color',
+    written: form.flag,
+    stored: z.boolean().default(true),
+    resume: 'call',
+    help: 'no colours',
+    doc: { default: 'as the terminal and NO_COLOR say' },
+  }),
+}
+
+type Table = typeof TABLE
+export type OptionName = keyof Table
+
+/** All that a restore is told, complete: paths absolute, sizes in bytes, times in ms; null is "not given". */
+export type RestoreOptions = { readonly [N in OptionName]: z.output<Table[N]['stored']> }
+
+/** A row without the types of its own value. */
+export type OptionRow = Omit<Option<RestoreKey, z.ZodType, z.ZodType>, 'show' | 'convert'> & {
+  show?(value: unknown): string
+  convert?(written: unknown, surroundings: Surroundings): unknown
+}
+export const OPTIONS = TABLE as unknown as Readonly<Record<OptionName, OptionRow>>
+export const OPTION_NAMES = Object.keys(TABLE) as OptionName[]
+
+/** In state.json. */
+export const optionsSchema = z.looseObject(
+  Object.fromEntries(OPTION_NAMES.map(name => [name, OPTIONS[name].stored])) as unknown as {
+    [N in OptionName]: Table[N]['stored']
+  },
+)
+
+type Written = { [N in OptionName as Table[N]['key']]: Table[N]['written'] }
+
+/** restore.yaml, and the flags by their keys. Messages never repeat a value, which might be a secret in the wrong place. */
+export const restoreSchema = z
+  .strictObject(
+    Object.fromEntries(OPTION_NAMES.map(name => [OPTIONS[name].key, OPTIONS[name].written])) as unknown as Written,
+    { error: issue => (issue.code === 'invalid_type' ? 'must be a mapping of keys to values' : undefined) },
+  )
+  .partial()
+
+export type RestoreSettings = z.output<typeof restoreSchema>
+export type RestoreKey = keyof Written
+export const RESTORE_KEYS = Object.keys(restoreSchema.shape) as RestoreKey[]
+
+/** An option's value as a person writes it. */
+export function showOption(name: OptionName, value: unknown): string {
+  const { show, showNull = 'default' } = OPTIONS[name]
+  if (value === null) return showNull
+  if (show) return show(value)
+  return typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value)
+}
+
+/** As it would be written to mean exactly this. */
+function showSize(bytes: number): string {
+  const unit = (['T', 'G', 'M', 'K'] as const).find((_, index) => bytes % 1024 ** (4 - index) === 0)
+  return unit === undefined ? String(bytes) : `${bytes / 1024 ** { T: 4, G: 3, M: 2, K: 1 }[unit]}${unit}`
+}
+
+function showDuration(ms: number): string {
+  return ms % 1000 === 0 ? formatDuration(ms).replace(' ', '') : `${ms}ms`
+}
+
+/** What defaults depend on. */
 export interface Surroundings {
   cwd: string
   env: Readonly<Record<string, string | undefined>>
@@ -52,22 +380,15 @@ export interface Surroundings {
   nowMs: number
 }
 
-const PATH_KEYS = ['datadir', 'target_dir', 'state_dir', 'tool_path', 'decrypt_key_file'] as const
-
 /** The same settings with each relative path made absolute from `folder`. */
 export function fromFolder(settings: RestoreSettings, folder: string): RestoreSettings {
-  const absolute = { ...settings }
-  for (const key of PATH_KEYS) {
-    const path = settings[key]
-    if (path !== undefined) absolute[key] = resolve(folder, path)
-  }
-  if (settings.source !== undefined) {
-    absolute.source = settings.source.map(ref => absoluteSource(ref, folder))
-  }
-  if (settings.older_backups !== undefined) {
-    absolute.older_backups = settings.older_backups.map(chain => chain.map(ref => absoluteSource(ref, folder)))
-  }
-  return absolute
+  const absolute: Record<string, unknown> = { ...settings }
+  for (const { key, isPath } of Object.values(OPTIONS))
+    if (isPath && absolute[key] !== undefined) absolute[key] = resolve(folder, absolute[key] as string)
+  const fromHere = (refs: readonly SourceRef[]) => refs.map(ref => absoluteSource(ref, folder))
+  if (settings.source !== undefined) absolute.source = fromHere(settings.source)
+  if (settings.older_backups !== undefined) absolute.older_backups = settings.older_backups.map(fromHere)
+  return absolute as RestoreSettings
 }
 
 export function defaultStateDir({ isRoot, env }: Pick<Surroundings, 'isRoot' | 'env'>): string {
@@ -84,33 +405,13 @@ export function complete(
   settings: RestoreSettings & { source: readonly SourceRef[]; datadir: string },
   surroundings: Surroundings,
 ): RestoreOptions {
-  const { deadline } = settings
-  return {
-    sources: settings.source,
-    datadir: settings.datadir,
-    targetDir: settings.target_dir ?? null,
-    stateDir: settings.state_dir ?? defaultStateDir(surroundings),
-    tool: settings.tool ?? 'auto',
-    toolPath: settings.tool_path ?? null,
-    memory: settings.use_memory ?? 'auto',
-    parallel: settings.parallel ?? null,
-    decryptKeyFile: settings.decrypt_key_file ?? null,
-    opensslCipher: settings.openssl_cipher ?? 'aes-256-cbc',
-    owner: settings.owner ?? null,
-    startCheck: settings.start_check ?? false,
-    inPlace: settings.in_place ?? false,
-    dryRun: settings.dry_run ?? false,
-    json: settings.json ?? false,
-    quiet: settings.quiet ?? false,
-    color: settings.color ?? true,
-    deadlineMs: deadline === undefined ? null : 'atMs' in deadline ? deadline.atMs : surroundings.nowMs + deadline.inMs,
-    deadlineAfterMs: deadline !== undefined && 'inMs' in deadline ? deadline.inMs : null,
-    stallTimeoutMs: settings.stall_timeout ?? null,
-    stallAction: settings.stall_action ?? 'warn',
-    olderBackups: settings.older_backups ?? [],
-    retries: settings.retries ?? 3,
-    retryDelayMs: settings.retry_delay ?? 5000,
-    prefetch: settings.prefetch !== 'off',
-    stallThresholds: (settings.stall_thresholds ?? {}) as Readonly<Record<string, number>>,
-  }
+  const given: RestoreSettings = { state_dir: defaultStateDir(surroundings), ...settings }
+  const values = OPTION_NAMES.map(name => {
+    const { key, convert } = OPTIONS[name]
+    const written = given[key]
+    return [name, written !== undefined && convert ? convert(written, surroundings) : written]
+  })
+  const { success, data, error } = optionsSchema.safeParse(Object.fromEntries(values))
+  if (!success) throw error // a bug: what the written form lets pass, the stored one takes
+  return data as RestoreOptions
 }

@@ -3,10 +3,17 @@ import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin, type SourceRef } from '../source/source-ref.ts'
 import { type Finding, findingsOf } from './check.ts'
+import { STALL_THRESHOLD_NAMES } from './forms.ts'
 import { problemsError, readConfig } from './load.ts'
-import { complete, defaultStateDir, fromFolder, type RestoreOptions, type Surroundings } from './options.ts'
+import {
+  complete,
+  defaultStateDir,
+  fromFolder,
+  type RestoreOptions,
+  type RestoreSettings,
+  type Surroundings,
+} from './options.ts'
 import { readYaml } from './read-yaml.ts'
-import { type RestoreSettings, STALL_THRESHOLD_NAMES } from './schema.ts'
 import {
   type Address,
   type HookEvent,

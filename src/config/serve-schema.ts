@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { choice, duration, parsed, path, restoreSchema, text } from './schema.ts'
+import { choice, duration, parsed, path, text } from './forms.ts'
+import { restoreSchema } from './options.ts'
 
 /**
  * The keys of serve.yaml. What a restore can be told is restore.yaml's own schema: under `defaults` for every backup, and

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { flagsToKeys } from '../../src/cli/restore-command.ts'
+import { flagsToKeys } from '../../src/cli/restore-flags.ts'
 import { runCli } from '../../src/cli/run-cli.ts'
 import { version } from '../../src/cli/version.ts'
 import { captureOutput } from '../support/capture-output.ts'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadRestoreOptions, parseConfig, type RestoreFlags } from '../../src/config/load.ts'
-import { RESTORE_KEYS } from '../../src/config/schema.ts'
+import { RESTORE_KEYS } from '../../src/config/options.ts'
 import { RestoreError } from '../../src/errors.ts'
 import { refs } from '../support/source-refs.ts'
 
@@ -174,7 +174,7 @@ source:
 use_memory: 50%
 use_memory: 60%
 start_check: yes
-owner: mysql
+owner: 'mysql:'
 tool: pg_restore
 stall_thresholds:
   redo-scan: 3m
@@ -186,7 +186,7 @@ stall_thresholds:
       'restore.yaml:6:1 use_memory: given twice, first at 5:1',
       'restore.yaml:6:13 use_memory: must be auto or a size such as 4G, 512M or plain bytes',
       'restore.yaml:7:14 start_check: must be true or false',
-      'restore.yaml:8:8 owner: must be USER:GROUP',
+      'restore.yaml:8:8 owner: must be USER or USER:GROUP',
       'restore.yaml:9:7 tool: must be one of auto, xtrabackup, mariadb-backup',
       'restore.yaml:11:3 stall_thresholds.redo-scan: is no step or phase (did you mean redo_scan?)',
       'restore.yaml:12:10 stall_thresholds.flush: must be a duration with its unit, such as 90s, 5m or 1h30m',

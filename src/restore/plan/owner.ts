@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
@@ -14,12 +14,14 @@ import type { Plan } from './plan.ts'
 export function plannedOwner(options: Pick<RestoreOptions, 'owner' | 'datadir'>): Plan['owner'] {
   if (options.owner) {
     const { user, group } = options.owner
-    const [uid, gid] = [idOf('/etc/passwd', user, 'user'), idOf('/etc/group', group, 'group')]
+    const uid = idOf('passwd', user)
+    const gid = group === null ? primaryGroupOf(user) : idOf('group', group)
+    const name = group === null ? user : `${user}:${group}`
     if (!mayGive(uid, gid))
-      throw new RestoreError('ownership_failed', `this user may not give files to ${user}:${group}`, {
+      throw new RestoreError('ownership_failed', `this user may not give files to ${name}`, {
         hint: 'run as root, or leave --owner out',
       })
-    return { name: `${user}:${group}`, uid, gid }
+    return { name, uid, gid }
   }
   if (process.getuid?.() !== 0) return null
   const { uid, gid } = statSync(existingAncestor(options.datadir))
@@ -36,20 +38,45 @@ function mayGive(uid: number, gid: number): boolean {
   return uid === process.geteuid!() && [process.getegid!(), ...process.getgroups!()].includes(gid)
 }
 
-function idOf(file: string, name: string, what: string): number {
+type Database = 'passwd' | 'group'
+const WHAT = { passwd: 'user', group: 'group' } as const
+
+function idOf(database: Database, name: string): number {
   if (/^\d+$/.test(name)) {
     if (Number(name) <= MOST_ID) return Number(name)
-    throw new RestoreError('ownership_failed', `${name} is not an id of a ${what}`, {
+    throw new RestoreError('ownership_failed', `${name} is not an id of a ${WHAT[database]}`, {
       hint: `ids go from 0 to ${MOST_ID}`,
     })
   }
-  const line = readFileSync(file, 'utf8')
-    .split('\n')
-    .find(entry => entry.startsWith(`${name}:`))
-  if (line) return Number(line.split(':')[2])
-  throw new RestoreError('ownership_failed', `there is no ${what} ${name} on this machine`, {
-    hint: `create it, or give --owner with numeric ids`,
+  const entry = lookUp(database, name)
+  if (entry) return Number(entry[2])
+  throw new RestoreError('ownership_failed', `there is no ${WHAT[database]} ${name} on this machine`, {
+    hint: 'create it, or give --owner with numeric ids',
   })
+}
+
+function primaryGroupOf(user: string): number {
+  const entry = lookUp('passwd', user)
+  if (entry) return Number(entry[3])
+  throw new RestoreError('ownership_failed', `the user ${user} has no primary group on this machine`, {
+    hint: 'give --owner with a group too, as USER:GROUP',
+  })
+}
+
+/**
+ * The fields of an entry, by name or id; null where there is none. `getent` asks all sources of nsswitch.conf (LDAP, SSSD,
+ * systemd); only where it is not installed are the files read.
+ */
+function lookUp(database: Database, name: string): string[] | null {
+  try {
+    return execFileSync('getent', [database, name], { encoding: 'utf8', cwd: '/', stdio: ['ignore', 'pipe', 'ignore'] })
+      .split('\n')[0]!
+      .split(':')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return null
+  }
+  const entries = readFileSync(`/etc/${database}`, 'utf8').split('\n')
+  return entries.map(line => line.split(':')).find(([entry, , id]) => entry === name || id === name) ?? null
 }
 
 /**

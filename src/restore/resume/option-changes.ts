@@ -1,23 +1,11 @@
-import type { RestoreOptions } from '../../config/options.ts'
+import { OPTION_NAMES, OPTIONS, type OptionName, type RestoreOptions, showOption } from '../../config/options.ts'
 import { toolsOf } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
 
-/**
- * An unfinished restore that is started again may be given other options than it was begun with: less memory for a prepare
- * that was killed for it. Each option is of one kind:
- *
- *   live    whoever needs it next reads it anew: the tool to be started next, the step, the watchdog
- *   fixed   what was made already was made by it, so it stays. As long as nothing was made, it is as live as the others, and
- *           the backup is looked at anew
- *   call    how this call shows the restore; nobody needs to be told
- *   same    by these it is the same restore
- */
-export type OptionKind = 'live' | 'fixed' | 'call' | 'same'
-
 export interface OptionChange {
-  key: keyof RestoreOptions
-  was: RestoreOptions[keyof RestoreOptions]
-  asked: RestoreOptions[keyof RestoreOptions]
+  name: OptionName
+  was: unknown
+  asked: unknown
 }
 
 export interface OptionChanges {
@@ -30,55 +18,29 @@ export interface OptionChanges {
   planIsVoid: boolean
 }
 
-const KINDS: { readonly [K in keyof RestoreOptions]: OptionKind } = {
-  sources: 'same',
-  datadir: 'same',
-  // Found in it, whatever it was called.
-  stateDir: 'same',
-  targetDir: 'fixed',
-  tool: 'fixed',
-  toolPath: 'fixed',
-  inPlace: 'fixed',
-  memory: 'live',
-  parallel: 'live',
-  decryptKeyFile: 'live',
-  opensslCipher: 'live',
-  owner: 'live',
-  startCheck: 'live',
-  deadlineMs: 'live',
-  deadlineAfterMs: 'call', // told as the deadline that it makes
-  stallTimeoutMs: 'live',
-  stallAction: 'live',
-  stallThresholds: 'live',
-  olderBackups: 'live',
-  retries: 'live',
-  retryDelayMs: 'live',
-  prefetch: 'live',
-  dryRun: 'call',
-  json: 'call',
-  quiet: 'call',
-  color: 'call',
-}
-export const OPTION_KEYS = Object.keys(KINDS) as (keyof RestoreOptions)[]
-
 export function changeOptions(found: RestoreState, asked: RestoreOptions): OptionChanges {
   const was = found.options
   const wanted = { ...asked, deadlineMs: deadlineOf(found, asked) }
   const untouched = isUntouched(found)
-  const changes: OptionChange[] = OPTION_KEYS.filter(key => !isEqual(was[key], wanted[key])).map(key => ({
-    key,
-    was: was[key],
-    asked: wanted[key],
+  const changes: OptionChange[] = OPTION_NAMES.filter(name => !isEqual(was[name], wanted[name])).map(name => ({
+    name,
+    was: was[name],
+    asked: wanted[name],
   }))
-  const takes = ({ key }: OptionChange) =>
-    KINDS[key] === 'call' || (KINDS[key] === 'live' ? !isHeld(found, key, wanted) : KINDS[key] === 'fixed' && untouched)
+  const resumeOf = ({ name }: OptionChange) => OPTIONS[name].resume
+  const takes = (change: OptionChange) => {
+    const resume = resumeOf(change)
+    return resume === 'live'
+      ? !isHeld(found, change.name, wanted)
+      : resume === 'call' || (resume === 'fixed' && untouched)
+  }
   const taken = changes.filter(takes)
-  const told = ({ key }: OptionChange) => KINDS[key] === 'live' || KINDS[key] === 'fixed'
+  const told = (change: OptionChange) => ['live', 'fixed'].includes(resumeOf(change))
   return {
-    options: { ...was, ...Object.fromEntries(taken.map(change => [change.key, change.asked])) },
+    options: { ...was, ...Object.fromEntries(taken.map(({ name, asked: value }) => [name, value])) },
     taken: taken.filter(told),
     refused: changes.filter(change => told(change) && !takes(change)),
-    planIsVoid: found.plan !== null && taken.some(({ key }) => KINDS[key] === 'fixed'),
+    planIsVoid: found.plan !== null && taken.some(change => resumeOf(change) === 'fixed'),
   }
 }
 
@@ -87,11 +49,11 @@ const isUntouched = ({ runs, tools, made }: RestoreState): boolean =>
   runs.length === 0 && tools.length === 0 && made.directories.length === 0 && made.filling === null
 
 /** Live in general, and not now. */
-function isHeld({ tools, backupIndex, options }: RestoreState, key: keyof RestoreOptions, wanted: RestoreOptions) {
+function isHeld({ tools, backupIndex, options }: RestoreState, name: OptionName, wanted: RestoreOptions) {
   // A server that was started for the check has to be asked and stopped.
-  if (key === 'startCheck') return toolsOf({ tools }, { kind: 'start_check' }).length > 0
+  if (name === 'startCheck') return toolsOf({ tools }, { kind: 'start_check' }).length > 0
   // The one that was gone back to is found by its place among them.
-  if (key === 'olderBackups')
+  if (name === 'olderBackups')
     return !isEqual(options.olderBackups.slice(0, backupIndex), wanted.olderBackups.slice(0, backupIndex))
   return false
 }
@@ -109,3 +71,27 @@ const sorted = (value: unknown): unknown =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
     : value
+
+/** What is told of options that an unfinished restore takes, or cannot take, as a person writes them. */
+export function optionNotices({ taken, refused }: OptionChanges, adoptedTools: readonly string[]): string[] {
+  const keeps =
+    adoptedTools.length > 0 && taken.some(({ name }) => OPTIONS[name].ofTools)
+      ? `; what runs already (${adoptedTools.join(', ')}) keeps what it was started with`
+      : ''
+  return [
+    ...(taken.length > 0 ? [`the restore goes on; now with ${taken.map(withBoth('was')).join(', ')}${keeps}`] : []),
+    ...(refused.length > 0
+      ? [
+          `the restore goes on as it was begun with ${refused.map(withBoth('not')).join(', ')}; to begin anew with ` +
+            'the other, cancel it first (Ctrl-C, or DELETE /restore), and start it again',
+        ]
+      : []),
+  ]
+}
+
+const withBoth =
+  (word: 'was' | 'not') =>
+  ({ name, was, asked }: OptionChange): string => {
+    const [now, other] = word === 'was' ? [asked, was] : [was, asked]
+    return `${OPTIONS[name].key} ${showOption(name, now)} (${word} ${showOption(name, other)})`
+  }

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { OptionName } from '../../config/options.ts'
 import { availableMemory } from '../../process/memory.ts'
 import { toolFamily } from '../../tool/families.ts'
 import { makePlan, type PlanParts } from '../plan/build-plan.ts'
@@ -22,7 +23,7 @@ import type { OptionChanges } from './option-changes.ts'
  */
 export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: string): Plan | null {
   if (stands.plan === null) return null
-  const isNew = (name: string) => taken.some(({ key }) => key === name)
+  const isNew = (option: OptionName) => taken.some(({ name }) => name === option)
   const parts = partsOf(stands, runDir)
   const owner = isNew('owner') ? ownerNow(stands) : parts.owner
   const plan = makePlan({ ...parts, owner, server: plannedServer(parts.options, parts.family.family, owner) })

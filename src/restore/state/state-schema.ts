@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { InnerCompression } from '../../backup/file-name.ts'
 import type { OuterFormat } from '../../backup/formats.ts'
+import { optionsSchema } from '../../config/options.ts'
 import { ERROR_CODES } from '../../errors.ts'
 import { PHASES, RESTORE_STATUSES } from '../../phases.ts'
 import { sourceRefSchema } from '../../source/source-ref.ts'
@@ -55,35 +56,6 @@ const tool = z.object({
 
 const textOrNull = text.nullable().default(null)
 const no = z.boolean().default(false)
-
-const options = z.looseObject({
-  sources: z.array(sourceRefSchema).min(1),
-  datadir: text,
-  targetDir: textOrNull,
-  stateDir: text,
-  tool: z.enum(['auto', 'xtrabackup', 'mariadb-backup']).default('auto'),
-  toolPath: textOrNull,
-  memory: z.union([z.number().positive(), z.literal('auto')]).default('auto'),
-  parallel: z.number().int().positive().nullable().default(null),
-  decryptKeyFile: textOrNull,
-  opensslCipher: text.default('aes-256-cbc'),
-  owner: z.object({ user: text, group: text }).nullable().default(null),
-  startCheck: no,
-  inPlace: no,
-  dryRun: no,
-  json: no,
-  quiet: no,
-  color: z.boolean().default(true),
-  deadlineMs: numberOrNull,
-  deadlineAfterMs: numberOrNull,
-  stallTimeoutMs: numberOrNull,
-  stallAction: z.enum(['warn', 'fail']).default('warn'),
-  stallThresholds: z.record(text, z.number()).default({}),
-  olderBackups: z.array(z.array(sourceRefSchema).min(1)).default([]),
-  retries: count.default(3),
-  retryDelayMs: count.default(5000),
-  prefetch: z.boolean().default(true),
-})
 
 /** What is known of a backup; what an older agent did not look at is unknown. */
 const description = z.looseObject({
@@ -182,7 +154,7 @@ export const stateSchema = z.object({
   restoreId: text.regex(/^[\w-]+$/),
   agentPid: z.number().int().positive(),
   bootId: text.default(''),
-  options,
+  options: optionsSchema,
   backup: text.nullable().default(null),
   backupIndex: count.default(0),
   startedAtMs: z.number(),

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { RestoreOptions } from '../../../src/config/options.ts'
-import { changeOptions, OPTION_KEYS } from '../../../src/restore/resume/option-changes.ts'
-import { optionNotices } from '../../../src/restore/resume/option-notices.ts'
+import { OPTION_NAMES, type RestoreOptions } from '../../../src/config/options.ts'
+import { changeOptions, optionNotices } from '../../../src/restore/resume/option-changes.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { runOf, runsOf } from '../../support/runs.ts'
 import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
@@ -51,20 +50,20 @@ const CALL: Partial<RestoreOptions> = { json: true, quiet: true, color: false, d
 
 test('every option is one that is taken, one that stays, one of the call, or tells the restore', () => {
   const sorted = [...Object.keys(NOTICE), ...Object.keys(FIXED), ...Object.keys(CALL), 'sources', 'datadir', 'stateDir']
-  expect(sorted.sort()).toEqual([...OPTION_KEYS].sort())
-  expect(Object.keys(sampleOptions()).sort()).toEqual([...OPTION_KEYS].sort())
+  expect(sorted.sort()).toEqual([...OPTION_NAMES].sort())
+  expect(Object.keys(sampleOptions()).sort()).toEqual([...OPTION_NAMES].sort())
 })
 
 test.each(Object.entries(NOTICE))('%s is taken by a restore that was begun without it', (key, [value, told]) => {
   const changes = changeOptions(extracted(), sampleOptions({ [key]: value }))
   expect(changes.options).toEqual(sampleOptions({ [key]: value }))
-  expect(changes).toMatchObject({ taken: [{ key, asked: value }], refused: [], planIsVoid: false })
+  expect(changes).toMatchObject({ taken: [{ name: key, asked: value }], refused: [], planIsVoid: false })
   expect(optionNotices(changes, [])).toEqual([`the restore goes on; now with ${told}`])
 })
 
 test.each(Object.entries(FIXED))('%s stays as soon as something was made', (key, [value, told]) => {
   const changes = changeOptions(extracted(), sampleOptions({ [key]: value }))
-  expect(changes).toMatchObject({ options: sampleOptions(), taken: [], refused: [{ key }], planIsVoid: false })
+  expect(changes).toMatchObject({ options: sampleOptions(), taken: [], refused: [{ name: key }], planIsVoid: false })
   expect(optionNotices(changes, [])).toEqual([
     `the restore goes on as it was begun with ${told}; to begin anew with the other, cancel it first ` +
       '(Ctrl-C, or DELETE /restore), and start it again',
@@ -75,9 +74,13 @@ test.each(Object.entries(FIXED))(
   '%s is taken as long as nothing was made; the plan is none any more',
   (key, [value]) => {
     const changes = changeOptions(planned(), sampleOptions({ [key]: value }))
-    expect(changes).toMatchObject({ options: sampleOptions({ [key]: value }), taken: [{ key }], planIsVoid: true })
+    expect(changes).toMatchObject({
+      options: sampleOptions({ [key]: value }),
+      taken: [{ name: key }],
+      planIsVoid: true,
+    })
     const unplanned = changeOptions(sampleState(), sampleOptions({ [key]: value }))
-    expect(unplanned).toMatchObject({ taken: [{ key }], planIsVoid: false })
+    expect(unplanned).toMatchObject({ taken: [{ name: key }], planIsVoid: false })
   },
 )
 
@@ -98,7 +101,7 @@ describe('what is live in general, and not now', () => {
       options: sampleOptions({ startCheck: true }),
       tools: [sampleTool({ id: '1-start_check-1-mariadbd', run: runOf('1-start_check') })],
     })
-    expect(changeOptions(found, sampleOptions())).toMatchObject({ taken: [], refused: [{ key: 'startCheck' }] })
+    expect(changeOptions(found, sampleOptions())).toMatchObject({ taken: [], refused: [{ name: 'startCheck' }] })
   })
 
   test('older backups, where they move the one that was gone back to', () => {
@@ -106,7 +109,7 @@ describe('what is live in general, and not now', () => {
     const asked = (...names: string[]) =>
       changeOptions(found, sampleOptions({ olderBackups: names.map(name => refs(name)) }))
     expect(asked('/b/1').options.olderBackups).toEqual([refs('/b/1')])
-    expect(asked('/b/0', '/b/1')).toMatchObject({ taken: [], refused: [{ key: 'olderBackups' }] })
+    expect(asked('/b/0', '/b/1')).toMatchObject({ taken: [], refused: [{ name: 'olderBackups' }] })
   })
 })
 
@@ -123,7 +126,7 @@ describe('a deadline', () => {
 
   test('as another duration counts from the beginning of the restore', () => {
     expect(again(8)).toMatchObject({ options: { deadlineMs: T0 + 8 * HOUR_MS, deadlineAfterMs: 8 * HOUR_MS } })
-    expect(again(8).taken).toMatchObject([{ key: 'deadlineMs' }])
+    expect(again(8).taken).toMatchObject([{ name: 'deadlineMs' }])
   })
 })
 

@@ -3,10 +3,7 @@ import { PHASES, STEPS, TERMINAL_PHASES } from '../phases.ts'
 import { parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
 import { parseDeadline, parseDuration, parseSize } from './values.ts'
 
-/**
- * The keys of restore.yaml. Every flag of `restore` is a key here under the same name in snake_case, and the flags are
- * checked by this very schema, so that the two cannot differ. Messages never repeat a value.
- */
+/** The forms in which a person writes values, on the command line and in YAML alike. Messages never repeat a value. */
 
 /** What `stall_thresholds` may name: the steps, the phases that run, and `default` for the rest. */
 export const STALL_THRESHOLD_NAMES: readonly string[] = [
@@ -30,7 +27,7 @@ export const parsed = <T>(parse: (text: string) => T | null, what: string) =>
     return z.NEVER
   })
 
-const flag = z.boolean({ error: 'must be true or false' })
+export const flag = z.boolean({ error: 'must be true or false' })
 export const path = text('a path')
 export const duration = parsed(parseDuration, 'a duration with its unit, such as 90s, 5m or 1h30m')
 export const choice = <const T extends readonly [string, ...string[]]>(words: T) =>
@@ -49,7 +46,7 @@ export const sources = z.preprocess(
   z.array(source).min(1, { error: 'must name at least one backup' }),
 )
 
-const memory = z.unknown().transform((value, context): number | 'auto' => {
+export const memory = z.unknown().transform((value, context): number | 'auto' => {
   if (value === 'auto') return 'auto'
   const bytes = typeof value === 'number' || typeof value === 'string' ? parseSize(String(value)) : null
   if (bytes !== null) return bytes
@@ -57,7 +54,7 @@ const memory = z.unknown().transform((value, context): number | 'auto' => {
   return z.NEVER
 })
 
-const wholeNumber = (from: number, to: number) => {
+export const wholeNumber = (from: number, to: number) => {
   const error = `must be a whole number from ${from} to ${to}`
   return z.preprocess(
     value => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
@@ -65,52 +62,20 @@ const wholeNumber = (from: number, to: number) => {
   )
 }
 
-const parallel = wholeNumber(1, 1024)
-
 const parseOwner = (value: string) => {
-  const match = /^([^:\s]+):([^:\s]+)$/.exec(value)
-  return match === null ? null : { user: match[1]!, group: match[2]! }
+  const match = /^([^:\s]+)(?::([^:\s]+))?$/.exec(value)
+  return match === null ? null : { user: match[1]!, group: match[2] ?? null }
 }
+export const owner = parsed(parseOwner, 'USER or USER:GROUP')
 
-const stallThresholds = z.partialRecord(z.enum(STALL_THRESHOLD_NAMES as [string, ...string[]]), duration, {
-  error: 'must map steps or phases to durations, such as redo_scan: 30m',
+export const cipher = text('the name of a cipher, such as aes-256-cbc').regex(/^[A-Za-z0-9][\w-]*$/, {
+  error: 'must be the name of a cipher, such as aes-256-cbc',
 })
 
-export const restoreSchema = z
-  .strictObject(
-    {
-      source: sources,
-      datadir: path,
-      target_dir: path,
-      state_dir: path,
-      tool: choice(['auto', 'xtrabackup', 'mariadb-backup']),
-      tool_path: path,
-      use_memory: memory,
-      parallel,
-      decrypt_key_file: path,
-      openssl_cipher: text('the name of a cipher, such as aes-256-cbc').regex(/^[A-Za-z0-9][\w-]*$/, {
-        error: 'must be the name of a cipher, such as aes-256-cbc',
-      }),
-      owner: parsed(parseOwner, 'USER:GROUP'),
-      start_check: flag,
-      in_place: flag,
-      dry_run: flag,
-      json: flag,
-      quiet: flag,
-      color: flag,
-      deadline: parsed(parseDeadline, 'a time such as 2026-11-23T06:00Z or a duration such as 6h'),
-      stall_timeout: duration,
-      stall_action: choice(['warn', 'fail']),
-      stall_thresholds: stallThresholds,
-      older_backups: z.array(sources, { error: 'must be a list of backups, each a path or a list of paths' }),
-      retries: wholeNumber(0, 100),
-      retry_delay: duration,
-      prefetch: choice(['auto', 'off']),
-    },
-    { error: issue => (issue.code === 'invalid_type' ? 'must be a mapping of keys to values' : undefined) },
-  )
-  .partial()
+export const deadline = parsed(parseDeadline, 'a time such as 2026-11-23T06:00Z or a duration such as 6h')
 
-export type RestoreSettings = z.output<typeof restoreSchema>
-export type RestoreKey = keyof RestoreSettings
-export const RESTORE_KEYS = Object.keys(restoreSchema.shape) as RestoreKey[]
+export const olderBackups = z.array(sources, { error: 'must be a list of backups, each a path or a list of paths' })
+
+export const stallThresholds = z.partialRecord(z.enum(STALL_THRESHOLD_NAMES as [string, ...string[]]), duration, {
+  error: 'must map steps or phases to durations, such as redo_scan: 30m',
+})
