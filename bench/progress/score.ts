@@ -27,7 +27,10 @@ export interface Score {
   etaError25: number | null
   etaError50: number | null
   etaError75: number | null
-  /** Shares of the time: an ETA was shown; of that, its range held the true end, and remaining was not wrong by a factor of 2. */
+  /**
+   * Shares of the time: an ETA was shown; of that, its range held the true end, and remaining was not wrong by a factor
+   * of 2.
+   */
   etaShown: number | null
   etaCoverage: number | null
   etaWithinFactor2: number | null

@@ -7,9 +7,9 @@
 import type { WorkFacts } from './progress.ts'
 
 /**
- * How much a price from before the run counts beside what the run shows. These are the only numbers here that were chosen by
- * looking at runs: docs/progress.md says at which, and how little they matter. Nothing changes them but the bench, which
- * scores each run with those that suit the other runs best.
+ * How much a price from before the run counts beside what the run shows. These are the only numbers here that were
+ * chosen by looking at runs: docs/progress.md says at which, and how little they matter. Nothing changes them but the
+ * bench, which scores each run with those that suit the other runs best.
  */
 export const weights = {
   /** A price from before the run counts like this share of the work that is left. */
@@ -25,7 +25,9 @@ export const PAGE_BYTES = 16_384
 const DISK_BYTES_PER_SECOND = 250e6
 /** Look a page up, apply a handful of records, compute its checksum. */
 const PAGE_CPU_SECONDS = 50e-6
-/** xtrabackup, where records of redo fill the memory: each page that is read pushes another one out, and waits for it. */
+/**
+ * xtrabackup, where records of redo fill the memory: each page that is read pushes another one out, and waits for it.
+ */
 const PAGE_EVICTION_SECONDS = 200e-6
 /** Parsing redo is CPU work: MariaDB 10.8+ has the compact format and a fast parser, MySQL 8 has neither. */
 const SCAN_BYTES_PER_SECOND = { 'mariadb-backup': 800e6, xtrabackup: 150e6 }
@@ -33,13 +35,19 @@ const SCAN_BYTES_PER_SECOND = { 'mariadb-backup': 800e6, xtrabackup: 150e6 }
 const REDO_PER_MEMORY = { 'mariadb-backup': 0.85, xtrabackup: 0.7 }
 /** Default of both tools' --use-memory, where nobody has said more. */
 const DEFAULT_MEMORY_BYTES = 100 * 2 ** 20
-/** One page is touched anew every so many bytes of redo: a row change with its index entries is some 1-2 KB of redo on 2-3 pages, and rows share pages. */
+/**
+ * One page is touched anew every so many bytes of redo: a row change with its index entries is some 1-2 KB of redo on
+ * 2-3 pages, and rows share pages.
+ */
 export const TOUCHES_PER_BYTE = 1 / 6500
 /** Undoing one row: find it by its key, change it, log it. */
 export const ROW_UNDO_SECONDS = 20e-6
 /** Start and end of a server instance: dictionary, undo tablespaces, new redo files. */
 export const INSTANCE_SECONDS = 0.5
-/** xtrabackup 2.4, InnoDB of MySQL 5.7: a start waits for threads in steps of 0.1 s, a shutdown for one that looks once a second. */
+/**
+ * xtrabackup 2.4, InnoDB of MySQL 5.7: a start waits for threads in steps of 0.1 s, a shutdown for one that looks once
+ * a second.
+ */
 export const START_SECONDS = 0.3
 export const SHUTDOWN_SECONDS = 1.3
 /** New files written from their beginning to their end, then synced: a SATA SSD's sequential speed. */
@@ -56,7 +64,10 @@ export const CHECK_FILE_SECONDS = 0.0002
 /** Reading a source and writing its files. */
 export const EXTRACT_BYTES_PER_SECOND = 150e6
 
-/** What a price from before the run counts where bytes stream: they are alike and counted one by one, so the rate is soon known. */
+/**
+ * What a price from before the run counts where bytes stream: they are alike and counted one by one, so the rate is
+ * soon known.
+ */
 export const STREAM_PRIOR_WEIGHT = 0.02
 
 export type Tool = WorkFacts['tool']
@@ -65,14 +76,16 @@ export type Tool = WorkFacts['tool']
 export const scanSeconds = (tool: Tool, bytes: number, diskRate: number | null): number =>
   bytes / Math.min(SCAN_BYTES_PER_SECOND[tool], diskRate ?? Number.POSITIVE_INFINITY)
 
-/** Without a look at the tool's I/O: a scan far slower than any parser waits for the disk. Bytes per second, or null. */
+/**
+ * Without a look at the tool's I/O: a scan far slower than any parser waits for the disk. Bytes per second, or null.
+ */
 export function diskRateOfScan(tool: Tool, bytes: number, seconds: number): number | null {
   return seconds >= 1 && bytes > 0 && bytes / seconds < SCAN_BYTES_PER_SECOND[tool] / 4 ? bytes / seconds : null
 }
 
 /**
- * Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the writes.
- * `isCrowded`: the redo does not fit in memory.
+ * Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the
+ * writes. `isCrowded`: the redo does not fit in memory.
  */
 export const pageSeconds = (tool: Tool, diskRate: number | null, isCrowded: boolean): number =>
   PAGE_CPU_SECONDS + pageWriteSeconds(diskRate) + (isCrowded && tool === 'xtrabackup' ? PAGE_EVICTION_SECONDS : 0)
@@ -93,8 +106,9 @@ export const batchBytes = (tool: Tool, memoryBytes: number | null): number =>
   (memoryBytes ?? DEFAULT_MEMORY_BYTES) * REDO_PER_MEMORY[tool]
 
 /**
- * Pages that so much redo makes one batch touch: touches fall on `dataBytes` of pages at random, and one that was touched
- * is not counted again, D (1 - e^(-touches / D)). Without the size of the data it is taken to be half of all redo.
+ * Pages that so much redo makes one batch touch: touches fall on `dataBytes` of pages at random, and one that was
+ * touched is not counted again, D (1 - e^(-touches / D)). Without the size of the data it is taken to be half of all
+ * redo.
  */
 export function pagesOfBatch(redoBytes: number, dataBytes: number, touches = TOUCHES_PER_BYTE): number {
   const data = Math.max(dataBytes, PAGE_BYTES) / PAGE_BYTES
@@ -122,8 +136,8 @@ export function pagesOfRedo(redoBytes: number, batch: number, dataBytes: number,
 export const soften = (x: number): number => (x <= 0.7 ? x : 1 - 0.3 * Math.exp((0.7 - x) / 0.3))
 
 /**
- * How fast is the disk? Steps that stream through it (delta apply, the scan of redo) tell, when they waited for it: most bytes
- * came from or went to the device, not to memory, and the CPU was mostly idle.
+ * How fast is the disk? Steps that stream through it (delta apply, the scan of redo) tell, when they waited for it:
+ * most bytes came from or went to the device, not to memory, and the CPU was mostly idle.
  */
 export interface DiskMeter {
   seconds: number

@@ -1,6 +1,6 @@
 /**
- * Seconds of work by what they were spent on, so that a new attempt keeps those of the work that still stands, and later
- * elements of a chain are priced by earlier ones. The running phase is in here only once another begins.
+ * Seconds of work by what they were spent on, so that a new attempt keeps those of the work that still stands, and
+ * later elements of a chain are priced by earlier ones. The running phase is in here only once another begins.
  */
 import type { Elapsed, WorkPart } from './progress.ts'
 import type { ProgressState } from './state.ts'

@@ -3,13 +3,13 @@
  *
  *   percent = int(100 (current - first) / (last - first)), 0-100; 100 where last - first is not above 0
  *
- * `last` is last_lsn of the checkpoints, `first` the first LSN of a line, `current` the highest. An LSN that is not above the current one
- * is ignored. A scan line is ignored while last_lsn is unknown. The line of a completed shutdown brings the LSN that it names, so
- * a prepare without scan lines shows 100. The number is null until `first` and `last` are known. It stands at 100 while pages
- * are applied and rows rolled back: that is why it is not ours.
+ * `last` is last_lsn of the checkpoints, `first` the first LSN of a line, `current` the highest. An LSN that is not
+ * above the current one is ignored. A scan line is ignored while last_lsn is unknown. The line of a completed shutdown
+ * brings the LSN that it names, so a prepare without scan lines shows 100. The number is null until `first` and `last`
+ * are known. It stands at 100 while pages are applied and rows rolled back: that is why it is not ours.
  *
- * For mariadb-backup, whose lines its patterns do not match, the same arithmetic on the LSNs of `Read redo log up to` and
- * `To recover: LSN`.
+ * For mariadb-backup, whose lines its patterns do not match, the same arithmetic on the LSNs of `Read redo log up to`
+ * and `To recover: LSN`.
  */
 import type { ToolEvent } from '../tool/events.ts'
 import type { WorkFacts } from './progress.ts'

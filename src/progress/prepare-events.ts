@@ -16,7 +16,8 @@ export function takeToolEvent(before: ProgressState, event: ToolEvent, atMs: num
   }
   if (event.type === 'starved') return { ...state, starvedSinceMs: state.starvedSinceMs ?? atMs }
   if (state.phase !== 'preparing_backup') return state
-  // What a tool was told stands before its banner; everything else comes after it, and comes again where it is read again.
+  // What a tool was told stands before its banner; everything else comes after it, and comes again where it is read
+  // again.
   if (event.type === 'prepare_options') return takeFacts(state, event)
   if (event.type === 'version' && state.toolEvents > 0 && state.step !== 'move_back')
     return { ...state, eventsToSkip: state.toolEvents - 1 }
@@ -160,7 +161,8 @@ function stepAfter(event: ToolEvent, { step, recovery }: ProgressState, work: Wo
     case 'batch_completed':
       return 'flush'
     case 'rollback_found':
-      // Nothing to undo: the line is printed for transactions to clean up as well. xtrabackup 2.4 prints it before its last batch.
+      // Nothing to undo: the line is printed for transactions to clean up as well. xtrabackup 2.4 prints it before its
+      // last batch.
       return event.rows > 0 && work.ending !== 'no' ? 'undo_rollback' : step
     case 'rollback_started':
     case 'rollback_percent':

@@ -8,7 +8,10 @@ export interface WorkFacts {
   toolVersion: string | null
   /** Bytes of the element's source as stored. */
   sourceBytes: number | null
-  /** The same of every element of the chain, first to last: later ones are priced by their sizes. Empty where it is not looked at. */
+  /**
+   * The same of every element of the chain, first to last: later ones are priced by their sizes. Empty where it is not
+   * looked at.
+   */
   chainBytes: readonly (number | null)[]
   /** From the element's own checkpoints file. */
   fromLsn: number | null
@@ -20,7 +23,9 @@ export interface WorkFacts {
   redoBytes: number | null
   /** All data files in the target dir when prepare starts. */
   dataFileBytes: number | null
-  /** Delta files of an incremental, by path as the tool prints it relative to the incremental's dir, with their sizes. */
+  /**
+   * Delta files of an incremental, by path as the tool prints it relative to the incremental's dir, with their sizes.
+   */
   deltaFiles: Readonly<Record<string, number>> | null
   /** Memory given to prepare. */
   memoryBytes: number | null
@@ -51,7 +56,10 @@ export type ProgressInput =
   | { type: 'element'; position: number; facts: WorkFacts }
   | { type: 'facts'; facts: Partial<WorkFacts> }
   | { type: 'phase'; phase: Phase }
-  /** A step that the coordinator begins itself (move_back, verify, ownership, start_check); the others come from tool events. */
+  /**
+   * A step that the coordinator begins itself (move_back, verify, ownership, start_check); the others come from tool
+   * events.
+   */
   | { type: 'step'; step: Step }
   | { type: 'tool'; event: ToolEvent }
   /** `lines` are the stderr lines since the last sample. */
@@ -63,7 +71,10 @@ export type ProgressInput =
   /** Once a second. Moves nothing forward; only quiet and stall depend on it. */
   | { type: 'tick' }
 
-/** How it goes, as shown. Percentages are 0-100 (fractions allowed; metrics use the integer part), times Unix ms; null is unknown. */
+/**
+ * How it goes, as shown. Percentages are 0-100 (fractions allowed; metrics use the integer part), times Unix ms; null
+ * is unknown.
+ */
 export interface Progress {
   phasePercent: number | null
   restorePercent: number | null

@@ -1,13 +1,13 @@
 /**
  * What is left of recovery, in seconds.
  *
- *   scan    bytes of redo still to be read, in one pass or in two:  (1 - f) (t + w s0) / (f + w); f of them were read in t
- *           seconds, s0 is the price before the run
- *   apply   (pages left in the batch + pages that rho touches a byte make of the redo not yet in a batch) x c
+ * scan bytes of redo still to be read, in one pass or in two: (1 - f) (t + w s0) / (f + w); f of them were read in t
+ *           seconds, s0 is the price before the run apply (pages left in the batch + pages that rho touches a byte make
+ *           of the redo not yet in a batch) x c
  *
- * c seconds a page and rho touches a byte are means of what batches showed, older ones weighing less, and of the price before
- * the run, which weighs like a share of what is left: it hedges early, when what comes may be unlike what was, and is
- * gone at the end.
+ * c seconds a page and rho touches a byte are means of what batches showed, older ones weighing less, and of the price
+ * before the run, which weighs like a share of what is left: it hedges early, when what comes may be unlike what was,
+ * and is gone at the end.
  */
 import {
   batchBytes,
@@ -81,7 +81,8 @@ function passesOf(recovery: Recovery, facts: WorkFacts, total: number): 1 | 2 {
 
 /**
  * Pages that the redo not yet in a batch will touch: at the density of touches that batches showed, beside the one from
- * before the run. Touches, not pages: of what a large batch touches much is touched again, so a small one has more pages a byte.
+ * before the run. Touches, not pages: of what a large batch touches much is touched again, so a small one has more
+ * pages a byte.
  */
 function pagesOfUncovered(recovery: Recovery, facts: WorkFacts, total: number): number {
   const bytes = total - recovery.coveredBytes
@@ -113,9 +114,10 @@ function guessedBatch(recovery: Recovery, facts: WorkFacts, total: number): numb
 
 /**
  * Pages left in the running batch: the newest line's, less what I/O since stands for. Each page is written once, or as
- * often as earlier batches did. Where all of them fit in memory, they are read first and written at the end: how many must
- * be read is not known, so reading counts for what it is beside the writing. Where they do not, they pass through memory,
- * read at one end and written at the other, and what is further ahead tells: pages already as new as the redo are not written.
+ * often as earlier batches did. Where all of them fit in memory, they are read first and written at the end: how many
+ * must be read is not known, so reading counts for what it is beside the writing. Where they do not, they pass through
+ * memory, read at one end and written at the other, and what is further ahead tells: pages already as new as the redo
+ * are not written.
  */
 export function batchPagesLeft(recovery: Recovery, { memoryBytes }: WorkFacts): number {
   if (!recovery.inBatch) return 0

@@ -1,15 +1,16 @@
 /**
- * The one tracker of a recovery: which redo was read and applied, in LSNs and in batches. Every reader of LSNs asks it: the
- * estimator, MyHoard's number, the verdict on a prepare, and the state that is shown.
+ * The one tracker of a recovery: which redo was read and applied, in LSNs and in batches. Every reader of LSNs asks it:
+ * the estimator, MyHoard's number, the verdict on a prepare, and the state that is shown.
  *
  * The families do the same work in another order:
  *
- *   mariadb-backup   scan of all redo (`redo_scanned`, `multi_batch`, `end_of_log`), then batches. `pages_left` comes when a
- *                    batch begins, and about every 15 s inside it. `redo_scanned` after the end of the log is the second reading
- *                    between two batches: the batch before it is done.
- *   xtrabackup 8, 9  scan and batches in turns: `redo_scanned` every 5 MiB, `batch_started`, `batch_percent`, `batch_completed`.
- *   xtrabackup 2.4   the same, but where the redo does not fit in memory, one pass over all of it comes first; the LSN then
- *                    falls back to the checkpoint. InnoDB starts a second time to make new redo files, and scans again.
+ * mariadb-backup scan of all redo (`redo_scanned`, `multi_batch`, `end_of_log`), then batches. `pages_left` comes when
+ *                    a batch begins, and about every 15 s inside it. `redo_scanned` after the end of the log is the
+ *                    second reading between two batches: the batch before it is done. xtrabackup 8, 9 scan and batches
+ *                    in turns: `redo_scanned` every 5 MiB, `batch_started`, `batch_percent`, `batch_completed`.
+ *                    xtrabackup 2.4 the same, but where the redo does not fit in memory, one pass over all of it comes
+ *                    first; the LSN then falls back to the checkpoint. InnoDB starts a second time to make new redo
+ *                    files, and scans again.
  *
  * `activity.ts` adds seconds and bytes; `recovery-remaining.ts` prices what is left.
  */
@@ -173,8 +174,8 @@ export function redoBytes(recovery: Recovery, facts: WorkFacts): number | null {
 }
 
 /**
- * The LSN at which the redo ended, once the tool has ended; null where nobody knows. A tool that succeeded has read all of it.
- * One that failed has too, where it said so. xtrabackup may fail over the redo itself, before its first batch.
+ * The LSN at which the redo ended, once the tool has ended; null where nobody knows. A tool that succeeded has read all
+ * of it. One that failed has too, where it said so. xtrabackup may fail over the redo itself, before its first batch.
  */
 export function endOfRedo(recovery: Recovery, { tool }: WorkFacts, succeeded: boolean): number | null {
   const failedReading = tool === 'xtrabackup' && recovery.batches === 0
@@ -200,7 +201,9 @@ function reach(recovery: Recovery, lsn: number): Recovery | null {
   return scannedBytes > recovery.scannedBytes ? { ...recovery, scannedBytes } : null
 }
 
-/** xtrabackup 2.4 begins again at the checkpoint before its first batch; no LSN of a pass is below the one before it. */
+/**
+ * xtrabackup 2.4 begins again at the checkpoint before its first batch; no LSN of a pass is below the one before it.
+ */
 function secondPass(recovery: Recovery, lsn: number, { tool }: WorkFacts): Recovery | null {
   // What is known of MariaDB's scan may be ahead of its lines.
   if (tool !== 'xtrabackup') return null

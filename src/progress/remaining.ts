@@ -1,6 +1,7 @@
 /**
- * What is left, priced in seconds, part by part: of the phase now running, and of the whole restore; null while the size is
- * unknown. Each part is (1 - f) (t + w prior) / (f + w): done f of it took t seconds, and the prior counts like w of it.
+ * What is left, priced in seconds, part by part: of the phase now running, and of the whole restore; null while the
+ * size is unknown. Each part is (1 - f) (t + w prior) / (f + w): done f of it took t seconds, and the prior counts like
+ * w of it.
  */
 
 import {
@@ -145,7 +146,10 @@ function endingRemaining(facts: WorkFacts, work: Work, pages: number, rate: numb
   return guess(whole * (1 - soften(work.endingSeconds / whole)))
 }
 
-/** xtrabackup 2.4 wrote all pages in its last batch. It shuts down, makes new redo files, starts on them and shuts down again. */
+/**
+ * xtrabackup 2.4 wrote all pages in its last batch. It shuts down, makes new redo files, starts on them and shuts down
+ * again.
+ */
 function twoEndingsRemaining(work: Work, rate: number | null): Price {
   const stages: [Ending, number][] = [
     ['flushing', START_SECONDS],
@@ -163,8 +167,8 @@ function twoEndingsRemaining(work: Work, rate: number | null): Price {
 }
 
 /**
- * A file is written into memory quickly, then waits for the disk without a line: what is written counts as half done until the
- * next line. Only a file that is done shows what the disk takes.
+ * A file is written into memory quickly, then waits for the disk without a line: what is written counts as half done
+ * until the next line. Only a file that is done shows what the disk takes.
  */
 function newRedoRemaining(work: Work, rate: number | null): Price {
   if (ENDINGS.indexOf(work.ending) > ENDINGS.indexOf('new_redo')) return NOTHING
@@ -193,9 +197,10 @@ const PREPARE_PER_EXTRACT = 0.5
 const INCREMENTAL_PER_FULL = 0.35
 
 /**
- * The whole restore: this phase, the rest of this element, the elements after it, the checks at the end. What nothing is known of
- * yet is priced by what was seen of its like: a prepare by its extract, later elements by what a stored byte of those so far
- * took; where their sizes are not known, an incremental by the one before it, else by the full backup.
+ * The whole restore: this phase, the rest of this element, the elements after it, the checks at the end. What nothing
+ * is known of yet is priced by what was seen of its like: a prepare by its extract, later elements by what a stored
+ * byte of those so far took; where their sizes are not known, an incremental by the one before it, else by the full
+ * backup.
  */
 export function restoreRemaining(state: ProgressState, inPhase: Price | null = phaseRemaining(state)): Price | null {
   if (inPhase === null) return null
@@ -216,7 +221,9 @@ export function restoreRemaining(state: ProgressState, inPhase: Price | null = p
   return { seconds, guessedSeconds }
 }
 
-/** Later elements by their stored bytes; null where a size is not known. `remainingSeconds` are left of the one running. */
+/**
+ * Later elements by their stored bytes; null where a size is not known. `remainingSeconds` are left of the one running.
+ */
 function secondsBySize(
   { facts, elements, position, restoreSeconds }: ProgressState,
   remainingSeconds: number,

@@ -43,9 +43,9 @@ const LEAST_REMAINING_SECONDS = 2
 const MOST_GUESSED = 0.9
 
 /**
- * When the restore is expected to end. Absent where it could be wrong by a factor of 2: at the very beginning and end, and
- * while most of what remains is priced by a guess; absent too while the tool is stalled. The range holds the true end in four
- * of five cases (docs/progress.md has the measured share); it is wider where more is guessed.
+ * When the restore is expected to end. Absent where it could be wrong by a factor of 2: at the very beginning and end,
+ * and while most of what remains is priced by a guess; absent too while the tool is stalled. The range holds the true
+ * end in four of five cases (docs/progress.md has the measured share); it is wider where more is guessed.
  */
 export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Progress['eta'] {
   const remaining = state.restoreRemainingSeconds
@@ -53,8 +53,8 @@ export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Pr
   if (state.restoreSeconds < LEAST_SECONDS || remaining < LEAST_REMAINING_SECONDS) return null
   const guessed = Math.min(1, state.guessedSeconds / remaining)
   if (guessed > MOST_GUESSED) return null
-  // Where the tool is looked at, no evidence means that nothing was done. Where only lines tell, a quiet tool may be half
-  // through what it is quiet about; but time alone ends nothing.
+  // Where the tool is looked at, no evidence means that nothing was done. Where only lines tell, a quiet tool may be
+  // half through what it is quiet about; but time alone ends nothing.
   const least = state.sample === null ? 500 : 1000
   const at = (seconds: number) =>
     Math.round(Math.max(state.lastProgressAtMs! + 1000 * seconds, nowMs + least * seconds))

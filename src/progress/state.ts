@@ -50,7 +50,10 @@ export interface Work {
   shutdownSeconds: number | null
   /** xtrabackup was told to roll nothing back, as another increment follows: it makes no new redo files either. */
   applyLogOnly: boolean
-  /** New redo files: bytes of all, of those that are done, and of the one now made; how much of that is written, not yet synced. */
+  /**
+   * New redo files: bytes of all, of those that are done, and of the one now made; how much of that is written, not yet
+   * synced.
+   */
   newRedoBytes: number | null
   newRedoDoneBytes: number
   newRedoFileBytes: number
@@ -106,7 +109,10 @@ export interface ProgressState {
   disk: DiskMeter
   myhoard: MyHoard
   passed: boolean
-  /** Events of the tool's stderr so far, and how many of them are to be passed over, because it is read again from its start. */
+  /**
+   * Events of the tool's stderr so far, and how many of them are to be passed over, because it is read again from its
+   * start.
+   */
   toolEvents: number
   eventsToSkip: number
 

@@ -1,6 +1,6 @@
 /**
- * Slow, or hung? Each step has its own signal (the evidence that moves its percentage) and its own patience. Without the
- * signal for longer than that it is stalled, and then it matters what the tool does:
+ * Slow, or hung? Each step has its own signal (the evidence that moves its percentage) and its own patience. Without
+ * the signal for longer than that it is stalled, and then it matters what the tool does:
  *
  *   progressing  the signal moved within the last seconds
  *   flooding     it prints that it finds no free pages, again and again: more memory is needed, waiting helps nobody
@@ -17,7 +17,10 @@ export const QUIET_AFTER_MS = 5_000
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
-/** Milliseconds. A line of redo comes every 15 s on the slowest disk; a page batch, a file or a rollback may be silent for minutes. */
+/**
+ * Milliseconds. A line of redo comes every 15 s on the slowest disk; a page batch, a file or a rollback may be silent
+ * for minutes.
+ */
 export const DEFAULT_THRESHOLDS = {
   restoring_basebackup: 2 * MINUTE,
   delta_apply: 10 * MINUTE,

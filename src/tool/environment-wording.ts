@@ -2,8 +2,8 @@ import type { ErrorCode } from '../errors.ts'
 
 /**
  * Lines in which a tool names a fault of this machine: its disk, memory, limits, rights, libraries, keys. They are no
- * evidence against the backup, and what the tool says of its data afterwards may follow from them. The texts are those of
- * the C library, the dynamic loader, the shell, mysys, InnoDB and the key management plugins.
+ * evidence against the backup, and what the tool says of its data afterwards may follow from them. The texts are those
+ * of the C library, the dynamic loader, the shell, mysys, InnoDB and the key management plugins.
  */
 const TEXTS: readonly (readonly [RegExp, ErrorCode])[] = [
   [/No space left on device|Disk quota exceeded|disk is not full or a disk quota exceeded/i, 'disk_full'],

@@ -1,15 +1,15 @@
 import type { ErrorCode } from '../errors.ts'
 
 /**
- * What a tool says, as data. Only a grammar (the files `…-grammar.ts` and
- * `…-wording.ts` here) knows a tool's wording; everything behind it knows these. LSNs are in bytes of redo and exact up to 2^53.
+ * What a tool says, as data. Only a grammar (the files `…-grammar.ts` and `…-wording.ts` here) knows a tool's wording;
+ * everything behind it knows these. LSNs are in bytes of redo and exact up to 2^53.
  */
 export type ToolEvent =
   | { type: 'version'; version: string }
   | { type: 'buffer_pool'; bytes: number }
   /**
-   * xtrabackup: what it was told, by its options and by the backup's own. `newRedoBytes`: size of the redo files that the
-   * server will have, which 2.4 makes itself. Null where the line does not say.
+   * xtrabackup: what it was told, by its options and by the backup's own. `newRedoBytes`: size of the redo files that
+   * the server will have, which 2.4 makes itself. Null where the line does not say.
    */
   | { type: 'prepare_options'; applyLogOnly: boolean | null; newRedoBytes: number | null }
   /** xtrabackup: `xtrabackup_logfile detected: size=S, start_lsn=(N)`. */
@@ -21,8 +21,8 @@ export type ToolEvent =
   /** MariaDB: from this LSN on the redo does not fit in memory and is applied batch by batch. */
   | { type: 'multi_batch'; lsn: number }
   /**
-   * Redo read and parsed up to here. LSNs may come twice: xtrabackup 2.4 reads all redo once more from the checkpoint where it
-   * does not fit in memory, MariaDB reads a multi-batch log again while it applies it.
+   * Redo read and parsed up to here. LSNs may come twice: xtrabackup 2.4 reads all redo once more from the checkpoint
+   * where it does not fit in memory, MariaDB reads a multi-batch log again while it applies it.
    */
   | { type: 'redo_scanned'; lsn: number }
   /** xtrabackup 2.4: the first pass over the redo has met its end; the highest LSN so far is that end. */
@@ -35,8 +35,8 @@ export type ToolEvent =
   | { type: 'batch_percent'; percent: number }
   | { type: 'batch_completed' }
   /**
-   * MariaDB `To recover: …`: pages left in the batch now running. `lsn` is where that batch ends in the redo and `endLsn`
-   * the end of the log; both null in the last or only batch.
+   * MariaDB `To recover: …`: pages left in the batch now running. `lsn` is where that batch ends in the redo and
+   * `endLsn` the end of the log; both null in the last or only batch.
    */
   | { type: 'pages_left'; pages: number; lsn: number | null; endLsn: number | null }
   | { type: 'rollback_found'; transactions: number; rows: number }
@@ -63,7 +63,9 @@ export type ToolEvent =
   /** A line that names the cause of a failure. */
   | { type: 'failure'; code: ErrorCode; text: string }
 
-  /** A warning or error line with no known meaning; `crash`: the tool caught a signal of its own, and is about to exit. */
+  /**
+   * A warning or error line with no known meaning; `crash`: the tool caught a signal of its own, and is about to exit.
+   */
   | { type: 'complaint'; level: 'warning' | 'error' | 'crash'; text: string }
 
 /**

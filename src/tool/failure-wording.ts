@@ -4,9 +4,9 @@ import type { ToolEvent } from './events.ts'
 import type { ToolLine } from './tool-line.ts'
 
 /**
- * Which failure a line of a backup tool names. Wordings of xtrabackup and mariadb-backup, xbstream and mbstream, from their
- * transcripts and sources; each is long enough to appear in no line of a run that goes well. The first match counts,
- * so the more telling wordings stand first.
+ * Which failure a line of a backup tool names. Wordings of xtrabackup and mariadb-backup, xbstream and mbstream, from
+ * their transcripts and sources; each is long enough to appear in no line of a run that goes well. The first match
+ * counts, so the more telling wordings stand first.
  */
 const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['wrong chunk magic at offset 0x0.', 'source_unknown'],
@@ -105,7 +105,10 @@ const NOTHING: readonly ToolEvent[] = []
 /** `15:41:48 UTC - xtrabackup got signal 6 ;` */
 const CRASH = /\b[\w-]+ got signal \d+/
 
-/** Any line that a grammar does not know: the failure it names, else a complaint if it is an error or a warning, else nothing. */
+/**
+ * Any line that a grammar does not know: the failure it names, else a complaint if it is an error or a warning, else
+ * nothing.
+ */
 export function failureOrComplaint(line: ToolLine): readonly ToolEvent[] {
   const code = failureCode(line)
   if (code === null && line.level === 'note' && !line.text.includes(' got signal ')) return NOTHING

@@ -7,8 +7,8 @@ import type { Failure } from './judge-exit.ts'
 const NOTHING: readonly ToolEvent[] = []
 
 /**
- * Wordings of zstd 1.5, gzip 1.12, lz4 1.9, bzip2 1.0, xz 5.4, gpg 2.2 and openssl 3.0, each provoked for real. The first match
- * counts. gzip, bzip2 and openssl explain themselves over several lines, of which only one names the cause.
+ * Wordings of zstd 1.5, gzip 1.12, lz4 1.9, bzip2 1.0, xz 5.4, gpg 2.2 and openssl 3.0, each provoked for real. The
+ * first match counts. gzip, bzip2 and openssl explain themselves over several lines, of which only one names the cause.
  */
 const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   // What gpg says of a stream that ends too early, before it calls it manipulated: of known, then of unknown length.
@@ -21,7 +21,8 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['encrypted message has been manipulated', 'source_corrupt'],
   ['no valid OpenPGP data found', 'source_unknown'],
   ['Unknown compression algorithm', 'source_unknown'],
-  // openssl cannot tell a wrong key from a stream cut at a block's border; judgePipeline can, from what later stages say.
+  // openssl cannot tell a wrong key from a stream cut at a block's border; judgePipeline can, from what later stages
+  // say.
   [':wrong final block length', 'source_truncated'],
   [':bad decrypt:', 'wrong_key'],
   ['bad magic number', 'source_unknown'],

@@ -11,9 +11,9 @@ export function decompressStage(compression: Compression): Command {
 }
 
 /**
- * gpg, symmetric. The passphrase is the first line of `keyFile`. `homedir` is a private empty directory of mode 0700, so that
- * no keyring and no gpg.conf of the user is touched; without an agent nothing outlives the command, and decrypting with a
- * passphrase file needs none (tried with 2.2).
+ * gpg, symmetric. The passphrase is the first line of `keyFile`. `homedir` is a private empty directory of mode 0700,
+ * so that no keyring and no gpg.conf of the user is touched; without an agent nothing outlives the command, and
+ * decrypting with a passphrase file needs none (tried with 2.2).
  */
 export function gpgStage({ keyFile, homedir }: { keyFile: string; homedir: string }): Command {
   return {
@@ -34,7 +34,9 @@ export function gpgStage({ keyFile, homedir }: { keyFile: string; homedir: strin
   }
 }
 
-/** `openssl enc` with a password (the first line of `keyFile`) and PBKDF2. `cipher` without dash, as in `aes-256-cbc`. */
+/**
+ * `openssl enc` with a password (the first line of `keyFile`) and PBKDF2. `cipher` without dash, as in `aes-256-cbc`.
+ */
 export function opensslStage({ keyFile, cipher }: { keyFile: string; cipher: string }): Command {
   return { file: 'openssl', args: ['enc', '-d', `-${cipher}`, '-pbkdf2', '-pass', `file:${keyFile}`] }
 }

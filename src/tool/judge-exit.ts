@@ -67,8 +67,8 @@ const FAULT_SIGNALS: Readonly<Record<string, ErrorCode>> = {
 }
 
 /**
- * The failure to report of several: a full disk or another fault of this machine explains what the tool says of its data
- * afterwards; else the first that names a cause.
+ * The failure to report of several: a full disk or another fault of this machine explains what the tool says of its
+ * data afterwards; else the first that names a cause.
  */
 export function mainFailure(failures: readonly Failure[], general: ErrorCode): Failure | undefined {
   return (

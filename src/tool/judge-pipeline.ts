@@ -1,12 +1,12 @@
 /**
- * Which stage of a pipeline is to blame. Damage flows both ways: bad bytes make every later stage complain, and a stage that
- * ends makes every earlier one die of SIGPIPE. So, in this order:
+ * Which stage of a pipeline is to blame. Damage flows both ways: bad bytes make every later stage complain, and a stage
+ * that ends makes every earlier one die of SIGPIPE. So, in this order:
  *   1. a full disk, wherever it was seen;
  *   2. a stage killed from outside (its neighbours see an early end);
  *   3. the earliest stage that failed by itself, that is, not because its consumer was gone;
- *   4. a stage whose consumer went away although nothing there failed.
- * Two refinements, because openssl does not know whether its key is right: bytes that no later stage recognises, behind a
- * decrypt stage, mean a wrong key; `bad decrypt` at the end of a stream whose beginning was good means it was cut short.
+ *   4. a stage whose consumer went away although nothing there failed. Two refinements, because openssl does not know
+ * whether its key is right: bytes that no later stage recognises, behind a decrypt stage, mean a wrong key;
+ * `bad decrypt` at the end of a stream whose beginning was good means it was cut short.
  */
 import { CONSUMER_GONE } from './filter-grammar.ts'
 import { type Complaint, type Failure, type Judgement, judgeExit, mainFailure, type ToolExit } from './judge-exit.ts'

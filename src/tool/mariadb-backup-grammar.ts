@@ -6,8 +6,9 @@ import { numberAfter, numberAt, parseToolLine } from './tool-line.ts'
 const NOTHING: readonly ToolEvent[] = []
 
 /**
- * What mariadb-backup says in --prepare, --move-back, --copy-back and --decompress; 10.11 and 11.8 alike, except that 11.8 has
- * no `Starting shutdown...`. It writes whole lines only, so an incomplete one is left until its newline is there.
+ * What mariadb-backup says in --prepare, --move-back, --copy-back and --decompress; 10.11 and 11.8 alike, except that
+ * 11.8 has no `Starting shutdown...`. It writes whole lines only, so an incomplete one is left until its newline is
+ * there.
  */
 export function mariadbBackupGrammar(): Grammar {
   const files = fileWording()

@@ -41,7 +41,8 @@ export const mariadbBackup: ToolFamily = {
           ],
         }
       : null,
-  // No --no-defaults: with it the backup's own backup-my.cnf is not read either (tried), and without it nothing else is.
+  // No --no-defaults: with it the backup's own backup-my.cnf is not read either (tried), and without it nothing else
+  // is.
   prepare: ({ program, targetDir, incrementalDir, memoryBytes }) => ({
     file: program,
     args: [

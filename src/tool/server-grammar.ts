@@ -4,11 +4,16 @@ import { saysDiskFull } from './failure-wording.ts'
 
 const NOTHING: readonly ToolEvent[] = []
 
-/** InnoDB, or Aria, which holds MariaDB's system tables, names damage in what it has read. Any other error is no evidence. */
+/**
+ * InnoDB, or Aria, which holds MariaDB's system tables, names damage in what it has read. Any other error is no
+ * evidence.
+ */
 const ENGINE_NAMES_DAMAGE =
   /(?=.*\b(?:InnoDB|Aria)\b)(?=.*(?:corrupt|checksum|Inconsistent tablespace|(?:bigger|smaller|shorter) than expected|truncated|malformed|LSN .* is in the future|Missing (?:FILE|MLOG)_CHECKPOINT|No valid checkpoint))/i
 
-/** Besides faults of the machine: another process on the files, a server of another version, an option it does not know. */
+/**
+ * Besides faults of the machine: another process on the files, a server of another version, an option it does not know.
+ */
 const AROUND_THE_DATA =
   /access rights|must be writable|Unable to lock|\berror: 11\b|Unsupported redo log format|Upgrade after a crash|Invalid MySQL server (?:up|down)grade|unknown (?:option|variable)/i
 

@@ -17,9 +17,10 @@ export const preparedWording: Wording = text => {
 }
 
 /**
- * Files, one by one. Across file systems a move is `Moving a to b`, `Copying a to b`, `...done`, `Removing a`: one file, so the
- * Copying of the file just begun says nothing new (`known`). From 8.0.28 on `Done: Moving file a to b` stands for `...done`. A delta is named relative to its incremental's directory, which
- * is not known here: it is what the path has in common with the file it is applied to.
+ * Files, one by one. Across file systems a move is `Moving a to b`, `Copying a to b`, `...done`, `Removing a`: one
+ * file, so the Copying of the file just begun says nothing new (`known`). From 8.0.28 on `Done: Moving file a to b`
+ * stands for `...done`. A delta is named relative to its incremental's directory, which is not known here: it is what
+ * the path has in common with the file it is applied to.
  */
 export function fileWording(): Wording {
   let current = ''

@@ -9,7 +9,9 @@ export interface BackupVersions {
   server: string | null
 }
 
-/** Whether a tool can restore a backup. `warning` where nothing speaks against it but something is unknown or unusual. */
+/**
+ * Whether a tool can restore a backup. `warning` where nothing speaks against it but something is unknown or unusual.
+ */
 export type Fit = { fits: true; warning: string | null } | { fits: false; reason: string }
 
 /** Endings of files compressed or encrypted inside the stream; compression comes first (`t.ibd.zst.xbcrypt`). */

@@ -1,13 +1,16 @@
 import type { BackupVersions, Fit } from './tool.ts'
 import { compareVersions, formatVersion, parseVersion, seriesOf, type Version } from './version.ts'
 
-/** The last patch of 8.0 that changed files; from it on one xtrabackup serves every later 8.0 (Percona's release notes). */
+/**
+ * The last patch of 8.0 that changed files; from it on one xtrabackup serves every later 8.0 (Percona's release notes).
+ */
 const LAST_CHANGE_OF_8_0 = 34
 
 /**
- * Whether an xtrabackup restores a backup. Each series of MySQL has its own xtrabackup, which reads no other series' redo:
- * 2.4 for MySQL 5.5 to 5.7 and MariaDB 10.0 and 10.1, 8.0 for 8.0, 8.4 for 8.4, and one for each innovation release.
- * Within 8.0 the redo format changed with patches, so the tool must not be older than the server, until the last change.
+ * Whether an xtrabackup restores a backup. Each series of MySQL has its own xtrabackup, which reads no other series'
+ * redo: 2.4 for MySQL 5.5 to 5.7 and MariaDB 10.0 and 10.1, 8.0 for 8.0, 8.4 for 8.4, and one for each innovation
+ * release. Within 8.0 the redo format changed with patches, so the tool must not be older than the server, until the
+ * last change.
  */
 export function xtrabackupFits(toolVersion: string | null, backup: BackupVersions): Fit {
   const tool = parseVersion(toolVersion ?? '')

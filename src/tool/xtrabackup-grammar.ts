@@ -1,14 +1,13 @@
 /**
  * What xtrabackup says in --prepare, --move-back and --decompress, 2.4 to 9.x.
  *
- * Whole lines are stripped of their prefixes and told apart by how they begin. Three kinds of line are counts, written number by
- * number, and a newline may be hours away, so those are read while they grow:
- *   `InnoDB: Progress in percent: 0 1 2 `…            2.4's apply batch
- *   `InnoDB: Progress in percents: 1`, ` 2`, ` 3` …   rollback; the newline never comes
- *   `InnoDB: Progress in MB:\n`, ` 100`, ` 200` …     2.4's new redo files
- * Other threads print in between: their line, its timestamp or prefix is glued to the last number (`4InnoDB: …`,
- * `1002026-01-15T…`, `100261127 15:56:20 …`), and the count goes on at the beginning of a line. The numbers only grow, so a number
- * is new exactly when it is above the last one reported. The last number of an unfinished line may itself be unfinished (`1`
+ * Whole lines are stripped of their prefixes and told apart by how they begin. Three kinds of line are counts, written
+ * number by number, and a newline may be hours away, so those are read while they grow:
+ * `InnoDB: Progress in percent: 0 1 2 `… 2.4's apply batch `InnoDB: Progress in percents: 1`, ` 2`, ` 3` … rollback;
+ * the newline never comes `InnoDB: Progress in MB:\n`, ` 100`, ` 200` … 2.4's new redo files Other threads print in
+ * between: their line, its timestamp or prefix is glued to the last number (`4InnoDB: …`, `1002026-01-15T…`,
+ * `100261127 15:56:20 …`), and the count goes on at the beginning of a line. The numbers only grow, so a number is new
+ * exactly when it is above the last one reported. The last number of an unfinished line may itself be unfinished (`1`
  * of `12`): it counts only if something follows it or it is the very next one.
  */
 import type { Grammar, ToolEvent } from './events.ts'
@@ -19,7 +18,9 @@ import { numberAfter, numberAt, parseToolLine } from './tool-line.ts'
 const NOTHING: readonly ToolEvent[] = []
 const MIB = 1024 * 1024
 
-/** A count: how its line begins, its first number and the distance to the next, its highest, and what a number means. */
+/**
+ * A count: how its line begins, its first number and the distance to the next, its highest, and what a number means.
+ */
 interface Count {
   head: string
   first: number
@@ -129,7 +130,10 @@ export function xtrabackupGrammar(): Grammar {
     return null
   }
 
-  /** The tool says `starting shutdown with …`, then InnoDB says `Starting shutdown...`: one shutdown. 2.4 has two of them. */
+  /**
+   * The tool says `starting shutdown with …`, then InnoDB says `Starting shutdown...`: one shutdown. 2.4 has two of
+   * them.
+   */
   function shutdown(text: string): ToolEvent | null | 'known' {
     if (text.startsWith('starting shutdown with innodb_fast_shutdown') || text.startsWith('Starting shutdown...')) {
       if (shuttingDown) return 'known'

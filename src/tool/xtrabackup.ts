@@ -41,8 +41,9 @@ export const xtrabackup: ToolFamily = {
     ],
   }),
   decompress,
-  // No --no-defaults: it would keep the backup's own backup-my.cnf (page size, file names) from being read as well. With
-  // --prepare and a target dir no other file is read. --use-free-memory-pct stays away: beside --use-memory it does nothing.
+  // No --no-defaults: it would keep the backup's own backup-my.cnf (page size, file names) from being read as well.
+  // With --prepare and a target dir no other file is read. --use-free-memory-pct stays away: beside --use-memory it
+  // does nothing.
   prepare: ({ program, toolVersion, targetDir, incrementalDir, memoryBytes, parallel, isLast }) => ({
     file: program,
     args: [
