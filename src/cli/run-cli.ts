@@ -87,7 +87,9 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
     .description('show the restore that an agent runs or ran last')
     .addOption(flag('--watch', 'draw it until it ends'))
     .addOption(flag('--json', 'JSON as that of restore'))
-    .addOption(flag('--url <url>', 'where the agent answers (default: http://127.0.0.1:8321)'))
+    .addOption(
+      flag('--url <url>', 'where the agent listens: unix:PATH or a URL (default: agent.sock in the state dir)'),
+    )
     .addOption(flag('--config <file>', 'its serve.yaml, which says where'))
     .addOption(flag('--token-file <file>', 'the token it wants'))
     .addOption(flag('--no-color', 'no colours'))

@@ -1,8 +1,9 @@
-import { loadServeConfig, readToken } from '../config/serve-config.ts'
+import { defaultStateDir } from '../config/options.ts'
+import { defaultAddress, loadServeConfig, readToken } from '../config/serve-config.ts'
+import { addressUrl } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
 import type { RestoreBody, StatusBody } from '../server/api-schema.ts'
-import { type AgentPlace, fetchStatus, followStatus } from '../server/client.ts'
-import { addressText } from '../server/listener.ts'
+import { type AgentAddress, fetchStatus, followStatus } from '../server/client.ts'
 import { errorLines, reportError } from './report-error.ts'
 import { chooseView, createView } from './view.ts'
 import { renderFrame } from './views/frame.ts'
@@ -25,28 +26,26 @@ export interface StatusFlags {
  * of the restore that failed. Throws `agent_unreachable` and `agent_refused`.
  */
 export async function statusCommand(flags: StatusFlags): Promise<number> {
-  const place = await placeOf(flags)
-  return flags.watch ? watch(place, flags) : once(place, flags)
+  const agent = await agentAddress(flags)
+  return flags.watch ? watch(agent, flags) : once(agent, flags)
 }
 
-async function placeOf({ url, config, tokenFile }: StatusFlags): Promise<AgentPlace> {
+async function agentAddress({ url, config, tokenFile }: StatusFlags): Promise<AgentAddress> {
   if (url !== undefined && config !== undefined) throw new RestoreError('usage', '--url and --config: give one of them')
-  if (url !== undefined && !/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/i.test(url))
-    throw new RestoreError('usage', '--url: must be a URL such as http://127.0.0.1:8321')
+  if (url !== undefined && !/^(unix:[^\0]+|https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?)$/i.test(url))
+    throw new RestoreError('usage', '--url: must be unix:PATH or a URL such as http://127.0.0.1:8321')
   const token = tokenFile === undefined ? null : await readToken(tokenFile)
-  if (config === undefined) return { url: (url ?? 'http://127.0.0.1:8321').replace(/\/+$/, ''), token }
-  const { listen, token: configured } = await loadServeConfig(config, {
-    cwd: process.cwd(),
-    env: process.env,
-    isRoot: process.getuid?.() === 0,
-  })
-  // An agent that listens everywhere listens here.
-  const host = listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host === '::' ? '::1' : listen.host
-  return { url: `http://${addressText({ ...listen, host })}`, token: token ?? configured }
+  const surroundings = { cwd: process.cwd(), env: process.env, isRoot: process.getuid?.() === 0 }
+  if (config === undefined)
+    return { url: url?.replace(/\/+$/, '') ?? addressUrl(defaultAddress(defaultStateDir(surroundings))), token }
+  const { listen, token: configured } = await loadServeConfig(config, surroundings)
+  const local: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
+  const reached = 'path' in listen ? listen : { ...listen, host: local[listen.host] ?? listen.host }
+  return { url: addressUrl(reached), token: token ?? configured }
 }
 
-async function once(place: AgentPlace, flags: StatusFlags): Promise<number> {
-  const status = await fetchStatus(place)
+async function once(agent: AgentAddress, flags: StatusFlags): Promise<number> {
+  const status = await fetchStatus(agent)
   const { restore } = status
   if (restore === null) tellNothing(status, flags)
   else if (flags.json) process.stdout.write(`${JSON.stringify(jsonState(restore))}\n`)
@@ -93,7 +92,7 @@ const exitCode = (restore: RestoreBody | null): number => restore?.error?.exit_c
 const INTERRUPTED = 130
 
 /** Draws as `restore` does until the restore ends. Ctrl-C ends the watching, not the restore. */
-async function watch(place: AgentPlace, flags: StatusFlags): Promise<number> {
+async function watch(agent: AgentAddress, flags: StatusFlags): Promise<number> {
   const choice = chooseView({
     stderrIsTty: process.stderr.isTTY === true,
     json: flags.json === true,
@@ -108,7 +107,7 @@ async function watch(place: AgentPlace, flags: StatusFlags): Promise<number> {
   let aheadMs = 0
   let view: View | null = null
   try {
-    for await (const status of followStatus(place, stopper.signal)) {
+    for await (const status of followStatus(agent, stopper.signal)) {
       const { restore } = status
       if (restore === null) {
         tellNothing(status, flags)

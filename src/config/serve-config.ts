@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin, type SourceRef } from '../source/source-ref.ts'
 import { type Finding, findingsOf } from './check.ts'
@@ -14,14 +14,7 @@ import {
   type Surroundings,
 } from './options.ts'
 import { readYaml } from './read-yaml.ts'
-import {
-  type Address,
-  type HookEvent,
-  isLoopback,
-  type ServeSettings,
-  serveKeysAt,
-  serveSchema,
-} from './serve-schema.ts'
+import { type Address, type HookEvent, type ServeSettings, serveKeysAt, serveSchema } from './serve-schema.ts'
 import { suggest } from './suggest.ts'
 
 /** All that `serve` is told, complete: paths absolute, times in ms. Immutable; a reload makes a new one. */
@@ -29,7 +22,7 @@ export interface ServeConfig {
   /** As the person named it. */
   file: string
   listen: Address
-  /** What a request must bear; null where none is needed. */
+  /** The bearer token that a request must have; null only with a unix socket. */
   token: string | null
   stateDir: string
   onTerm: 'detach' | 'cancel'
@@ -62,11 +55,13 @@ export async function loadServeConfig(file: string, surroundings: ServeSurroundi
   const folder = dirname(path)
   const tokenFile = settings.token_file === undefined ? null : resolve(folder, settings.token_file)
   const hooks = settings.hooks ?? {}
+  const stateDir =
+    settings.state_dir === undefined ? defaultStateDir(surroundings) : resolve(folder, settings.state_dir)
   return {
     file,
-    listen: settings.listen ?? { host: '127.0.0.1', port: 8321 },
+    listen: listenAddress(settings, folder, stateDir),
     token: tokenFile === null ? null : await readToken(tokenFile),
-    stateDir: settings.state_dir === undefined ? defaultStateDir(surroundings) : resolve(folder, settings.state_dir),
+    stateDir,
     onTerm: settings.on_term ?? 'detach',
     history: settings.history ?? 100,
     backups: (settings.backups ?? []).map(({ name, ...own }) => ({
@@ -80,6 +75,15 @@ export async function loadServeConfig(file: string, surroundings: ServeSurroundi
       stall: hooksFrom(hooks.stall, folder),
     },
   }
+}
+
+/** By default a socket in the state dir, which only this user may enter. */
+export const defaultAddress = (stateDir: string): Address => ({ path: join(stateDir, 'agent.sock'), group: null })
+
+function listenAddress(settings: ServeSettings, folder: string, stateDir: string): Address {
+  const { listen, socket_group } = settings
+  if (listen === undefined) return defaultAddress(stateDir)
+  return 'path' in listen ? { path: resolve(folder, listen.path), group: socket_group ?? null } : listen
 }
 
 /** The settings in the text of a serve.yaml; `file` is its name in messages. Throws `config_invalid`. */
@@ -122,8 +126,11 @@ function merged(defaults: ServeSettings['defaults'], own: Omit<NonNullable<Serve
 function contradictions(settings: ServeSettings): Finding[] {
   const found: Finding[] = []
   const at = (path: Finding['path'], message: string) => found.push({ path, onKey: false, message })
-  if (settings.listen !== undefined && !isLoopback(settings.listen) && settings.token_file === undefined)
-    at(['listen'], 'an address that is not loopback needs a token_file')
+  const { listen } = settings
+  if (listen !== undefined && !('path' in listen) && settings.token_file === undefined)
+    at(['listen'], 'a TCP address needs a token_file; a unix: path needs none')
+  if (settings.socket_group !== undefined && (listen === undefined || !('path' in listen)))
+    at(['socket_group'], 'needs listen: unix:PATH in a directory that the group may enter')
   const first = new Map<string, number>()
   for (const [index, backup] of (settings.backups ?? []).entries()) {
     const earlier = first.get(backup.name)

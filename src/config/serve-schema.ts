@@ -22,15 +22,26 @@ const backup = restoreSchema.omit(ONE_SHOT).extend({
     .regex(/^[A-Za-z0-9][\w.-]{0,127}$/, { error: `must be ${NAME}` }),
 })
 
-export interface Address {
+export type Address = TcpAddress | UnixAddress
+
+export interface TcpAddress {
   /** An IP address, without brackets. */
   host: string
   /** 0: any free one. */
   port: number
 }
 
-/** `127.0.0.1:8321`, `[::1]:8321`, `localhost:8321`. Names are not looked up: what is bound must be plain to see. */
+export interface UnixAddress {
+  /** Of the socket; relative to the file's folder as parsed, absolute in a ServeConfig. */
+  path: string
+  /** `socket_group`: the group that may connect, as a name or an id; null for the owner alone. */
+  group: string | null
+}
+
+/** `unix:/run/restore-agent/agent.sock`, `127.0.0.1:8321`, `[::1]:8321`, `localhost:8321`. Other names are not looked up. */
 export function parseAddress(value: string): Address | null {
+  const socket = /^unix:([^\0]+)$/.exec(value)?.[1]
+  if (socket !== undefined) return socket.endsWith('/') ? null : { path: socket, group: null }
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value)
   if (match === null) return null
   const [, six, other, digits] = match
@@ -40,7 +51,16 @@ export function parseAddress(value: string): Address | null {
   return { host, port }
 }
 
-export const isLoopback = ({ host }: Address): boolean => host.startsWith('127.') || host === '::1'
+export const isLoopback = ({ host }: TcpAddress): boolean => host.startsWith('127.') || host === '::1'
+
+export const addressText = (address: Address): string => {
+  if ('path' in address) return `unix:${address.path}`
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+}
+
+/** As `status --url` takes it. */
+export const addressUrl = (address: Address): string =>
+  'path' in address ? addressText(address) : `http://${addressText(address)}`
 
 const LISTS = 'must be a list of commands, such as [{command: [/usr/local/bin/tell, done], timeout: 30s}]'
 const hook = z.strictObject(
@@ -69,7 +89,11 @@ const mapping = {
 export const serveSchema = z
   .strictObject(
     {
-      listen: parsed(parseAddress, 'an IP address (or localhost) and a port, such as 127.0.0.1:8321'),
+      listen: parsed(
+        parseAddress,
+        'unix: and a path, or an IP address and a port, such as unix:/run/restore-agent/agent.sock or 127.0.0.1:8321',
+      ),
+      socket_group: text('the name of a group, or its id'),
       token_file: path,
       state_dir: path,
       on_term: choice(['detach', 'cancel']),

@@ -1,33 +1,40 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../errors.ts'
 import { type StatusBody, statusSchema } from './api-schema.ts'
 
-/** Where an agent answers, and the token it wants, if any. */
-export interface AgentPlace {
-  /** Without a slash at its end. */
+/** Where an agent listens, and the token that it wants, if any. */
+export interface AgentAddress {
+  /** `unix:` and the path of a socket, or a URL without a slash at its end. */
   url: string
   token: string | null
 }
 
 const TIMEOUT_MS = 10_000
-/** An agent that is replaced is away for a moment. */
+/** How long an agent that is being replaced may be away. */
 const AWAY_MS = 60_000
-/** The agent sends a sign of life every 15 s. */
+/** The agent sends a heartbeat every 15 s. */
 const SILENT_MS = 45_000
-const LARGEST_EVENT_BYTES = 8 * 1024 * 1024
+const LARGEST_STATUS_BYTES = 8 * 1024 * 1024
+const LARGEST_ERROR_BYTES = 64 * 1024
 
 /** Throws `agent_unreachable` or `agent_refused`. */
-export async function fetchStatus(place: AgentPlace): Promise<StatusBody> {
-  const response = await ask(place, '/status', AbortSignal.timeout(TIMEOUT_MS))
-  return checked(await response.text().catch(thrown => unreachable(place, thrown)), place)
+export async function fetchStatus(agent: AgentAddress): Promise<StatusBody> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS)
+  try {
+    return parseStatus(await readText(await open(agent, '/status', signal), LARGEST_STATUS_BYTES, agent), agent)
+  } catch (thrown) {
+    throw asAgentError(agent, thrown)
+  }
 }
 
 /**
- * The agent's status whenever it changes, until `signal`. A connection that breaks is made again; an agent that is away for
- * more than a minute is not waited for. Throws as `fetchStatus` does.
+ * The agent's status whenever it changes, until `signal`. A broken connection is opened again; an agent that is away for
+ * more than `awayMs` is not waited for. Throws as `fetchStatus` does.
  */
 export async function* followStatus(
-  place: AgentPlace,
+  agent: AgentAddress,
   signal: AbortSignal,
   awayMs = AWAY_MS,
 ): AsyncGenerator<StatusBody> {
@@ -36,11 +43,11 @@ export async function* followStatus(
   let known = false
   while (!signal.aborted) {
     try {
-      for await (const data of events(place, signal)) {
+      for await (const data of events(agent, signal)) {
         heardAtMs = performance.now()
         pauseMs = 250
         known = true
-        yield checked(data, place)
+        yield parseStatus(data, agent)
       }
     } catch (thrown) {
       if (signal.aborted) return
@@ -53,62 +60,91 @@ export async function* followStatus(
 }
 
 /** The data of each event of one connection. */
-async function* events(place: AgentPlace, signal: AbortSignal): AsyncGenerator<string> {
+async function* events(agent: AgentAddress, signal: AbortSignal): AsyncGenerator<string> {
   const silence = new AbortController()
   let timer = setTimeout(() => silence.abort(), TIMEOUT_MS)
   try {
-    const response = await ask(place, '/events', AbortSignal.any([signal, silence.signal]))
+    const response = await open(agent, '/events', AbortSignal.any([signal, silence.signal]))
     let text = ''
-    const decoder = new TextDecoder()
-    for await (const piece of response.body ?? []) {
+    for await (const piece of response.setEncoding('utf8')) {
       clearTimeout(timer)
       timer = setTimeout(() => silence.abort(), SILENT_MS)
-      text += decoder.decode(piece, { stream: true })
+      text += piece
+      if (text.length > LARGEST_STATUS_BYTES) throw tooLarge(agent, LARGEST_STATUS_BYTES)
       const blocks = text.split('\n\n')
       text = blocks.pop()!
-      if (text.length > LARGEST_EVENT_BYTES) throw refused(place, 'it answers with something else than a status')
       for (const block of blocks) {
         const data = /^data: (.*)$/m.exec(block)?.[1]
         if (data !== undefined) yield data
       }
     }
   } catch (thrown) {
-    if (thrown instanceof RestoreError) throw thrown
-    unreachable(place, thrown)
+    throw asAgentError(agent, thrown)
   } finally {
     clearTimeout(timer)
   }
 }
 
-async function ask(place: AgentPlace, path: string, signal: AbortSignal): Promise<Response> {
-  const headers = place.token === null ? {} : { Authorization: `Bearer ${place.token}` }
-  // A redirect would carry the token elsewhere.
-  const response = await fetch(`${place.url}${path}`, { headers, signal, redirect: 'error' }).catch(thrown =>
-    unreachable(place, thrown),
-  )
-  if (response.ok) return response
-  const message = await response.json().then(
-    body => (body as { error?: { message?: unknown } }).error?.message,
-    () => undefined,
-  )
-  throw refused(place, `HTTP ${response.status}${typeof message === 'string' ? `, ${message}` : ''}`, response.status)
+/** The response to a GET, with status 200. A redirect is not followed: it could carry the token elsewhere. */
+async function open(agent: AgentAddress, path: string, signal: AbortSignal): Promise<IncomingMessage> {
+  const { url, token } = agent
+  const options = { signal, agent: false, headers: { ...(token !== null && { Authorization: `Bearer ${token}` }) } }
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const request = url.startsWith('unix:')
+      ? httpRequest({ ...options, socketPath: url.slice('unix:'.length), path })
+      : (/^https:/i.test(url) ? httpsRequest : httpRequest)(`${url}${path}`, options)
+    request.on('response', resolve).on('error', reject).end()
+  })
+  const { statusCode = 0 } = response
+  if (statusCode === 200) return response
+  if (statusCode >= 300 && statusCode < 400) {
+    response.destroy()
+    throw new Error(`HTTP ${statusCode}, a redirect`)
+  }
+  const text = await readText(response, LARGEST_ERROR_BYTES, agent)
+  throw refused(agent, `HTTP ${statusCode}${messageOf(text)}`, statusCode)
 }
 
-function unreachable({ url }: AgentPlace, thrown: unknown): never {
-  const { cause, message } = thrown as Error
-  const why = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
-  throw new RestoreError('agent_unreachable', `no agent answers at ${url}: ${why}`, { cause: thrown })
+async function readText(response: IncomingMessage, limitBytes: number, agent: AgentAddress): Promise<string> {
+  const pieces: Buffer[] = []
+  let length = 0
+  for await (const piece of response) {
+    length += (piece as Buffer).length
+    // Leaving the loop destroys the response.
+    if (length > limitBytes) throw tooLarge(agent, limitBytes)
+    pieces.push(piece as Buffer)
+  }
+  return Buffer.concat(pieces).toString('utf8')
 }
 
-const refused = ({ url }: AgentPlace, why: string, status?: number): RestoreError =>
+function messageOf(text: string): string {
+  try {
+    const { message } = (JSON.parse(text) as { error: { message?: unknown } }).error
+    return typeof message === 'string' ? `, ${message}` : ''
+  } catch {
+    return ''
+  }
+}
+
+function asAgentError({ url }: AgentAddress, thrown: unknown): RestoreError {
+  if (thrown instanceof RestoreError) return thrown
+  const { code, message } = thrown as NodeJS.ErrnoException
+  const why = code === 'ABORT_ERR' ? 'no answer in time' : (code ?? message)
+  return new RestoreError('agent_unreachable', `no agent answers at ${url}: ${why}`, { cause: thrown })
+}
+
+const tooLarge = (agent: AgentAddress, limitBytes: number) =>
+  refused(agent, `its answer has more than ${limitBytes} bytes`)
+
+const refused = ({ url }: AgentAddress, why: string, status?: number): RestoreError =>
   new RestoreError('agent_refused', `the agent at ${url} refuses: ${why}`, {
-    ...(status !== 401 && { hint: 'is this address that of restore-agent serve, of the same version?' }),
+    ...(status !== 401 && { hint: 'is this the address of restore-agent serve, of the same version?' }),
   })
 
-function checked(text: string, place: AgentPlace): StatusBody {
+function parseStatus(text: string, agent: AgentAddress): StatusBody {
   try {
     return statusSchema.parse(JSON.parse(text))
   } catch {
-    throw refused(place, 'it answers with something else than a status')
+    throw refused(agent, 'its answer is not a status')
   }
 }

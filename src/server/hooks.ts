@@ -6,18 +6,18 @@ import { type RunFacts, restoreBody, restoreStatusBody } from './restore-body.ts
 import { type RunningHook, runHook } from './run-hook.ts'
 
 /**
- * Tells others what happens to a restore: commands from the configuration, begun in the order of what they are about. Never in
- * the restore's way: a few run at a time, some more wait, and beyond that the newest is left out and the log says so.
+ * Runs the commands that serve.yaml configures for events of a restore, in the order of the events. The restore never
+ * waits for one: a few run at a time, some wait, and the log names those that were dropped beyond that.
  */
 export interface Hooks {
   observe(state: RestoreState, run: RunFacts): void
-  /** Begins none for what comes from now on; waits for what runs and waits, `graceMs` at most, then ends it. */
+  /** Starts no hook for later events. Waits `graceMs` for those that run or wait, then ends them. */
   close(graceMs: number): Promise<void>
 }
 
 export interface HooksSurroundings {
   hooks(): Readonly<Record<HookEvent, readonly Hook[]>>
-  /** Environment with the trace context of this span. */
+  /** The agent's environment with the trace context of this span. */
   childEnv(spanId: string, state: RestoreState): Readonly<Record<string, string>>
   log: AgentLog
 }
@@ -60,11 +60,11 @@ export function createHooks({ hooks, childEnv, log }: HooksSurroundings): Hooks 
         const due = hooks()[event]
         if (due.length === 0) continue
         const input = `${JSON.stringify(restoreStatusBody(restoreBody(state, run)))}\n`
-        const env = { ...childEnv(spanOf(state), state), RESTORE_AGENT_EVENT: event }
+        const env = { ...allowed(childEnv(spanOf(state), state)), RESTORE_AGENT_EVENT: event }
         for (const hook of due) {
           if (running.size < MOST_RUNNING) begin({ event, hook, input, env })
           else if (waiting.length < MOST_WAITING) waiting.push({ event, hook, input, env })
-          else log('warning', 'hook', `${event} ${hook.command[0]}: left out, ${MOST_WAITING} hooks wait already`)
+          else log('warning', 'hook', `${event} ${hook.command[0]}: dropped, ${MOST_WAITING} hooks wait already`)
         }
       }
     },
@@ -76,7 +76,7 @@ export function createHooks({ hooks, childEnv, log }: HooksSurroundings): Hooks 
       })
       const timer = setTimeout(() => {
         for (const { event, hook } of waiting.splice(0))
-          log('warning', 'hook', `${event} ${hook.command[0]}: left out, the agent ends`)
+          log('warning', 'hook', `${event} ${hook.command[0]}: dropped, the agent ends`)
         for (const hook of running) hook.end()
       }, graceMs)
       await allEnded
@@ -85,35 +85,42 @@ export function createHooks({ hooks, childEnv, log }: HooksSurroundings): Hooks 
   }
 }
 
+/** A hook gets these variables of the agent's environment and no others: the rest may hold secrets. */
+const ALLOWED =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TRACEPARENT|TRACESTATE|BAGGAGE|B3|X_B3_\w+|UBER_TRACE_ID)$/
+
+const allowed = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => ALLOWED.test(name)))
+
 interface Seen {
   restoreId: string
   status: RestoreState['status']
-  place: string
+  phase: string
   stalled: boolean
 }
 
 const seenIn = (state: RestoreState): Seen => ({
   restoreId: state.restoreId,
   status: state.status,
-  // A phase comes again with every element and attempt.
-  place: `${state.attempt}/${state.position}/${state.phase}`,
+  // A phase begins again with every element and attempt.
+  phase: `${state.attempt}/${state.position}/${state.phase}`,
   stalled: state.progress.stalled,
 })
 
-/** What a state says that the one before did not. The end of a restore is a phase too: its hook comes first. */
+/** The events between two states. The end of a restore is a phase change too, and that event comes first. */
 export function eventsBetween(before: Seen | null, state: RestoreState): HookEvent[] {
   const now = seenIn(state)
   const was = before?.restoreId === now.restoreId ? before : null
   const events: HookEvent[] = []
-  // The state before the first attempt is not a phase that anybody is in.
-  if (state.attempt > 0 && was?.place !== now.place) events.push('phase_change')
+  // Before the first attempt the restore is in no phase.
+  if (state.attempt > 0 && was?.phase !== now.phase) events.push('phase_change')
   if (now.status !== 'running' && was?.status !== now.status)
     events.push(now.status === 'succeeded' ? 'success' : 'failure')
   if (now.status === 'running' && now.stalled && !was?.stalled) events.push('stall')
   return events
 }
 
-/** The innermost open span that is not a tool's; at the end, the restore's own, which has just ended. */
+/** The innermost open span that is not a tool's; at the end of the restore, the outcome, which has just ended. */
 const spanOf = (state: RestoreState): string =>
   (state.spans.findLast(({ kind }) => kind !== 'tool') ?? state.endedSpans.find(({ kind }) => kind === 'outcome'))
     ?.id ?? ''

@@ -1,54 +1,56 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import type { Address } from '../config/serve-schema.ts'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, lstatSync, mkdirSync, realpathSync, statSync, unlinkSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { type Address, addressText, type UnixAddress } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
 import { HttpError, type HttpErrorCode } from './http-error.ts'
 
 export interface Listener {
   /** As configured: its port may be 0. */
   wanted: Address
-  /** Where it really is. */
+  /** With the port that is open. */
   address: Address
-  /** Takes no more connections, and cuts off those that are left after `graceMs`. */
+  /** Takes no more connections, and closes those that are left after `graceMs`. */
   close(graceMs?: number): Promise<void>
 }
 
 export type Handle = (request: IncomingMessage, response: ServerResponse, bound: Address) => void
 
-/** Somebody slow or silent holds a connection for seconds, not for ever. */
+/** A slow or silent client keeps a connection for seconds only. */
 const LIMITS = {
   headersTimeout: 5_000,
   requestTimeout: 10_000,
   keepAliveTimeout: 5_000,
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 16 * 1024,
-  // Node's own refusal has no body; ours has one (access.ts).
+  // Node refuses a request without Host itself, but without a body.
   requireHostHeader: false,
 }
-const MOST_CONNECTIONS = 256
+const MAX_CONNECTIONS = 256
+/** sun_path of unix(7), without its final NUL. */
+const LONGEST_SOCKET_PATH = 107
 
 /** Throws `listen_failed`. */
 export async function openListener(wanted: Address, handle: Handle): Promise<Listener> {
   let address = wanted
   const server = createServer(LIMITS, (request, response) => handle(request, response, address))
-  server.maxConnections = MOST_CONNECTIONS
   server.maxHeadersCount = 100
-  server.on('clientError', refuseGarbage)
-  // An expectation that Node does not know, and would answer without a body, is none of ours either.
+  makeRoomForNewConnections(server)
+  server.on('clientError', refuseMalformed)
+  // Without this Node answers an unknown Expect header itself, without a body.
   server.on('checkExpectation', (request, response) => handle(request, response, address))
-  await new Promise<void>((resolve, reject) => {
-    server.once('listening', resolve)
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new RestoreError('listen_failed', `cannot listen on ${addressText(wanted)}: ${error.code}`, {
-          cause: error,
-          ...(error.code !== 'EADDRINUSE' && { hint: 'give an address of this machine and a port this user may open' }),
-        }),
-      ),
-    )
-    server.listen({ host: wanted.host, port: wanted.port })
-  })
-  address = { host: wanted.host, port: (server.address() as AddressInfo).port }
+  try {
+    if ('path' in wanted) await listenOnSocket(server, wanted)
+    else {
+      await listening(server, () => server.listen({ host: wanted.host, port: wanted.port }))
+      address = { host: wanted.host, port: (server.address() as AddressInfo).port }
+    }
+  } catch (error) {
+    server.close()
+    throw listenFailed(wanted, error as NodeJS.ErrnoException)
+  }
   return {
     wanted,
     address,
@@ -63,11 +65,112 @@ export async function openListener(wanted: Address, handle: Handle): Promise<Lis
   }
 }
 
-export const addressText = ({ host, port }: Address): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+function listenFailed(wanted: Address, error: NodeJS.ErrnoException): RestoreError {
+  if (error instanceof RestoreError) return error
+  return new RestoreError('listen_failed', `cannot listen on ${addressText(wanted)}: ${error.code ?? error.message}`, {
+    cause: error,
+    ...(error.code !== 'EADDRINUSE' && {
+      hint: 'give a socket path in a directory of this user, or an address of this machine and a port it may open',
+    }),
+  })
+}
 
-/** What is no HTTP, too large or too slow never becomes a request; it is answered in the one shape all the same. */
-function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
+const listening = (server: Server, listen: () => void) =>
+  new Promise<void>((resolve, reject) => {
+    server.once('listening', resolve).once('error', reject)
+    listen()
+  })
+
+/** The socket has mode 0600, or 0660 with a group, from its first moment: it is made under a umask. */
+async function listenOnSocket(server: Server, { path, group }: UnixAddress): Promise<void> {
+  if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH)
+    throw new Error(`a socket path may have at most ${LONGEST_SOCKET_PATH} bytes`)
+  const gid = group === null ? null : groupId(group)
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  checkDirectory(dirname(path))
+  await removeStaleSocket(path)
+  const umask = process.umask(0o177)
+  try {
+    // listen(2) on a path happens before this call returns.
+    await listening(server, () => {
+      server.listen({ path })
+      process.umask(umask)
+    })
+  } finally {
+    process.umask(umask)
+  }
+  if (gid === null) return
+  chownSync(path, -1, gid)
+  chmodSync(path, 0o660)
+}
+
+/** Whoever can write the directory, or rename one above it, can put another socket in place of ours. */
+function checkDirectory(directory: string): void {
+  const own = process.geteuid!()
+  for (let path = realpathSync(directory), isParent = false; ; path = dirname(path), isParent = true) {
+    const { uid, mode } = statSync(path)
+    const isSticky = (mode & 0o1000) !== 0
+    if ((uid !== own && uid !== 0) || ((mode & 0o022) !== 0 && !(isParent && isSticky)))
+      throw new Error(`another user can write ${path}`)
+    if (path === '/') return
+  }
+}
+
+/** An agent that was killed leaves its socket. One that answers is not touched: EADDRINUSE follows. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (!found?.isSocket() || found.uid !== process.geteuid!()) return
+  const isStale = await new Promise<boolean>(resolve => {
+    const socket = connect(path, () => resolve(false))
+    socket.on('error', error => resolve((error as NodeJS.ErrnoException).code === 'ECONNREFUSED'))
+    socket.on('close', () => resolve(false)).unref()
+    socket.once('connect', () => socket.destroy())
+  })
+  if (isStale) unlinkSync(path)
+}
+
+function groupId(group: string): number {
+  if (/^\d+$/.test(group)) return Number(group)
+  // getent asks every source of nsswitch.conf, not only /etc/group.
+  const { stdout } = spawnSync('getent', ['group', group], { encoding: 'utf8' })
+  const gid = /^[^:]*:[^:]*:(\d+):/.exec(stdout ?? '')?.[1]
+  if (gid === undefined) throw new Error(`socket_group: there is no group ${group} on this machine`)
+  return Number(gid)
+}
+
+/**
+ * At the limit a new connection takes the place of the oldest one that waits without a request, so that clients that only
+ * connect cannot keep others out. Node's own maxConnections refuses the new one.
+ */
+function makeRoomForNewConnections(server: Server): void {
+  const sockets = new Set<Socket>()
+  const requests = new Map<Socket, number>()
+  server.on('connection', socket => {
+    if (sockets.size >= MAX_CONNECTIONS) {
+      const oldest = [...sockets].find(candidate => !requests.has(candidate))
+      ;(oldest ?? socket).destroy()
+      if (oldest === undefined) return
+      sockets.delete(oldest)
+    }
+    sockets.add(socket)
+    socket.once('close', () => {
+      sockets.delete(socket)
+      requests.delete(socket)
+    })
+  })
+  const count = ({ socket }: IncomingMessage, response: ServerResponse) => {
+    requests.set(socket, (requests.get(socket) ?? 0) + 1)
+    response.once('close', () => {
+      const left = (requests.get(socket) ?? 1) - 1
+      if (left > 0) requests.set(socket, left)
+      else requests.delete(socket)
+    })
+  }
+  server.on('request', count).on('checkExpectation', count)
+}
+
+/** Bytes that are no HTTP, too many or too slow never become a request; they get an answer of the same form. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
@@ -78,7 +181,7 @@ function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'request_timeout'
         : 'bad_request'
-  const { status, body } = new HttpError(code, 'this is no request the agent can read')
+  const { status, body } = new HttpError(code, 'the agent cannot read this as a request')
   const text = JSON.stringify(body)
   socket.end(
     `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n` +

@@ -1,25 +1,27 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { ServeConfig } from '../config/serve-config.ts'
-import { type Address, isLoopback } from '../config/serve-schema.ts'
+import type { Address } from '../config/serve-schema.ts'
 import { toRestoreError } from '../errors.ts'
+import type { Phase } from '../phases.ts'
+import type { RestoreState } from '../restore/state/state.ts'
 import type { AgentLog } from './agent-log.ts'
 
 /**
- * The configuration in force, and how another one takes its place.
+ * The configuration in force, and its reload.
  *
- * What a running restore cannot notice applies at once: hooks, token, backups, defaults (a restore keeps what it began with),
- * history, on_term. Where the agent listens waits until it is safe (safe-to-reload.ts), where it keeps its state until no
- * restore runs. A file that is not right changes nothing, and neither does an address that cannot be had.
+ * Most keys apply at once, because a running restore keeps the options that it began with. Two can disturb a restore and
+ * wait (`mayApply`). An invalid file changes nothing, and neither does an address that cannot be opened.
  */
 export interface LiveConfig {
   readonly current: ServeConfig
   readonly loadedAtMs: number
-  /** Why the newest file is not in force; null where it is. */
+  /** Why the newest file is not in force; null if it is. */
   readonly error: string | null
   /** Keys of the newest file that wait. */
   readonly pending: readonly PendingKey[]
   /** Reads the file again. Never rejects. */
   reload(): Promise<void>
-  /** Applies what waits, if it may be applied now. Never rejects. */
+  /** Applies the waiting keys that may change now. Never rejects. */
   applyPending(): Promise<void>
   /** The token that a request to this address must show. */
   token(bound: Address): string | null
@@ -29,17 +31,25 @@ export type PendingKey = 'listen' | 'state_dir'
 
 export interface LiveConfigSurroundings {
   load(): Promise<ServeConfig>
-  maySet(key: PendingKey): boolean
-  /** Make it so, or throw and leave everything as it was. */
+  /** The restore that runs; `starting` before its first state, null if none runs. */
+  running(): Pick<RestoreState, 'phase'> | 'starting' | null
+  /** Each applies the value, or throws and changes nothing. */
   set: { listen(address: Address): Promise<void>; state_dir(stateDir: string): void }
-  /** A configuration has come into force, in whole or in part. */
+  /** Called after a change of the configuration in force. */
   applied(config: ServeConfig): void
   log: AgentLog
 }
 
+/** Phases whose work a disturbed restore would begin again. */
+const NOT_SAFE: readonly Phase[] = ['restoring_basebackup', 'preparing_backup']
+
+/** MyHoard's rule for an address: not while a backup is fetched or prepared. The state dir of a restore never changes. */
+const mayApply = (key: PendingKey, running: ReturnType<LiveConfigSurroundings['running']>): boolean =>
+  running === null || (key === 'listen' && (running === 'starting' || !NOT_SAFE.includes(running.phase)))
+
 export function createLiveConfig(
   first: ServeConfig,
-  { load, maySet, set, applied, log }: LiveConfigSurroundings,
+  { load, running, set, applied, log }: LiveConfigSurroundings,
 ): LiveConfig {
   let current = first
   let wanted = first
@@ -48,7 +58,7 @@ export function createLiveConfig(
   let lastToken = first.token
   let work = Promise.resolve()
 
-  const sameListen = () => wanted.listen.host === current.listen.host && wanted.listen.port === current.listen.port
+  const sameListen = () => isDeepStrictEqual(wanted.listen, current.listen)
   const pending = (): PendingKey[] => [
     ...(sameListen() ? [] : (['listen'] as const)),
     ...(wanted.stateDir === current.stateDir ? [] : (['state_dir'] as const)),
@@ -60,7 +70,7 @@ export function createLiveConfig(
       loaded = await load()
     } catch (thrown) {
       error = toRestoreError(thrown).message
-      log('error', 'reload', `refused, the configuration before stays: ${error}`)
+      log('error', 'reload', `refused, the earlier configuration stays: ${error}`)
       return
     }
     wanted = loaded
@@ -70,12 +80,12 @@ export function createLiveConfig(
     error = null
     await apply()
     const waits = pending()
-    log('info', 'reload', waits.length > 0 ? `applied, but for ${waits.join(' and ')}, until it is safe` : 'applied')
+    log('info', 'reload', waits.length > 0 ? `applied; ${waits.join(' and ')} must wait for the restore` : 'applied')
   }
 
   async function apply(): Promise<void> {
     for (const key of pending()) {
-      if (!maySet(key)) continue
+      if (!mayApply(key, running())) continue
       try {
         if (key === 'listen') {
           await set.listen(wanted.listen)
@@ -86,16 +96,16 @@ export function createLiveConfig(
         }
         log('info', 'reload', `${key} applied`)
       } catch (thrown) {
-        // Not tried again: the next reload may.
+        // Only the next reload tries again.
         error = `${key}: ${toRestoreError(thrown).message}`
         wanted = key === 'listen' ? { ...wanted, listen: current.listen } : { ...wanted, stateDir: current.stateDir }
-        log('error', 'reload', `refused, the one before stays: ${error}`)
+        log('error', 'reload', `refused, the earlier value stays: ${error}`)
       }
     }
     applied(current)
   }
 
-  /** One at a time, in the order they were asked for. */
+  /** Runs one job at a time, in order. */
   const inTurn = (job: () => Promise<void>): Promise<void> => {
     work = work.then(job)
     return work
@@ -115,8 +125,8 @@ export function createLiveConfig(
       return pending()
     },
     reload: () => inTurn(read),
-    applyPending: () => (pending().some(maySet) ? inTurn(apply) : work),
-    // A token that the new file no longer has is needed for as long as the old address is open to others.
-    token: bound => current.token ?? (isLoopback(bound) ? null : lastToken),
+    applyPending: () => (pending().some(key => mayApply(key, running())) ? inTurn(apply) : work),
+    // A TCP address that is still open needs the earlier token if the new file has none.
+    token: bound => current.token ?? ('path' in bound ? null : lastToken),
   }
 }

@@ -1,5 +1,5 @@
 import type { ServeConfig, ServeSurroundings } from '../config/serve-config.ts'
-import type { Address } from '../config/serve-schema.ts'
+import { type Address, addressUrl } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
 import { DUPLICATE_SIGNAL_MS } from '../process/duplicate-signal.ts'
 import type { SessionSurroundings } from '../restore/session.ts'
@@ -12,11 +12,10 @@ import { type Actions, handleRequest, STREAMED } from './handle-request.ts'
 import { openHistory } from './history.ts'
 import { createHooks } from './hooks.ts'
 import { HttpError } from './http-error.ts'
-import { addressText, type Handle, type Listener, openListener } from './listener.ts'
+import { type Handle, type Listener, openListener } from './listener.ts'
 import { createLiveConfig } from './live-config.ts'
 import { openApi } from './open-api.ts'
 import { isoOf, restoreStatusBody } from './restore-body.ts'
-import { isSafeToReload } from './safe-to-reload.ts'
 
 export interface ServeOptions {
   config: ServeConfig
@@ -59,7 +58,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
 
   const live = createLiveConfig(options.config, {
     load: options.load,
-    maySet: key => (key === 'listen' ? isSafeToReload(agent.running) : !agent.busy),
+    running: () => agent.running ?? (agent.busy ? 'starting' : null),
     set: {
       listen: rebind,
       state_dir(stateDir) {
@@ -159,14 +158,20 @@ export async function serve(options: ServeOptions): Promise<Served> {
     })
   let listener = await openListener(options.config.listen, handle)
 
-  /** Opens the new before it closes the old, unless both want the same port; then the old one comes back if the new fails. */
+  /**
+   * Opens the new address before it closes the old one. If both use the same port or path, it closes the old one first
+   * and opens it again if the new one fails.
+   */
   async function rebind(wanted: Address): Promise<void> {
     const old = listener
-    if (wanted.port !== old.address.port) listener = await openListener(wanted, handle)
+    const { address: open } = old
+    const isSame =
+      'path' in wanted ? 'path' in open && wanted.path === open.path : 'port' in open && wanted.port === open.port
+    if (!isSame) listener = await openListener(wanted, handle)
     else {
       await old.close()
       listener = await openListener(wanted, handle).catch(async thrown => {
-        listener = await openListener({ ...old.wanted, port: old.address.port }, handle)
+        listener = await openListener(open, handle)
         throw thrown
       })
       return listening(listener)
@@ -176,7 +181,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     void old.close()
   }
 
-  const listening = ({ address }: Listener) => log('info', 'listen', `on http://${addressText(address)}`)
+  const listening = ({ address }: Listener) => log('info', 'listen', `on ${addressUrl(address)}`)
 
   let tellEnded: () => void
   const ended = new Promise<void>(resolve => {

@@ -32,7 +32,8 @@ function problemsOf(text: string): readonly string[] {
 }
 
 const FULL = `
-listen: '[::1]:9000'
+listen: unix:run/agent.sock
+socket_group: dba
 token_file: token
 state_dir: state
 on_term: cancel
@@ -58,7 +59,7 @@ describe('a whole file', () => {
     writeFileSync(join(dir, 'token'), '  a-token-of-some-length \nsecond line\n')
     const config = await load(FULL)
     expect(config).toMatchObject({
-      listen: { host: '::1', port: 9000 },
+      listen: { path: join(dir, 'run/agent.sock'), group: 'dba' },
       token: 'a-token-of-some-length',
       stateDir: join(dir, 'state'),
       onTerm: 'cancel',
@@ -89,7 +90,7 @@ describe('a whole file', () => {
   test('an empty one is one', async () => {
     expect(await load('')).toEqual({
       file: join(dir, 'serve.yaml'),
-      listen: { host: '127.0.0.1', port: 8321 },
+      listen: { path: '/home/dba/.local/state/restore-agent/agent.sock', group: null },
       token: null,
       stateDir: '/home/dba/.local/state/restore-agent',
       onTerm: 'detach',
@@ -126,9 +127,16 @@ test.each([
   ],
   ['defaults: {source: a}', ['1:12 defaults.source: unknown key']],
   ['defaults: {stall_thresholds: {redo: 5m}}', ['1:31 defaults.stall_thresholds.redo: is no step or phase']],
-  ['listen: 0.0.0.0:80', ['1:9 listen: an address that is not loopback needs a token_file']],
-  ['listen: db7:80', ['1:9 listen: must be an IP address (or localhost) and a port, such as 127.0.0.1:8321']],
-  ['listen: 8321', ['1:9 listen: must be an IP address (or localhost) and a port, such as 127.0.0.1:8321']],
+  ['listen: 0.0.0.0:80', ['1:9 listen: a TCP address needs a token_file; a unix: path needs none']],
+  ['listen: localhost:80', ['1:9 listen: a TCP address needs a token_file; a unix: path needs none']],
+  ['socket_group: dba', ['1:15 socket_group: needs listen: unix:PATH in a directory that the group may enter']],
+  ...['db7:80', '8321', '"unix:"', 'unix:/run/', '/run/agent.sock'].map((listen): [string, string[]] => [
+    `listen: ${listen}`,
+    [
+      '1:9 listen: must be unix: and a path, or an IP address and a port, ' +
+        'such as unix:/run/restore-agent/agent.sock or 127.0.0.1:8321',
+    ],
+  ]),
   ['history: 0', ['1:10 history: must be a whole number from 1 to 10000']],
   ['on_term: kill', ['1:10 on_term: must be one of detach, cancel']],
   ['hooks: {sucess: []}', ['1:9 hooks.sucess: unknown key (did you mean success?)']],

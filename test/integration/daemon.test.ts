@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { RestoreStatusBody } from '../../src/server/api-schema.ts'
 import type { Backup } from './make-backup.ts'
 import { sharedBackup } from './shared-backup.ts'
@@ -13,6 +13,12 @@ let backup: Backup
 beforeAll(async () => {
   backup = await sharedBackup()
 })
+
+const tokens = mkdtempSync(join(tmpdir(), 'ra-token-'))
+const TOKEN_FILE = join(tokens, 'token')
+writeFileSync(TOKEN_FILE, 'correct-horse-battery-staple\n', { mode: 0o600 })
+afterAll(() => rmSync(tokens, { recursive: true }))
+const Authorization = 'Bearer correct-horse-battery-staple'
 
 interface Daemon {
   url: string
@@ -33,7 +39,14 @@ function newFolder(more: object = {}, folder = mkdtempSync(join(tmpdir(), 'ra-se
   ]
   writeFileSync(
     join(folder, 'serve.yaml'),
-    JSON.stringify({ listen: '127.0.0.1:0', state_dir: 'state', defaults: { datadir: 'data' }, backups, ...more }),
+    JSON.stringify({
+      listen: '127.0.0.1:0',
+      token_file: TOKEN_FILE,
+      state_dir: 'state',
+      defaults: { datadir: 'data' },
+      backups,
+      ...more,
+    }),
   )
   return folder
 }
@@ -63,14 +76,15 @@ async function startDaemon(folder: string, args: readonly string[] = []): Promis
     if (tries > 500) throw new Error(`the agent is not ready: ${log}`)
     await sleep(20)
   }
-  const restoreStatus = async () => (await (await fetch(`${url}/status/restore`)).json()) as RestoreStatusBody
+  const restoreStatus = async () =>
+    (await (await fetch(`${url}/status/restore`, { headers: { Authorization } })).json()) as RestoreStatusBody
   return {
     url,
     child,
     restoreStatus,
     term,
     async post(path, body) {
-      const headers = { 'Content-Type': 'application/json' }
+      const headers = { 'Content-Type': 'application/json', Authorization }
       return (await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body ?? {}) })).status
     },
     async until(so) {
@@ -89,7 +103,7 @@ describe('serve', { timeout: 120_000 }, () => {
     const folder = newFolder()
     const daemon = await startDaemon(folder)
     expect(await daemon.post('/restore', { backup: 'chain' })).toBe(202)
-    const watching = startCommand(['status', '--watch', '--json', '--url', daemon.url])
+    const watching = startCommand(['status', '--watch', '--json', '--url', daemon.url, '--token-file', TOKEN_FILE])
     const seen = await daemon.until(({ status }) => status !== 'running')
 
     const end = seen.at(-1)!
@@ -115,7 +129,7 @@ describe('serve', { timeout: 120_000 }, () => {
     expect(new Set(lines.map(({ restore_id }) => restore_id))).toEqual(new Set([end.restore_id]))
     expect(existsSync(join(folder, 'data/ibdata1'))).toBe(true)
 
-    const once = await startCommand(['status', '--url', daemon.url]).ended
+    const once = await startCommand(['status', '--url', daemon.url, '--token-file', TOKEN_FILE]).ended
     expect([once.code, once.stdout]).toEqual([0, expect.stringContaining(`restored ${folder}/data in `)])
     expect(await daemon.term()).toContain('"event":"end"')
   })
@@ -147,7 +161,9 @@ describe('serve', { timeout: 120_000 }, () => {
     const next = await startDaemon(folder)
     const seen = await next.until(({ status }) => status !== 'running')
     expect(seen.at(-1)).toMatchObject({ restore_id: last!.restore_id, status: 'succeeded', error: null })
-    const { restores } = (await (await fetch(`${next.url}/restores`)).json()) as { restores: object[] }
+    const { restores } = (await (await fetch(`${next.url}/restores`, { headers: { Authorization } })).json()) as {
+      restores: object[]
+    }
     expect(restores).toMatchObject([{ restore_id: last!.restore_id, backup: 'full', status: 'succeeded' }])
     await next.term()
   })
@@ -171,10 +187,10 @@ describe('serve', { timeout: 120_000 }, () => {
     const daemon = await startDaemon(folder)
     expect(await daemon.post('/restore', { backup: 'chain' })).toBe(202)
     await daemon.until(({ phase }) => phase === 'restoring_basebackup')
-    expect((await fetch(`${daemon.url}/restore`, { method: 'DELETE' })).status).toBe(202)
+    expect((await fetch(`${daemon.url}/restore`, { method: 'DELETE', headers: { Authorization } })).status).toBe(202)
     await daemon.until(({ status }) => status === 'cancelled')
     expect(readdirSync(folder).sort()).toEqual(['serve.yaml', 'state'])
-    const { code, stdout } = await startCommand(['status', '--url', daemon.url]).ended
+    const { code, stdout } = await startCommand(['status', '--url', daemon.url, '--token-file', TOKEN_FILE]).ended
     expect([code, stdout]).toEqual([130, expect.stringContaining('error cancelled: cancelled by DELETE /restore')])
     await daemon.term()
   })
@@ -192,12 +208,16 @@ describe('serve', { timeout: 120_000 }, () => {
     const folder = newFolder()
     const daemon = await startDaemon(folder)
     const configOf = async () =>
-      ((await (await fetch(`${daemon.url}/status`)).json()) as { config: { error: string } }).config
+      (
+        (await (await fetch(`${daemon.url}/status`, { headers: { Authorization } })).json()) as {
+          config: { error: string }
+        }
+      ).config
     writeFileSync(join(folder, 'serve.yaml'), 'listn: x\n')
     daemon.child.child.kill('SIGHUP')
     for (let tries = 0; (await configOf()).error === null && tries < 250; tries++) await sleep(20)
     expect((await configOf()).error).toMatch(/serve\.yaml:1:1 listn: unknown key \(did you mean listen\?\)$/)
-    expect(await daemon.term()).toContain('refused, the configuration before stays')
+    expect(await daemon.term()).toContain('refused, the earlier configuration stays')
   })
 })
 

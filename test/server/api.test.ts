@@ -16,7 +16,7 @@ import { HTTP_ERRORS, type HttpErrorCode } from '../../src/server/http-error.ts'
 import { refs } from '../support/source-refs.ts'
 import { until } from '../support/until.ts'
 import { diskFull, fakeSessions } from './fake-sessions.ts'
-import { type Answer, type CallOptions, startAgent, YAML } from './served.ts'
+import { type Answer, type CallOptions, startAgent, TOKEN, YAML } from './served.ts'
 
 /** The body is of the schema, with no field more. */
 function expectBody(answer: Answer, status: number, schema: z.ZodType) {
@@ -253,7 +253,7 @@ describe('probes', () => {
     }
     expectBody(await ask('/healthz'), 200, healthSchema)
     expectError(await ask('/readyz'), 'not_ready')
-    const headers = { 'Content-Type': 'application/json' }
+    const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${TOKEN}` }
     expectError(await ask('/restore', { method: 'POST', headers, body: '{"backup":"chain"}' }), 'not_ready')
     letGo()
     const agent = await starting

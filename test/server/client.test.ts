@@ -4,9 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { fetchStatus, followStatus } from '../../src/server/client.ts'
 import { until } from '../support/until.ts'
-import { startAgent, YAML } from './served.ts'
-
-const TOKEN = 'correct-horse-battery-staple'
+import { startAgent, TOKEN, YAML } from './served.ts'
 
 async function serverThat(answer: RequestListener): Promise<string> {
   const server = createServer(answer).listen(0, '127.0.0.1')
@@ -19,7 +17,7 @@ async function serverThat(answer: RequestListener): Promise<string> {
 }
 
 test('the token is shown, and a wrong one is told by its code', async () => {
-  const agent = await startAgent(`${YAML}token_file: token\n`)
+  const agent = await startAgent(YAML)
   expect((await fetchStatus({ url: agent.url(), token: TOKEN })).agent.version).toBe('1.2.3')
   await expect(fetchStatus({ url: agent.url(), token: null })).rejects.toMatchObject({
     code: 'agent_refused',
@@ -75,7 +73,7 @@ test('an agent that is replaced is waited for, and followed on', async () => {
 
 test('an agent that stays away is not waited for', async () => {
   const agent = await startAgent()
-  const following = followStatus({ url: agent.url(), token: null }, new AbortController().signal, 300)
+  const following = followStatus({ url: agent.url(), token: TOKEN }, new AbortController().signal, 300)
   expect((await following.next()).done).toBe(false)
   await agent.call('POST', '/drain')
   await agent.served.ended
@@ -85,9 +83,40 @@ test('an agent that stays away is not waited for', async () => {
 test('it stops when told, in mid-stream', async () => {
   const agent = await startAgent()
   const stopper = new AbortController()
-  const following = followStatus({ url: agent.url(), token: null }, stopper.signal)
+  const following = followStatus({ url: agent.url(), token: TOKEN }, stopper.signal)
   await following.next()
   setTimeout(() => stopper.abort(), 50)
   expect((await following.next()).done).toBe(true)
   await until(async () => (await agent.call('GET', '/healthz')).status === 200)
+})
+
+test('an answer without end, or of gigabytes, is cut off at 8 MiB', { timeout: 30_000 }, async () => {
+  let sent = 0
+  const endless: RequestListener = (_, response) => {
+    response.on('error', () => {})
+    const more = () => {
+      while (!response.destroyed) {
+        sent += 65_536
+        if (!response.write(Buffer.alloc(65_536, 'x'))) return
+      }
+    }
+    response.on('drain', more)
+    more()
+  }
+  const url = await serverThat(endless)
+  const tooLarge = { code: 'agent_refused', message: expect.stringContaining('more than 8388608 bytes') }
+  await expect(fetchStatus({ url, token: null })).rejects.toMatchObject(tooLarge)
+  await expect(followStatus({ url, token: null }, new AbortController().signal).next()).rejects.toMatchObject(tooLarge)
+  expect(sent).toBeLessThan(64 * 1024 * 1024)
+})
+
+test('so is an error without end', async () => {
+  const url = await serverThat((_, response) => {
+    response.writeHead(500)
+    response.end(Buffer.alloc(1024 * 1024, 'x'))
+  })
+  await expect(fetchStatus({ url, token: null })).rejects.toMatchObject({
+    code: 'agent_refused',
+    message: expect.stringContaining('more than 65536 bytes'),
+  })
 })

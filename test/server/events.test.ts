@@ -4,13 +4,16 @@ import { expect, onTestFinished, test } from 'vitest'
 import { statusSchema } from '../../src/server/api-schema.ts'
 import { createEventStream, EVENT_STREAM_LIMITS } from '../../src/server/event-stream.ts'
 import { until } from '../support/until.ts'
-import { startAgent } from './served.ts'
+import { startAgent, TOKEN } from './served.ts'
 
 /** Reads GET /events; `statuses` fills as they come. */
 async function follow(url: string) {
   const stopper = new AbortController()
   onTestFinished(() => stopper.abort())
-  const response = await fetch(`${url}/events`, { signal: stopper.signal })
+  const response = await fetch(`${url}/events`, {
+    headers: { Authorization: `Bearer ${TOKEN}` },
+    signal: stopper.signal,
+  })
   // biome-ignore lint/suspicious/noExplicitAny: a test knows what it asked for
   const statuses: any[] = []
   let ended = false
@@ -81,7 +84,11 @@ test('many readers, and one too many', async () => {
 
 test('HEAD /events ends', async () => {
   const agent = await startAgent()
-  const response = await fetch(`${agent.url()}/events`, { method: 'HEAD', signal: AbortSignal.timeout(2_000) })
+  const response = await fetch(`${agent.url()}/events`, {
+    headers: { Authorization: `Bearer ${TOKEN}` },
+    method: 'HEAD',
+    signal: AbortSignal.timeout(2_000),
+  })
   expect(response.status).toBe(200)
 })
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ServeConfig } from '../../src/config/serve-config.ts'
+import type { TcpAddress } from '../../src/config/serve-schema.ts'
 import { RestoreError } from '../../src/errors.ts'
 import { errorSchema } from '../../src/server/api-schema.ts'
 import { type Served, serve } from '../../src/server/serve.ts'
@@ -11,7 +12,10 @@ import { refs } from '../support/source-refs.ts'
 import { type FakeSessions, fakeSessions } from './fake-sessions.ts'
 import { rawRequest, readAnswer } from './raw-request.ts'
 
+const TOKEN = 'correct-horse-battery-staple'
+const AUTHORIZATION = `Authorization: Bearer ${TOKEN}`
 let served: Served
+let port: number
 let fake: FakeSessions
 let folder: string
 const bugs: string[] = []
@@ -22,7 +26,7 @@ beforeAll(async () => {
   const config: ServeConfig = {
     file: 'serve.yaml',
     listen: { host: '127.0.0.1', port: 0 },
-    token: null,
+    token: TOKEN,
     stateDir: folder,
     onTerm: 'detach',
     history: 5,
@@ -52,6 +56,7 @@ beforeAll(async () => {
       if (level === 'error') bugs.push(`${event}: ${message}`)
     },
   })
+  port = (served.address as TcpAddress).port
 })
 afterAll(async () => {
   served.stop(new RestoreError('terminated', 'the test ends'))
@@ -60,7 +65,7 @@ afterAll(async () => {
 })
 
 async function stillThere() {
-  const answer = await fetch(`http://127.0.0.1:${served.address.port}/healthz`)
+  const answer = await fetch(`http://127.0.0.1:${port}/healthz`)
   expect(answer.status).toBe(200)
   expect(bugs).toEqual([])
 }
@@ -126,10 +131,10 @@ test('thousands of requests: each has one answer, in time, and what is refused s
     fc.asyncProperty(request, async ([method, path, body, type]) => {
       const bytes = Buffer.from(body)
       const head =
-        `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${bytes.length}\r\n` +
+        `${method} ${path} HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nConnection: close\r\nContent-Length: ${bytes.length}\r\n` +
         `${type === '' ? '' : `Content-Type: ${type}\r\n`}\r\n`
       const sent = Buffer.concat([Buffer.from(head, 'latin1'), bytes])
-      const text = await rawRequest(served.address.port, sent, { forMs: 3_000 })
+      const text = await rawRequest(port, sent, { forMs: 3_000 })
       const answer = readAnswer(text)
       expect(answer.status, text.slice(0, 200)).toBeGreaterThanOrEqual(200)
       expect([500, 501, 502]).not.toContain(answer.status)
@@ -159,7 +164,7 @@ const garbage = fc.oneof(
     .tuple(fc.constantFrom(...PATHS), fc.nat({ max: 80 }))
     .map(([path, length]) =>
       Buffer.from(
-        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n`.slice(
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n`.slice(
           0,
           length,
         ),
@@ -173,10 +178,12 @@ const garbage = fc.oneof(
         'latin1',
       ),
     ),
-  fc.constant(Buffer.from(`GET /status HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)),
+  fc.constant(
+    Buffer.from(`GET /status HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`),
+  ),
   fc.constant(
     Buffer.from(
-      'POST /restore HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+      `POST /restore HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
     ),
   ),
 )
@@ -186,7 +193,7 @@ test('bytes that are no request: the connection ends, with an answer or without,
 }, async () => {
   await fc.assert(
     fc.asyncProperty(garbage, async bytes => {
-      const text = await rawRequest(served.address.port, bytes, { forMs: 2_000, end: true })
+      const text = await rawRequest(port, bytes, { forMs: 2_000, end: true })
       if (text === '') return
       const { status, body } = readAnswer(text)
       expect(status).toBeGreaterThanOrEqual(200)
@@ -199,20 +206,20 @@ test('bytes that are no request: the connection ends, with an answer or without,
 
 test('headers that are too large, and a body that never comes, are told so', { timeout: 30_000 }, async () => {
   const large = await rawRequest(
-    served.address.port,
-    `GET /status HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+    port,
+    `GET /status HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
   )
   expect(readAnswer(large).status).toBe(431)
   const slow = await rawRequest(
-    served.address.port,
-    'POST /restore HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{',
+    port,
+    `POST /restore HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{`,
     { forMs: 15_000 },
   )
   expect(readAnswer(slow).status).toBe(408)
   const chunk = `${(70_000).toString(16)}\r\n${'x'.repeat(70_000)}\r\n`
   const endless = await rawRequest(
-    served.address.port,
-    `POST /restore HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}0\r\n\r\n`,
+    port,
+    `POST /restore HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}0\r\n\r\n`,
     { forMs: 1_000 },
   )
   expect(readAnswer(endless).status).toBe(413)

@@ -6,6 +6,7 @@ import { RestoreError } from '../../src/errors.ts'
 import { restoreStatusSchema } from '../../src/server/api-schema.ts'
 import { eventsBetween } from '../../src/server/hooks.ts'
 import { runHook } from '../../src/server/run-hook.ts'
+import { scratch } from '../support/scratch.ts'
 import { until } from '../support/until.ts'
 import { sampleState } from '../telemetry/sample-state.ts'
 import { diskFull } from './fake-sessions.ts'
@@ -66,6 +67,33 @@ test('each event in order, with the body of /status/restore on stdin and the tra
   expect(lines().find(({ event }) => event === 'failure').body.error).toMatchObject({ code: 'disk_full' })
 })
 
+test('gets PATH and the trace of the agent’s environment, and no secret of it', async () => {
+  const folder = scratch()
+  const file = join(folder, 'env')
+  const dump = [{ command: ['sh', '-c', 'env > "$0.tmp"; mv "$0.tmp" "$0"', file] }]
+  const secrets = {
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=x',
+    AWS_SECRET_ACCESS_KEY: 'x',
+    LD_PRELOAD: '',
+    MYSQL_PWD: 'x',
+  }
+  const childEnv = () => ({ PATH: process.env.PATH!, LC_ALL: 'C', TRACEPARENT: `00-${'ab'.repeat(16)}-1`, ...secrets })
+  const agent = await startAgent(hooksYaml({ phase_change: dump }), { childEnv })
+  await agent.start()
+  await until(() => existsSync(file))
+  const names = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map(line => line.split('=')[0])
+  const own = ['PWD', 'OLDPWD', 'SHLVL', '_']
+  expect(names.filter(name => !own.includes(name!)).sort()).toEqual([
+    'LC_ALL',
+    'PATH',
+    'RESTORE_AGENT_EVENT',
+    'TRACEPARENT',
+  ])
+})
+
 test('what a hook does wrong is in the log, and the restore goes on', async () => {
   const agent = await startAgent(
     hooksYaml({
@@ -94,7 +122,7 @@ test('a flood of events leaves hooks out instead of piling them up, and never wa
   for (let n = 0; n < 100; n++) session.goTo(n % 2 ? 'restoring_basebackup' : 'preparing_backup')
   expect(performance.now() - startedAtMs).toBeLessThan(10_000)
   // One at the start, four run, 64 wait.
-  expect(agent.log.filter(line => line.includes('left out'))).toHaveLength(101 - 4 - 64)
+  expect(agent.log.filter(line => line.includes('dropped'))).toHaveLength(101 - 4 - 64)
   const stoppingAtMs = performance.now()
   agent.served.stop(new RestoreError('terminated', 'enough'), 'detach')
   await agent.served.ended
@@ -151,7 +179,7 @@ test('a hook that cannot be signalled is not waited for', async () => {
 })
 
 test('which events a state is worth', () => {
-  const seen = { restoreId: 'restore-1', status: 'running', place: '1/1/preparing_backup', stalled: false } as const
+  const seen = { restoreId: 'restore-1', status: 'running', phase: '1/1/preparing_backup', stalled: false } as const
   const at = (changes: Parameters<typeof sampleState>[0], stalled = false) => {
     const state = sampleState({ phase: 'preparing_backup', position: 1, ...changes })
     return eventsBetween(seen, { ...state, progress: { ...state.progress, stalled } })

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { expect, test } from 'vitest'
-import { startAgent } from './served.ts'
+import { startAgent, TOKEN } from './served.ts'
 
 /** Milliseconds of one GET over a kept connection. */
 async function get(agent: Agent, url: string): Promise<number> {
   const startedAtMs = performance.now()
-  const asked = request(url, { agent }).end()
+  const asked = request(url, { agent, headers: { Authorization: `Bearer ${TOKEN}` } }).end()
   const [response] = await once(asked, 'response')
   for await (const _ of response) {
     // To its end.
@@ -27,7 +27,9 @@ test('50 requests a second for /status/restore, p90 below 100 ms, while states c
     session.dispatch({ type: 'sample', position: 1, sample, delta: sample, lines: 1, sourceReadBytes: readBytes })
     session.dispatch({ type: 'notice', text: `notice ${readBytes}` })
   }, 5)
-  const readers = await Promise.all([1, 2, 3].map(() => fetch(`${agent.url()}/events`)))
+  const readers = await Promise.all(
+    [1, 2, 3].map(() => fetch(`${agent.url()}/events`, { headers: { Authorization: `Bearer ${TOKEN}` } })),
+  )
   const drains = readers.map(async reader => {
     for await (const _ of reader.body!) {
       // Reads on.

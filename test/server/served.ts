@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { loadServeConfig } from '../../src/config/serve-config.ts'
+import { addressUrl, type TcpAddress } from '../../src/config/serve-schema.ts'
 import { RestoreError } from '../../src/errors.ts'
-import { addressText } from '../../src/server/listener.ts'
 import { type Served, type ServeOptions, serve } from '../../src/server/serve.ts'
 import { type FakeSessions, fakeSessions } from './fake-sessions.ts'
 
@@ -15,7 +15,8 @@ export interface TestAgent {
   /** Lines of the agent's log, as `level event: message`. */
   log: string[]
   url(): string
-  /** A request; its answer's status, headers and JSON. */
+  port(): number
+  /** A request with the token; its answer's status, headers and JSON. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>
   /** POST /restore; the session it began. */
   start(backup?: string): Promise<FakeSessions['sessions'][number]>
@@ -38,6 +39,7 @@ export interface Answer {
 
 export const YAML = `
 listen: 127.0.0.1:0
+token_file: token
 state_dir: state
 defaults: {datadir: data}
 backups:
@@ -45,6 +47,10 @@ backups:
   - {name: full, source: full.xb}
   - {name: elsewhere, source: other.xb, datadir: other}
 `
+
+export const TOKEN = 'correct-horse-battery-staple'
+/** As raw requests show it. */
+export const AUTHORIZATION = `Authorization: Bearer ${TOKEN}`
 
 /** An agent with fake sessions on a free port, from a real serve.yaml in a folder of its own; it ends with the test. */
 export async function startAgent(
@@ -55,7 +61,7 @@ export async function startAgent(
   const fake = changes.fake ?? fakeSessions()
   const log: string[] = []
   const place = { cwd: folder, env: {}, isRoot: false }
-  writeFileSync(join(folder, 'token'), 'correct-horse-battery-staple\n', { mode: 0o600 })
+  writeFileSync(join(folder, 'token'), `${TOKEN}\n`, { mode: 0o600 })
   writeFileSync(join(folder, 'serve.yaml'), yaml)
   const load = () => loadServeConfig('serve.yaml', place)
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
@@ -85,13 +91,18 @@ export async function startAgent(
     served.stop(new RestoreError('terminated', 'the test ends'), 'detach')
     await served.ended
   })
-  const url = () => `http://${addressText(served.address)}`
+  const url = () => addressUrl(served.address)
+  const port = () => (served.address as TcpAddress).port
   const call: TestAgent['call'] = async (method, path, { json, body, headers = {} } = {}) => {
     const response = await fetch(url() + path, {
       method,
       ...(json !== undefined && { body: JSON.stringify(json) }),
       ...(body !== undefined && { body }),
-      headers: { ...(json !== undefined && { 'Content-Type': 'application/json' }), ...headers },
+      headers: {
+        Authorization: `Bearer ${TOKEN}`,
+        ...(json !== undefined && { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
     })
     const text = await response.text()
     return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) }
@@ -102,6 +113,7 @@ export async function startAgent(
     folder,
     log,
     url,
+    port,
     call,
     async start(backup = 'chain') {
       const { status, body } = await call('POST', '/restore', { json: { backup } })

@@ -13,6 +13,8 @@ export interface Daemon {
   stop(): Promise<void>
 }
 
+const Authorization = 'Bearer correct-horse-battery-staple'
+
 /** `sources` by the name of the backup. */
 export async function startDaemon(
   directory: string,
@@ -21,7 +23,14 @@ export async function startDaemon(
 ): Promise<Daemon> {
   const file = join(directory, 'serve.yaml')
   const backups = Object.entries(sources).map(([name, source]) => ({ name, source, datadir: join(directory, name) }))
-  const config = { listen: '127.0.0.1:0', state_dir: 'state', defaults: { use_memory: '64M' }, backups }
+  writeFileSync(join(directory, 'token'), 'correct-horse-battery-staple\n', { mode: 0o600 })
+  const config = {
+    listen: '127.0.0.1:0',
+    token_file: 'token',
+    state_dir: 'state',
+    defaults: { use_memory: '64M' },
+    backups,
+  }
   writeFileSync(file, JSON.stringify(config))
   const child = execa(process.execPath, ['src/main.ts', 'serve', '--config', file], {
     cwd: ROOT,
@@ -44,7 +53,7 @@ export async function startDaemon(
   await until('readiness', async () => (await fetch(`${url}/readyz`)).ok || null)
   return {
     async post(backup) {
-      const headers = { 'Content-Type': 'application/json' }
+      const headers = { 'Content-Type': 'application/json', Authorization }
       const answer = await fetch(`${url}/restore`, { method: 'POST', headers, body: JSON.stringify({ backup }) })
       const { restore_id } = (await answer.json()) as { restore_id?: string }
       if (restore_id === undefined) throw new Error(`${answer.status}: ${log}`)
@@ -52,7 +61,9 @@ export async function startDaemon(
     },
     ended: () =>
       until('the end of the restore', async () => {
-        const { status } = (await (await fetch(`${url}/status/restore`)).json()) as { status: string }
+        const { status } = (await (await fetch(`${url}/status/restore`, { headers: { Authorization } })).json()) as {
+          status: string
+        }
         return status === 'running' ? null : status
       }),
     async stop() {
