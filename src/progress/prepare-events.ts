@@ -81,7 +81,6 @@ function workAfter({ work, recovery, facts, step }: ProgressState, event: ToolEv
       if (recovery.begun) return null
       return {
         ...work,
-        deltaFiles: work.deltaFiles + 1,
         deltaDoneBytes: work.deltaDoneBytes + work.deltaFileBytes,
         deltaFileBytes: deltaSize(event.file, facts.deltaFiles),
         deltaFileIoBytes: 0,

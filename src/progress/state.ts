@@ -28,8 +28,7 @@ export type Ending = (typeof ENDINGS)[number]
 export interface Work {
   /** Source bytes read by extract. */
   sourceBytes: number
-  /** Delta files begun; bytes of those that are done and of the one begun last. */
-  deltaFiles: number
+  /** Bytes of the delta files that are done, and of the one begun last. */
   deltaDoneBytes: number
   deltaFileBytes: number
   deltaSeconds: number
@@ -69,7 +68,6 @@ export interface Work {
 
 export const initialWork: Work = {
   sourceBytes: 0,
-  deltaFiles: 0,
   deltaDoneBytes: 0,
   deltaFileBytes: 0,
   deltaSeconds: 0,

@@ -15,7 +15,7 @@ export type ToolEvent =
   /** xtrabackup: `xtrabackup_logfile detected: size=S, start_lsn=(N)`. */
   | { type: 'redo_found'; sizeBytes: number; startLsn: number }
   /** xtrabackup smart memory estimation. */
-  | { type: 'memory_estimate'; parseBytes: number; frames: number; requestedBytes: number }
+  | { type: 'memory_estimate'; parseBytes: number; frames: number }
   /** The LSN recovery starts from. */
   | { type: 'checkpoint'; lsn: number }
   /** MariaDB: from this LSN on the redo does not fit in memory and is applied batch by batch. */
@@ -39,8 +39,8 @@ export type ToolEvent =
    * `endLsn` the end of the log; both null in the last or only batch.
    */
   | { type: 'pages_left'; pages: number; lsn: number | null; endLsn: number | null }
-  | { type: 'rollback_found'; transactions: number; rows: number }
-  | { type: 'rollback_started'; trx: string; rows: number }
+  | { type: 'rollback_found'; rows: number }
+  | { type: 'rollback_started'; rows: number }
   /** Percent of the rows of the transaction now rolled back, 0-100. */
   | { type: 'rollback_percent'; percent: number }
   | { type: 'rollback_completed' }

@@ -90,7 +90,7 @@ export function xtrabackupGrammar(): Grammar {
   function rollback(text: string): ToolEvent | null | 'known' {
     if (text.startsWith('Rolling back trx with id ')) {
       begin(COUNTS.rollback)
-      return { type: 'rollback_started', trx: String(numberAt(text, 25)), rows: numberAfter(text, ', ') }
+      return { type: 'rollback_started', rows: numberAfter(text, ', ') }
     }
     const progress = numberAfter(text, ' rollback progress: ')
     if (progress >= 0) return { type: 'rollback_percent', percent: progress }
@@ -99,7 +99,7 @@ export function xtrabackupGrammar(): Grammar {
       return { type: 'rollback_completed' }
     }
     if (text.includes(' transaction(s) which must be rolled back')) {
-      return { type: 'rollback_found', transactions: numberAt(text, 0), rows: numberAfter(text, 'in total ') }
+      return { type: 'rollback_found', rows: numberAfter(text, 'in total ') }
     }
     return null
   }
@@ -124,7 +124,6 @@ export function xtrabackupGrammar(): Grammar {
         type: 'memory_estimate',
         parseBytes: numberAt(text, 28),
         frames: numberAfter(text, 'parsing and '),
-        requestedBytes: numberAfter(text, 'Requesting '),
       }
     }
     return null

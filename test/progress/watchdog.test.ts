@@ -113,7 +113,7 @@ describe('thresholds', () => {
     const { event, view } = scanning()
     event({ type: 'end_of_log', lsn: 1000 * MB }, 100)
     expect(view()).toMatchObject({ step: 'redo_apply', stallThresholdMs: 300_000 })
-    event({ type: 'rollback_started', trx: '1', rows: 10 }, 100)
+    event({ type: 'rollback_started', rows: 10 }, 100)
     expect(view()).toMatchObject({ step: 'undo_rollback', stallThresholdMs: 900_000 })
     event({ type: 'shutdown_started' }, 100)
     expect(view()).toMatchObject({ step: 'shutdown', stallThresholdMs: 600_000 })
