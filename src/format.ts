@@ -1,6 +1,6 @@
 /**
- * Numbers for people: short and of steady width. Percents and durations are cut, not rounded, so that 99.96 is not shown as
- * 100; unknown is `--`.
+ * Numbers for people: short and of steady width. Percents and durations are cut, not rounded, so that 99.96 is not
+ * shown as 100; unknown is `--`.
  */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
@@ -54,8 +54,8 @@ export const formatIso = (atMs: number): string =>
   new Date(Math.floor(atMs / 1000) * 1000).toISOString().replace('.000', '')
 
 /**
- * Makes text from outside (paths, a tool's output) safe to print: control characters, escape sequences and bidirectional
- * overrides become U+FFFD, a tab a space.
+ * Makes text from outside (paths, a tool's output) safe to print: control characters, escape sequences and
+ * bidirectional overrides become U+FFFD, a tab a space.
  */
 export const printable = (text: string): string =>
   text.replaceAll('\t', ' ').replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd')

@@ -1,6 +1,6 @@
 /**
- * Phases of a restore (MyHoard's names, in its order) and the steps of two of them. Dashboards, alerts and scripts depend on
- * these strings.
+ * Phases of a restore (MyHoard's names, in its order) and the steps of two of them. Dashboards, alerts and scripts
+ * depend on these strings.
  */
 export const PHASES = [
   'getting_backup_info',

@@ -1,7 +1,7 @@
 /**
- * Takes secrets out of what leaves the agent: values of options that name a secret, a URL's userinfo and its whole query
- * (every cloud's signature is there, and each names it differently). Rather too much than too little is removed. Names of key
- * files stay: a path is no secret.
+ * Takes secrets out of what leaves the agent: values of options that name a secret, a URL's userinfo and its whole
+ * query (every cloud's signature is there, and each names it differently). Rather too much than too little is removed.
+ * Names of key files stay: a path is no secret.
  */
 const HIDDEN = '***'
 
