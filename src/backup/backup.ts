@@ -29,6 +29,14 @@ export interface BackupDescription {
   redoMemoryBytes: number | null
   redoFrames: number | null
   binlog: BinlogPosition | null
+  /** Where the server, itself a replica, stood in its source: the statement that the tool wrote (`--slave-info`). */
+  replica: string | null
+  /** Of a Galera node: its state as the tool wrote it, `UUID:seqno` (`--galera-info`). */
+  galera: string | null
+  /** It holds only some of the server's databases or tables. */
+  partial: boolean | null
+  /** A file of the `mysql` schema is in it; null where not all files were seen. */
+  hasMysqlSchema: boolean | null
   /** Around the stream, outermost first: `['gpg', 'zstd']` is decrypted first. Empty for a directory. */
   layers: readonly OuterFormat[]
   innerCompression: InnerCompression | null
@@ -53,6 +61,8 @@ export interface BackupEvidence {
   info: BackupInfo | null
   binlog: BinlogPosition | null
   serverUuid: string | null
+  replica: string | null
+  galera: string | null
   layers: readonly OuterFormat[]
   storedBytes: number | null
   /** Bytes of all files as they lie in the stream or directory, or of the decoded stream. */
@@ -83,6 +93,10 @@ export function describeBackup(evidence: BackupEvidence): BackupDescription {
     redoMemoryBytes: checkpoints?.redoMemoryBytes ?? null,
     redoFrames: checkpoints?.redoFrames ?? null,
     binlog: evidence.binlog ?? info?.binlog ?? null,
+    replica: evidence.replica,
+    galera: evidence.galera,
+    partial: info?.partial ?? null,
+    hasMysqlSchema: names.hasMysqlSchema || (evidence.complete === null ? null : false),
     layers: evidence.layers,
     innerCompression: names.innerCompression,
     innerEncryption: names.innerEncryption,
@@ -103,3 +117,13 @@ function kindOf({ checkpoints, info, names }: BackupEvidence): BackupDescription
 
 /** `server_uuid` of a backup-my.cnf; null where it has none. */
 export const serverUuidOf = (config: string): string | null => /^server_uuid *= *(\S+)/m.exec(config)?.[1] ?? null
+
+/** What a person must know of a partial backup; null for any other. */
+export function partialNotice({ name, partial, hasMysqlSchema }: BackupDescription): string | null {
+  if (partial !== true) return null
+  const what = `${name} is a partial backup: it holds only some of the server's databases or tables`
+  return hasMysqlSchema === false
+    ? `${what}, and not the mysql schema. A server will not start on it as it is: create system tables first ` +
+        '(mariadb-install-db, mysqld --initialize), then import its tables'
+    : what
+}

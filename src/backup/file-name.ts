@@ -8,16 +8,19 @@ export interface BackupFileName {
   encrypted: boolean
 }
 
+/** Files that people put beside a backup, such as a schema dump. The tools packed none of them. */
+const STRAY = /\.(?:sql|txt|json|xml|ya?ml|html|md|sh|log|tar)\.(?:zst|lz4|qp)$/
+
 /** Splits the suffixes off a path: `t1.ibd.zst.xbcrypt` was compressed, then encrypted. */
 export function splitFileName(path: string): BackupFileName {
   const encrypted = path.endsWith('.xbcrypt')
   const inner = encrypted ? path.slice(0, -'.xbcrypt'.length) : path
-  const match = /^(.+)\.(zst|lz4|qp)$/.exec(inner)
+  const match = STRAY.test(inner) ? null : /^(.+)\.(zst|lz4|qp)$/.exec(inner)
   return { base: match ? match[1]! : inner, compression: (match?.[2] as InnerCompression) ?? null, encrypted }
 }
 
 /** The metadata files by their role; both tools' names. */
-export type MetadataRole = 'checkpoints' | 'info' | 'binlog_info' | 'config'
+export type MetadataRole = 'checkpoints' | 'info' | 'binlog_info' | 'slave_info' | 'galera_info' | 'config'
 
 const METADATA: Readonly<Record<string, MetadataRole>> = {
   xtrabackup_checkpoints: 'checkpoints',
@@ -26,6 +29,10 @@ const METADATA: Readonly<Record<string, MetadataRole>> = {
   mariadb_backup_info: 'info',
   xtrabackup_binlog_info: 'binlog_info',
   mariadb_backup_binlog_info: 'binlog_info',
+  xtrabackup_slave_info: 'slave_info',
+  mariadb_backup_slave_info: 'slave_info',
+  xtrabackup_galera_info: 'galera_info',
+  mariadb_backup_galera_info: 'galera_info',
   'backup-my.cnf': 'config',
 }
 

@@ -11,6 +11,8 @@ export interface Metadata {
   info: BackupInfo | null
   binlog: BinlogPosition | null
   serverUuid: string | null
+  replica: string | null
+  galera: string | null
 }
 
 /**
@@ -18,17 +20,32 @@ export interface Metadata {
  * the backup. Throws `backup_incomplete` or `source_corrupt`, with file and line.
  */
 export function parseMetadata(files: ReadonlyMap<string, string>, name: string): Metadata {
-  const metadata: Metadata = { checkpoints: null, info: null, binlog: null, serverUuid: null }
+  const metadata: Metadata = {
+    checkpoints: null,
+    info: null,
+    binlog: null,
+    serverUuid: null,
+    replica: null,
+    galera: null,
+  }
   for (const [path, text] of files) {
     const where = `${name}: ${path}`
     const role = metadataRole(path)
     if (role === 'checkpoints') metadata.checkpoints = parseCheckpoints(text, where)
     if (role === 'info') metadata.info = parseInfo(text, where)
     if (role === 'binlog_info') metadata.binlog = parseBinlogInfo(text, where)
+    if (role === 'slave_info') metadata.replica = oneLine(text)
+    if (role === 'galera_info') metadata.galera = oneLine(text)
     if (role === 'config') metadata.serverUuid = serverUuidOf(text)
   }
   return metadata
 }
+
+const oneLine = (text: string): string | null =>
+  text
+    .trim()
+    .replace(/\s*\n\s*/g, ' ')
+    .slice(0, 4096) || null
 
 /** Every finished backup of either tool has these; the binlog position is there only with the binlog on. */
 const REQUIRED: Readonly<Partial<Record<MetadataRole, string>>> = {

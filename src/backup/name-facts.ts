@@ -9,9 +9,17 @@ export interface NameFacts {
   kind: 'full' | 'incremental' | null
   /** The family that alone writes such a file. */
   family: ToolFamilyName | null
+  /** A file of the `mysql` schema: users, rights, and the server's own tables. */
+  hasMysqlSchema: boolean
 }
 
-export const NO_NAMES: NameFacts = { innerCompression: null, innerEncryption: false, kind: null, family: null }
+export const NO_NAMES: NameFacts = {
+  innerCompression: null,
+  innerEncryption: false,
+  kind: null,
+  family: null,
+  hasMysqlSchema: false,
+}
 
 /**
  * The facts with one more file name. Families: MariaDB has Aria logs, system tables and metadata of its own (11.x), and keeps
@@ -25,6 +33,7 @@ export function withName(facts: NameFacts, path: string): NameFacts {
     innerEncryption: facts.innerEncryption || encrypted,
     kind: base.endsWith('.delta') ? 'incremental' : (facts.kind ?? kindOf(base)),
     family: facts.family ?? familyOf(base),
+    hasMysqlSchema: facts.hasMysqlSchema || base.startsWith('mysql/') || base === 'mysql.ibd',
   }
 }
 

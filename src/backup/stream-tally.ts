@@ -1,4 +1,5 @@
 import { type ErrorCode, RestoreError } from '../errors.ts'
+import { createDeltaPairs, type UnpairedDeltas } from './delta-pairs.ts'
 import { metadataRole } from './file-name.ts'
 import { type NameFacts, NO_NAMES, withName } from './name-facts.ts'
 import type { ChunkHeader } from './xbstream-chunk.ts'
@@ -25,15 +26,21 @@ export interface StreamContents {
   payloadBytes: number
   /** Metadata files by their path in the stream, packed as they were. */
   metadata: ReadonlyMap<string, Buffer>
+  unpaired: UnpairedDeltas
 }
 
 export function createStreamTally(): StreamTally {
   const open = new Set<string>()
   const metadata = new Map<string, Buffer>()
+  const deltas = createDeltaPairs()
   let names = NO_NAMES
   let files = 0
   let payloadBytes = 0
 
+  const named = (path: string) => {
+    names = withName(names, path)
+    deltas.add(path)
+  }
   const wants = ({ path, payloadBytes: bytes, offset }: ChunkHeader): boolean =>
     bytes > 0 && offset + bytes <= METADATA_LIMIT_BYTES && metadataRole(path) !== null
 
@@ -43,11 +50,11 @@ export function createStreamTally(): StreamTally {
       if (type === 'ignorable') return
       payloadBytes += bytes
       if (type === 'payload' || type === 'sparse') {
-        if (!open.has(path)) names = withName(names, path)
+        if (!open.has(path)) named(path)
         open.add(path)
       } else if (type === 'end') {
         // A file without a byte has only this chunk.
-        if (!open.delete(path)) names = withName(names, path)
+        if (!open.delete(path)) named(path)
         files += 1
       } else if (type === 'remove') {
         if (!open.delete(path)) files = Math.max(0, files - 1)
@@ -60,7 +67,7 @@ export function createStreamTally(): StreamTally {
       metadata.set(path, Buffer.concat([before.subarray(0, offset), payload]))
     },
     open: () => [...open],
-    result: () => ({ names, files, payloadBytes, metadata }),
+    result: () => ({ names, files, payloadBytes, metadata, unpaired: deltas.result() }),
   }
 }
 

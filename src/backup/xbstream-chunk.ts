@@ -1,3 +1,5 @@
+import { unsafePath } from './stream-path.ts'
+
 /**
  * The chunks of an xbstream. All numbers are little-endian.
  *
@@ -42,7 +44,8 @@ export type ChunkParse =
   | { kind: 'chunk'; header: ChunkHeader }
   /** The header, or what tells a seek, goes on behind the bytes given; at a stream's end: it is truncated. */
   | { kind: 'more' }
-  | { kind: 'bad'; reason: string }
+  /** `unsafe`: the path must not be written. */
+  | { kind: 'bad'; reason: string; unsafe?: true }
 
 /** Parses the header that begins at `bytes[0]`. */
 export function parseChunkHeader(bytes: Buffer): ChunkParse {
@@ -58,6 +61,8 @@ export function parseChunkHeader(bytes: Buffer): ChunkParse {
   }
   if (bytes.length < pathEnd) return { kind: 'more' }
   const path = bytes.toString('utf8', FIXED_BYTES, pathEnd)
+  const unsafe = unsafePath(path)
+  if (unsafe !== null) return { kind: 'bad', reason: unsafe, unsafe: true }
   switch (letter) {
     case 'E':
       return chunk('end', path, pathEnd)
@@ -77,7 +82,10 @@ function parseRename(bytes: Buffer, path: string, at: number): ChunkParse {
   const end = at + 4 + bytes.readUInt32LE(at)
   if (end - at - 4 >= PATH_LIMIT) return { kind: 'bad', reason: 'a path of 512 bytes or more' }
   if (bytes.length < end) return { kind: 'more' }
-  return chunk('rename', path, end, { newPath: bytes.toString('utf8', at + 4, end) })
+  const newPath = bytes.toString('utf8', at + 4, end)
+  const unsafe = unsafePath(newPath)
+  if (unsafe !== null) return { kind: 'bad', reason: unsafe, unsafe: true }
+  return chunk('rename', path, end, { newPath })
 }
 
 function parseSeekOrSparse(bytes: Buffer, path: string, at: number): ChunkParse {

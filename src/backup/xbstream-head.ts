@@ -6,6 +6,8 @@ export interface StreamHead {
   /** In the order of their first chunk; the last may be cut short in its data, never in its name. */
   files: readonly string[]
   names: NameFacts
+  /** A path that must not be written, and where; null where there is none. */
+  unsafe: string | null
 }
 
 /** Walks the chunk headers as far as `head` goes. A wrong magic ends the walk: whoever reads the whole finds it. */
@@ -13,13 +15,15 @@ export function readStreamHead(head: Buffer): StreamHead {
   const files = new Set<string>()
   let names = NO_NAMES
   let at = 0
+  let unsafe: string | null = null
   while (at < head.length) {
     const parsed = parseChunkHeader(head.subarray(at))
+    if (parsed.kind === 'bad' && parsed.unsafe) unsafe = `${parsed.reason} at byte ${at}`
     if (parsed.kind !== 'chunk') break
     const { header } = parsed
     if (!files.has(header.path)) names = withName(names, header.path)
     files.add(header.path)
     at += header.headerBytes + header.mapBytes + header.payloadBytes
   }
-  return { files: [...files], names }
+  return { files: [...files], names, unsafe }
 }

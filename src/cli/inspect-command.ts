@@ -69,6 +69,9 @@ const asJson = ({ problem, binlog, ...known }: BackupDescription) => ({
   to_lsn: known.toLsn,
   last_lsn: known.lastLsn,
   binlog,
+  replica_info: known.replica,
+  galera_info: known.galera,
+  partial: known.partial,
   layers: known.layers,
   compression: known.innerCompression,
   encrypted: known.innerEncryption,
@@ -90,6 +93,7 @@ function lines(found: BackupDescription, flags: InspectFlags): string[] {
     ['LSN', found.lastLsn === null ? null : `from ${found.fromLsn} to ${found.toLsn}, last ${found.lastLsn}`],
     ['binlog', found.binlog && `${found.binlog.file} position ${found.binlog.position}`],
     ['GTID', found.binlog?.gtid || null],
+    ...special(found),
     ['taken', found.startTime && `${found.startTime} to ${found.endTime}`],
     ['packed in', found.layers.join(', then ') || (isSeen(found) ? 'nothing' : null)],
     ['files are', isSeen(found) ? packing(found) : null],
@@ -111,6 +115,18 @@ function lines(found: BackupDescription, flags: InspectFlags): string[] {
       ? [`${'unknown'.padEnd(width)}  ${unknown.join(', ')}: ${whyUnknown(found)}`]
       : []),
   ]
+}
+
+/** Rows that only some backups have. */
+function special({ replica, galera, partial, hasMysqlSchema }: BackupDescription): [string, string][] {
+  const part =
+    partial && `yes: only some databases or tables${hasMysqlSchema === false ? ', without the mysql schema' : ''}`
+  const rows: [string, string | null | false][] = [
+    ['replica', replica],
+    ['galera', galera],
+    ['partial', part],
+  ]
+  return rows.filter((row): row is [string, string] => Boolean(row[1]))
 }
 
 /** Whether as much as its first file was seen: a key may be missing, or it is no backup. */

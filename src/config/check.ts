@@ -10,6 +10,9 @@ export interface Finding {
   message: string
 }
 
+/** How many problems of one document are told. */
+export const MOST_PROBLEMS = 50
+
 export type Checked = { settings: RestoreSettings; findings: null } | { settings: null; findings: readonly Finding[] }
 
 /** Checks plain data, from YAML or from flags, against the schema: either the settings or all that is wrong with them. */
@@ -27,7 +30,12 @@ export function findingsOf(
   return error.issues.flatMap((issue): Finding[] => {
     const path = issue.path.map(part => (typeof part === 'symbol' ? String(part) : part))
     if (issue.code !== 'unrecognized_keys') return [{ path, onKey: false, message: issue.message }]
-    return issue.keys.map(key => ({ path: [...path, key], onKey: true, message: unknown(key, path) }))
+    return issue.keys.map((key, index) => ({
+      path: [...path, key],
+      onKey: true,
+      // To look for a near word takes long, and only the first problems are told.
+      message: index < MOST_PROBLEMS ? unknown(key, path) : 'unknown key',
+    }))
   })
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin } from '../source/source-ref.ts'
-import { check, type Finding } from './check.ts'
+import { check, type Finding, MOST_PROBLEMS } from './check.ts'
 import {
   complete,
   fromFolder,
@@ -16,8 +16,6 @@ import { readYaml } from './read-yaml.ts'
 
 /** restore.yaml is a page of text; more than this is some other file. */
 const LARGEST_CONFIG_BYTES = 1024 * 1024
-
-const MOST_PROBLEMS = 50
 
 /**
  * What the command line gave, raw as typed, by the key of restore.yaml; absent where the person gave nothing (a default

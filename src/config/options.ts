@@ -1,6 +1,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import { RestoreError } from '../errors.ts'
 import { formatDuration, formatIso } from '../format.ts'
 import { absoluteSource, nameOfSource, type SourceRef, sourceRefSchema } from '../source/source-ref.ts'
 import * as form from './forms.ts'
@@ -411,6 +412,16 @@ export function complete(
     const written = given[key]
     return [name, written !== undefined && convert ? convert(written, surroundings) : written]
   })
+  const odd = [
+    ...Object.values(OPTIONS)
+      .filter(({ isPath }) => isPath)
+      .map(({ key }) => given[key]),
+    ...settings.source.map(nameOfSource),
+  ]
+  if (odd.some(path => String(path).includes('\ufffd')))
+    throw new RestoreError('usage', 'a path of this restore is not UTF-8, perhaps that of the working directory', {
+      hint: 'give a path that is UTF-8, such as a link to that directory',
+    })
   const { success, data, error } = optionsSchema.safeParse(Object.fromEntries(values))
   if (!success) throw error // a bug: what the written form lets pass, the stored one takes
   return data as RestoreOptions

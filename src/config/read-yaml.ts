@@ -1,4 +1,15 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Pair,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml'
 import type { Finding } from './check.ts'
 
 /** What is wrong at one place of the text; `text` is `line:column key.path: message`. */
@@ -84,6 +95,17 @@ export function readYaml(text: string): YamlFile {
     isYaml = false
   }
 
+  /** A file may have very many wrong keys, so each mapping is searched through once. */
+  const indexes = new Map<unknown, Map<string, Pair>>()
+  function pairsOf(map: YAMLMap): Map<string, Pair> {
+    const known = indexes.get(map)
+    if (known) return known
+    // The last of duplicates stays: its value is the one that was checked.
+    const index = new Map(map.items.flatMap(pair => (isScalar(pair.key) ? [[String(pair.key.value), pair]] : [])))
+    indexes.set(map, index)
+    return index
+  }
+
   function place({ path, onKey, message }: Finding): Problem {
     let node: unknown = document.contents
     let offset = startOf(node) ?? 0
@@ -91,8 +113,7 @@ export function readYaml(text: string): YamlFile {
     for (const [index, part] of path.entries()) {
       if (isAlias(node)) node = node.resolve(document)
       if (isMap(node)) {
-        // The last of duplicates: its value is the one that was checked.
-        const pair = node.items.findLast(({ key }) => isScalar(key) && String(key.value) === String(part))
+        const pair = pairsOf(node).get(String(part))
         if (pair === undefined) break
         const keyOffset = startOf(pair.key) ?? offset
         offset = onKey && index === path.length - 1 ? keyOffset : (startOf(pair.value) ?? keyOffset)

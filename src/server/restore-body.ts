@@ -13,6 +13,7 @@ export interface RunFacts {
 /** A restore as the API and every view show it; made from the one immutable state. */
 export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreBody {
   const { plan, redo, source, counters, error } = state
+  const last = plan?.elements.at(-1)?.description
   return {
     restore_id: state.restoreId,
     backup,
@@ -48,7 +49,10 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
         stored_bytes: storedBytes,
       })) ?? null,
     steps: plan?.steps.map(({ phase, element, kind }) => ({ phase, element, kind })) ?? null,
-    binlog: plan?.elements.at(-1)?.description.binlog ?? null,
+    binlog: last?.binlog ?? null,
+    replica_info: last?.replica ?? null,
+    galera_info: last?.galera ?? null,
+    partial: plan === null ? null : plan.elements.some(({ description }) => description.partial),
     run_dir: join(state.options.stateDir, state.restoreId),
     notices: [...state.notices],
     error: error && {

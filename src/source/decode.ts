@@ -62,7 +62,7 @@ interface Stage {
 }
 
 function startStage(format: OuterFormat, { file, args }: FilterCommand, input: number | 'pipe'): Stage {
-  const child = spawn(file, args, { stdio: [input, 'pipe', 'pipe'], env: toolEnv() })
+  const child = spawn(file, args, { stdio: [input, 'pipe', 'pipe'], env: toolEnv(), cwd: '/' })
   let stderr = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_LIMIT)

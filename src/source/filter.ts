@@ -36,6 +36,7 @@ export async function filterHead(
 ): Promise<FilteredHead> {
   const filter = execa(command.file, [...command.args], {
     input: head,
+    cwd: '/',
     env: toolEnv(),
     extendEnv: false,
     encoding: 'buffer',
@@ -57,6 +58,10 @@ export async function filterHead(
   })
   const result = await filter
   if (result.failed && result.code === 'ENOENT') throw toolMissing(command.file, result.cause)
+  if (result.failed && result.exitCode === undefined && !result.isTerminated && !result.isMaxBuffer)
+    throw new RestoreError('tool_broken', `cannot start ${command.file}: ${result.code ?? 'unknown cause'}`, {
+      cause: result.cause,
+    })
   const output = Buffer.concat(pieces).subarray(0, limitBytes)
   if (output.length === 0 && result.timedOut)
     throw new RestoreError('source_unreadable', `${command.file} gave nothing within ${timeoutMs / 1000} s`, {

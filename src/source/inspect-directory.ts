@@ -1,10 +1,15 @@
+import { createDeltaPairs, unpairedProblem } from '../backup/delta-pairs.ts'
 import { metadataRole } from '../backup/file-name.ts'
+import { foreignDirectory } from '../backup/foreign-format.ts'
 import { missingMetadata, parseMetadata } from '../backup/metadata.ts'
 import { NO_NAMES, withName } from '../backup/name-facts.ts'
 import { RestoreError } from '../errors.ts'
 import { type Findings, type InspectOptions, problemIn } from './findings.ts'
 import type { DirectorySource } from './source.ts'
 import { unpackMetadata } from './unpack-metadata.ts'
+
+/** Enough names to tell what a directory without a backup is. */
+const MOST_PATHS = 100_000
 
 /** Looks at a directory: walks it for names and sizes and reads the metadata files at its top. */
 export async function inspectDirectory(
@@ -13,6 +18,8 @@ export async function inspectDirectory(
 ): Promise<Findings> {
   const metadata = new Map<string, Buffer>()
   let names = NO_NAMES
+  const deltas = createDeltaPairs()
+  const paths: string[] = []
   let files = 0
   let storedBytes = 0
   let payloadBytes = 0
@@ -24,16 +31,26 @@ export async function inspectDirectory(
     payloadBytes += allocatedBytes || bytes
     // Prepare makes one for either family.
     if (path !== 'ib_logfile0') names = withName(names, path)
+    deltas.add(path)
+    if (paths.length < MOST_PATHS) paths.push(path)
     if (metadataRole(path) !== null) metadata.set(path, await source.read(path))
   }
   const found: Findings = { names, files, storedBytes, payloadBytes }
   if (files === 0) return { ...found, problem: new RestoreError('source_empty', `${source.path} holds no files`) }
   if (metadata.size === 0) {
-    const message = `${source.path} is no backup: it has no xtrabackup_checkpoints or mariadb_backup_checkpoints`
-    return { ...found, problem: new RestoreError('source_unknown', message) }
+    const foreign = foreignDirectory(paths, source.path)
+    const message = foreign
+      ? `${source.path} is ${foreign.what}`
+      : `${source.path} is no backup: it has no xtrabackup_checkpoints or mariadb_backup_checkpoints`
+    return { ...found, problem: new RestoreError('source_unknown', message, foreign ? { hint: foreign.hint } : {}) }
   }
   const unreadable = await problemIn(async () => {
     Object.assign(found, parseMetadata(await unpackMetadata(metadata, filters), source.path))
   })
-  return { ...found, complete: true, problem: missingMetadata(metadata.keys(), source.path) ?? unreadable }
+  return {
+    ...found,
+    complete: true,
+    problem:
+      unpairedProblem(deltas.result(), source.path) ?? missingMetadata(metadata.keys(), source.path) ?? unreadable,
+  }
 }

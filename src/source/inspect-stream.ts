@@ -1,10 +1,11 @@
+import { unpairedProblem } from '../backup/delta-pairs.ts'
 import type { OuterFormat } from '../backup/formats.ts'
 import { gzipContentBytes, zstdContentBytes } from '../backup/frame-size.ts'
 import { missingMetadata, parseMetadata } from '../backup/metadata.ts'
 import { createStreamScan } from '../backup/stream-scan.ts'
 import type { StreamContents } from '../backup/stream-tally.ts'
 import { readStreamHead } from '../backup/xbstream-head.ts'
-import type { RestoreError } from '../errors.ts'
+import { RestoreError } from '../errors.ts'
 import { type DecodeStage, decodeStream } from './decode.ts'
 import { hopStream } from './filter-process.ts'
 import { type Findings, type InspectOptions, problemIn } from './findings.ts'
@@ -23,7 +24,9 @@ export async function inspectStream(source: StreamSource, options: InspectOption
   if (problem) return { ...base, problem }
   if (options.full) return { ...base, ...(await scanAll(source, layers, options)) }
   if (source.file && layers.length === 0) return { ...base, ...(await hopAll(source, options)) }
-  const { names } = readStreamHead(head)
+  const { names, unsafe } = readStreamHead(head)
+  if (unsafe !== null)
+    return { ...base, names, problem: new RestoreError('source_corrupt', `${source.name}: ${unsafe}`) }
   return { ...base, names, payloadBytes: await unpackedBytes(source, peeled) }
 }
 
@@ -64,12 +67,12 @@ async function scanAll(
 
 async function fromContents(
   source: StreamSource,
-  { names, files, payloadBytes, metadata }: StreamContents,
+  { names, files, payloadBytes, metadata, unpaired }: StreamContents,
   streamProblem: RestoreError | null,
   { filters }: InspectOptions,
 ): Promise<Findings> {
   const found: Findings = { names, files, complete: true }
-  let problem = streamProblem ?? missingMetadata(metadata.keys(), source.name)
+  let problem = streamProblem ?? unpairedProblem(unpaired, source.name) ?? missingMetadata(metadata.keys(), source.name)
   const unreadable = await problemIn(async () => {
     Object.assign(found, parseMetadata(await unpackMetadata(metadata, filters), source.name))
   })

@@ -21,6 +21,8 @@ const UNKNOWN: Omit<BackupEvidence, 'name' | 'problem'> = {
   info: null,
   binlog: null,
   serverUuid: null,
+  replica: null,
+  galera: null,
   layers: [],
   storedBytes: null,
   payloadBytes: null,

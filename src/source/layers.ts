@@ -1,3 +1,4 @@
+import { foreignFormat } from '../backup/foreign-format.ts'
 import { detectFormat, ENCRYPTED, type OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
 import { type FilteredHead, type Filters, filterHead, lastLines } from './filter.ts'
@@ -55,7 +56,7 @@ async function peelHead(name: string, first: Buffer, { filters, keyFile }: PeelO
   for (;;) {
     const format = detectFormat(head)
     if (format === 'xbstream') return { layers, head: head.subarray(0, PEEK_BYTES), problem: null }
-    if (format === null) return end(unknown(name, layers))
+    if (format === null) return end(unknown(name, layers, head))
     if (layers.length === MAX_LAYERS) {
       return end(
         new RestoreError('source_unknown', `${name} is wrapped more than ${MAX_LAYERS} times: ${layers.join(', ')}`),
@@ -69,18 +70,26 @@ async function peelHead(name: string, first: Buffer, { filters, keyFile }: PeelO
       head,
       Math.max(PEEK_BYTES, first.length),
     )
-    if (filtered.output.length === 0) return end(gaveNothing(name, format, filtered))
+    // Noise, which a wrong key gives, may begin as any format does.
+    if (filtered.output.length === 0)
+      return end(layers.at(-2) === 'openssl' ? decryptsToNoise(name) : gaveNothing(name, format, filtered))
     head = filtered.output
   }
 }
 
-function unknown(name: string, layers: readonly OuterFormat[]): RestoreError {
+const decryptsToNoise = (name: string): RestoreError =>
+  new RestoreError('wrong_key', `${name} decrypts to noise`, {
+    hint: 'the key in --decrypt-key-file is wrong, or openssl encrypted with other options than -aes-256-cbc -pbkdf2',
+  })
+
+function unknown(name: string, layers: readonly OuterFormat[], head: Buffer): RestoreError {
   const inner = layers.at(-1)
-  if (inner === 'openssl') {
-    return new RestoreError('wrong_key', `${name} decrypts to noise`, {
-      hint: 'the key in --decrypt-key-file is wrong, or openssl encrypted with other options than -aes-256-cbc -pbkdf2',
-    })
+  const foreign = foreignFormat(head, layers.length === 0 ? name : '')
+  if (foreign !== null) {
+    const inside = layers.length > 0 ? `holds, in ${layers.join(', then ')},` : 'is'
+    return new RestoreError('source_unknown', `${name} ${inside} ${foreign.what}`, { hint: foreign.hint })
   }
+  if (inner === 'openssl') return decryptsToNoise(name)
   if (inner)
     return new RestoreError('source_unknown', `what ${layers.join(', then ')} unpacks ${name} to is no xbstream`)
   return new RestoreError('source_unknown', `the first bytes of ${name} are of no known format`)

@@ -82,7 +82,12 @@ describe('createStreamScan', () => {
     const { names, files, payloadBytes, metadata } = scanOf(backupStream())
     expect(files).toBe(9)
     expect(payloadBytes).toBe(backupFiles().reduce((sum, [, data]) => sum + data.length, 0))
-    expect(names).toEqual({ innerCompression: null, innerEncryption: false, kind: 'full', family: 'mariadb-backup' })
+    expect(names).toMatchObject({
+      innerCompression: null,
+      innerEncryption: false,
+      kind: 'full',
+      family: 'mariadb-backup',
+    })
     expect(missingMetadata(metadata.keys(), 's')).toBeNull()
     const texts = new Map([...metadata].map(([path, bytes]) => [path, bytes.toString()]))
     expect(parseMetadata(texts, 's')).toMatchObject({ checkpoints: { lastLsn: 4033961 }, binlog: { gtid: '0-1-17' } })
@@ -185,7 +190,7 @@ describe('readStreamHead', () => {
       Buffer.concat([file('ibdata1.zst.xbcrypt', 'x'), file('xtrabackup_logfile.zst.xbcrypt', 'x')]),
     )
     expect(files).toEqual(['ibdata1.zst.xbcrypt', 'xtrabackup_logfile.zst.xbcrypt'])
-    expect(names).toEqual({ innerCompression: 'zst', innerEncryption: true, kind: 'full', family: 'xtrabackup' })
+    expect(names).toMatchObject({ innerCompression: 'zst', innerEncryption: true, kind: 'full', family: 'xtrabackup' })
   })
 
   test.each([

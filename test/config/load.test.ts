@@ -335,3 +335,27 @@ describe('whatever the text', () => {
     )
   })
 })
+
+test('a file with 60,000 unknown keys is refused in seconds, and the first problems are told', async () => {
+  const text = Array.from({ length: 60_000 }, (_, index) => `some_unknown_key_${index}: 1\n`).join('')
+  const before = process.cpuUsage()
+  const error = await refused(Promise.resolve().then(() => parseConfig(text, 'f')))
+  const { user, system } = process.cpuUsage(before)
+  expect(error).toMatchObject({ code: 'config_invalid', message: expect.stringMatching(/and 59999 more/) })
+  expect(error.lastWords).toHaveLength(51)
+  expect((user + system) / 1e6).toBeLessThan(20)
+})
+
+test.each(['source', 'datadir', 'state_dir', 'tool_path', 'decrypt_key_file'])(
+  '%s that is not UTF-8 is refused',
+  async key => {
+    const flags = { source: '/b/full.xb', datadir: '/d', [key]: Buffer.from('/x/\xff', 'latin1').toString() }
+    expect(await refused(load(flags))).toMatchObject({ code: 'usage', message: expect.stringContaining('UTF-8') })
+  },
+)
+
+test('neither is a relative path below a working directory that is not UTF-8', async () => {
+  const cwd = Buffer.from('/x\xff', 'latin1').toString()
+  const error = await refused(load({ source: 'full.xb', datadir: '/d' }, null, { cwd }))
+  expect(error).toMatchObject({ code: 'usage', message: expect.stringContaining('UTF-8') })
+})

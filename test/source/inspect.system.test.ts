@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import type { BackupDescription } from '../../src/backup/backup.ts'
+import { type BackupDescription, partialNotice } from '../../src/backup/backup.ts'
 import { type Filters, filterHead } from '../../src/source/filter.ts'
 import type { InspectOptions } from '../../src/source/findings.ts'
 import { inspectSource } from '../../src/source/inspect.ts'
@@ -47,6 +47,72 @@ beforeAll(() => {
   writeFileSync(at('wrong-key'), 'wrong\n')
 })
 
+describe('metadata that only some backups have', () => {
+  const SPECIAL: Record<string, string> = {
+    xtrabackup_slave_info: "SET GLOBAL gtid_slave_pos = '0-1-17';\nCHANGE MASTER TO master_use_gtid = slave_pos;\n",
+    mariadb_backup_galera_info: '6f0f901c-e766-11f1-92da-02fc00000001:1234 0-1-17\n',
+    xtrabackup_info: `${INFO}\npartial = Y\n`,
+    xtrabackup_checkpoints: CHECKPOINTS,
+    'backup-my.cnf': '[mysqld]\n',
+  }
+  const expected = {
+    replica: "SET GLOBAL gtid_slave_pos = '0-1-17'; CHANGE MASTER TO master_use_gtid = slave_pos;",
+    galera: '6f0f901c-e766-11f1-92da-02fc00000001:1234 0-1-17',
+    partial: true,
+    hasMysqlSchema: false,
+    problem: null,
+  }
+
+  test('in a stream', async () => {
+    const files = Object.entries({ 'app/t.ibd': 'data', ...SPECIAL })
+    const found = await inspectBytes(Buffer.concat(files.map(([name, text]) => file(name, text))))
+    expect(found).toMatchObject(expected)
+    expect(partialNotice(found)).toMatch(/partial backup.*not the mysql schema/)
+  })
+
+  test('in a directory', async () => {
+    mkdirSync(at('special'))
+    for (const [name, text] of Object.entries(SPECIAL)) writeFileSync(at(`special/${name}`), text)
+    const found = await inspect(at('special'))
+    expect(found).toMatchObject(expected)
+    expect(partialNotice({ ...found, hasMysqlSchema: true })).toMatch(/partial backup: it holds only some/)
+    expect(partialNotice({ ...found, partial: false })).toBeNull()
+  })
+})
+
+describe('an incremental that was prepared already', () => {
+  const used = { 'app/t.ibd.meta': 'page_size = 16384\n', xtrabackup_info: INFO, xtrabackup_checkpoints: CHECKPOINTS }
+  const files = { ...used, 'backup-my.cnf': '[mysqld]\n' }
+  test('is refused as a stream and as a directory', async () => {
+    const stream = Buffer.concat(Object.entries(files).map(([name, text]) => file(name, text)))
+    expect((await inspectBytes(stream)).problem).toMatchObject({ code: 'backup_incomplete' })
+    mkdirSync(at('used/app'), { recursive: true })
+    for (const [name, text] of Object.entries(files)) writeFileSync(at(`used/${name}`), text)
+    expect((await inspect(at('used'))).problem).toMatchObject({
+      code: 'backup_incomplete',
+      message: expect.stringMatching(/deltas? files are all gone|applied it already/),
+    })
+  })
+})
+
+test.each(['zstd', 'gzip', 'bare'])('a tar archive is named as one: %s', async packing => {
+  const block = Buffer.alloc(10_240)
+  block.write('ibdata1', 0)
+  block.write('ustar', 257)
+  const bytes = packing === 'bare' ? block : PACKED[packing]!(block)
+  expect((await inspectBytes(bytes)).problem).toMatchObject({
+    code: 'source_unknown',
+    message: expect.stringContaining('a tar archive'),
+    hint: expect.stringContaining('tar -x'),
+  })
+})
+
+test('a path that must not be written is found in the head of a packed stream and of a pipe', async () => {
+  const stream = Buffer.concat([file('a', 'x'), file('../../etc/cron.d/x', 'evil'), STREAM])
+  for (const bytes of [stream, PACKED.zstd!(stream)])
+    expect((await inspectBytes(bytes)).problem).toMatchObject({ code: 'source_corrupt' })
+})
+
 describe('a bare stream', () => {
   test.each([false, true])('is known whole; full: %s', async full => {
     expect(await inspectBytes(STREAM, { full })).toEqual({
@@ -66,6 +132,10 @@ describe('a bare stream', () => {
       redoMemoryBytes: null,
       redoFrames: null,
       binlog: { file: 'binlog.000001', position: 3500830, gtid: '0-1-17' },
+      replica: null,
+      galera: null,
+      partial: null,
+      hasMysqlSchema: true,
       layers: [],
       innerCompression: null,
       innerEncryption: false,

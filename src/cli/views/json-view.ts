@@ -93,5 +93,8 @@ const jsonSummary = (body: RestoreBody, { phases }: Timeline) => ({
     seconds: ((endedAtMs ?? startedAtMs) - startedAtMs) / 1000,
   })),
   binlog: body.binlog,
+  replica_info: body.replica_info,
+  galera_info: body.galera_info,
+  partial: body.partial,
   run_dir: body.run_dir,
 })

@@ -15,6 +15,9 @@ export function summaryLines(body: RestoreBody, { phases }: Timeline, color = fa
     ['phases', phaseDurations(phases) || null],
     ['binlog', binlog?.file ? binlog.file + (binlog.position === null ? '' : ` position ${binlog.position}`) : null],
     ['gtid', binlog?.gtid || null],
+    ['replica', body.replica_info],
+    ['galera', body.galera_info],
+    ['partial', body.partial ? "yes: only some of the server's databases or tables" : null],
     ['run dir', body.run_dir],
     ['trace', body.trace_id],
   ]

@@ -87,6 +87,7 @@ async function versionOf(family: ToolFamily, path: string, withinMs: number): Pr
     detached: true,
     env: toolEnv(),
     extendEnv: false,
+    cwd: '/', // this user may not be allowed to enter the working directory
   })
   let late = false
   const killGroup = () => {

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
-import type { BackupDescription } from '../../backup/backup.ts'
+import { type BackupDescription, partialNotice } from '../../backup/backup.ts'
 import { checkChain } from '../../backup/chain.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
@@ -54,7 +54,10 @@ export async function preparePlan(
     checkChain(descriptions)
     const made = descriptions.find(({ family }) => family !== null)?.family ?? null
     const { family, planned: tool } = await findTool(options, made)
-    const notices = descriptions.flatMap(description => checkVersion(family, tool.version, description))
+    const notices = descriptions.flatMap(description => [
+      ...checkVersion(family, tool.version, description),
+      ...[partialNotice(description)].filter(notice => notice !== null),
+    ])
     const owner = plannedOwner(options)
     const users = plannedUsers(options, owner, tool, sources[0]!.ref)
     if (users.notice !== null) notices.push(users.notice)

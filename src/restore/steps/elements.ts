@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { partialNotice } from '../../backup/backup.ts'
 import { checkChain } from '../../backup/chain.ts'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
@@ -98,8 +99,8 @@ async function learn(
   // A packed stream has told its LSNs only now.
   checkChain(refined.elements.map(element => element.description))
   checkMetadataNames(parts, directory)
-  for (const text of checkVersion(parts.family, parts.tool.version, description))
-    if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
+  for (const text of [...checkVersion(parts.family, parts.tool.version, description), partialNotice(description)])
+    if (text !== null) tellOnce(context, text)
   keepMetadata(directory, runDir, position)
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
   return refined

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
+import { formatFirst } from '../../format.ts'
 import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
 import { tellOnce } from '../notice-once.ts'
@@ -40,7 +41,9 @@ export async function finalize(context: RestoreContext): Promise<void> {
         onChecked: moved,
       })
       for (const text of notices) tellOnce(context, text)
-      moveRemnants(datadir, runDir)
+      const remnants = moveRemnants(datadir, runDir)
+      if (remnants.length > 0)
+        tellOnce(context, `moved out of the datadir, to ${join(runDir, 'remnants')}: ${formatFirst(remnants, 8)}`)
     }
     if (step.kind === 'ownership') await setOwner(datadir, owner!)
     if (step.kind === 'start_check') {
