@@ -13,7 +13,7 @@ interface Room {
 }
 
 const WORDS = ['errors.ts', 'phases.ts', 'format.ts', 'secrets.ts']
-const RESTORE = ['context.ts', 'state', 'plan', 'run', 'steps', 'resume'].map(name => `restore/${name}`)
+const RESTORE = ['context.ts', 'state', 'plan/plan.ts', 'plan', 'run', 'steps', 'resume'].map(name => `restore/${name}`)
 const FIELD = ['backup', 'layout', 'binlog', 'tool', 'source', 'process', 'progress', 'config']
 
 const ROOMS: Record<string, Room> = {
@@ -29,11 +29,20 @@ const ROOMS: Record<string, Room> = {
   binlog: { imports: [...WORDS, 'backup', 'tool', 'process'], packages: ['execa'] },
   source: { imports: [...WORDS, 'backup', 'layout', 'tool', 'process'], packages: ['execa', 'zod'] },
   config: { imports: [...WORDS, 'backup', 'source'], packages: ['yaml', 'zod'] },
-  'restore/context.ts': { imports: [...WORDS, ...FIELD], types: ['restore/state', 'restore/plan', 'restore/run'] },
-  'restore/state': { imports: [...WORDS, ...FIELD], types: ['restore/plan'], packages: ['zod'] },
-  'restore/plan': { imports: [...WORDS, ...FIELD, 'restore/state'], packages: ['execa'] },
+  'restore/context.ts': {
+    imports: [...WORDS, ...FIELD],
+    types: ['restore/state', 'restore/plan/plan.ts', 'restore/plan', 'restore/run'],
+  },
+  // The plan's form is part of the state's.
+  'restore/plan/plan.ts': { imports: [...WORDS, ...FIELD], packages: ['zod'] },
+  'restore/state': {
+    imports: [...WORDS, ...FIELD, 'restore/plan/plan.ts'],
+    types: ['restore/plan'],
+    packages: ['zod'],
+  },
+  'restore/plan': { imports: [...WORDS, ...FIELD, 'restore/plan/plan.ts', 'restore/state'], packages: ['execa'] },
   'restore/run': {
-    imports: [...WORDS, ...FIELD, 'restore/state', 'restore/plan', 'restore/context.ts'],
+    imports: [...WORDS, ...FIELD, 'restore/state', 'restore/plan/plan.ts', 'restore/plan', 'restore/context.ts'],
   },
   'restore/steps': { imports: [...WORDS, ...FIELD, ...RESTORE, 'restore'], packages: ['execa'] },
   'restore/resume': { imports: [...WORDS, ...FIELD, ...RESTORE, 'restore'] },
@@ -43,7 +52,10 @@ const ROOMS: Record<string, Room> = {
     imports: [...WORDS, ...FIELD, 'restore', ...RESTORE],
     packages: ['zod'],
   },
-  'cli/views': { imports: [...WORDS], types: ['restore/state', 'restore/plan', 'progress', 'server', 'backup'] },
+  'cli/views': {
+    imports: [...WORDS],
+    types: ['restore/state', 'restore/plan/plan.ts', 'restore/plan', 'progress', 'server', 'backup'],
+  },
   cli: {
     imports: [...WORDS, ...FIELD, 'restore', ...RESTORE, 'telemetry', 'server', 'cli/views'],
     packages: ['commander'],

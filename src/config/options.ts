@@ -324,7 +324,14 @@ type Table = typeof TABLE
 export type OptionName = keyof Table
 
 /** All that a restore is told, complete: paths absolute, sizes in bytes, times in ms; null is "not given". */
-export type RestoreOptions = { readonly [N in OptionName]: z.output<Table[N]['stored']> }
+export type RestoreOptions = Immutable<z.output<typeof optionsSchema>>
+
+/** The same type with arrays and records that nobody changes. */
+export type Immutable<T> = T extends readonly (infer Item)[]
+  ? readonly Immutable<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Immutable<T[Key]> }
+    : T
 
 /** A row without the types of its own value. */
 export type OptionRow = Omit<Option<RestoreKey, z.ZodType, z.ZodType>, 'show' | 'convert'> & {
@@ -335,7 +342,7 @@ export const OPTIONS = TABLE as unknown as Readonly<Record<OptionName, OptionRow
 export const OPTION_NAMES = Object.keys(TABLE) as OptionName[]
 
 /** In state.json. */
-export const optionsSchema = z.looseObject(
+export const optionsSchema = z.object(
   Object.fromEntries(OPTION_NAMES.map(name => [name, OPTIONS[name].stored])) as unknown as {
     [N in OptionName]: Table[N]['stored']
   },
@@ -424,5 +431,5 @@ export function complete(
     })
   const { success, data, error } = optionsSchema.safeParse(Object.fromEntries(values))
   if (!success) throw error // a bug: what the written form lets pass, the stored one takes
-  return data as RestoreOptions
+  return data
 }

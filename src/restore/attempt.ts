@@ -9,10 +9,10 @@ import type { RestoreContext } from './context.ts'
 import type { HoldingContext } from './hold-datadir.ts'
 import type { PlanParts } from './plan/build-plan.ts'
 import { closeAll, preparePlan } from './plan/inputs.ts'
-import { currentOptions } from './resume/current-options.ts'
 import { partsOf } from './resume/replan.ts'
 import { isFinished } from './state/runs.ts'
 import { phaseSpanOf } from './state/spans.ts'
+import { currentOptions } from './state/state.ts'
 import { fetchElement, isFetched, prepareElement } from './steps/elements.ts'
 import { finalize } from './steps/finalize.ts'
 import { type Prefetch, prefetch } from './steps/prefetch.ts'
@@ -98,8 +98,8 @@ async function lookAndPlan(
   store.dispatch({ type: 'planned', atMs: now(), plan })
   const parents = missingParents([plan.targetDir, plan.datadir])
   if (plan.inPlace || parents.length > 0) {
-    const giveBackTo = plan.inPlace ? plan.targetDir : null
-    store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, giveBackTo, parents } })
+    const returnFilesTo = plan.inPlace ? plan.targetDir : null
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, returnFilesTo, parents } })
   }
   for (const text of notices) store.dispatch({ type: 'notice', atMs: now(), text })
   return parts

@@ -25,3 +25,8 @@ export interface RestoreContext {
 
 /** What a restore that was let go of waits for. */
 export const NEVER = new Promise<never>(() => {})
+
+/** A notice for the person, unless this restore has given it before: steps can be done again. */
+export function noticeOnce({ store, now }: RestoreContext, text: string): void {
+  if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
+}

@@ -6,7 +6,6 @@ import { processIn } from '../process/process-in.ts'
 import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
 import { NEVER, type RestoreContext } from './context.ts'
-import { tellRemains } from './final-error.ts'
 import { type HoldingContext, holdDatadir } from './hold-datadir.ts'
 import { removeDebris } from './resume/cleanup.ts'
 import { repair } from './resume/repair.ts'
@@ -14,6 +13,7 @@ import { backoffMs, isOfBackup, nextTry } from './resume/retry.ts'
 import { watch } from './run/watchdog.ts'
 import { isFinished } from './state/runs.ts'
 import type { RestoreState } from './state/state.ts'
+import { emptyLedger } from './state/state-schema.ts'
 
 /**
  * Brings a restore to a terminal state, always: attempt by attempt, from wherever it stands. What may pass is tried again
@@ -71,7 +71,7 @@ function takeDatadir({ store, now, datadirHold }: HoldingContext): void {
   try {
     datadirHold.take()
   } catch (error) {
-    store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, filling: null } })
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, partialDatadir: null } })
     throw error
   }
 }
@@ -123,9 +123,9 @@ const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as co
  * and not when it is all that is left of a directory consumed in place, or a server works in it.
  */
 function staysAsItIs(state: RestoreState, makesRoom: boolean): boolean {
-  const { plan, made } = state
-  if (made.filling === null || !isFinished(state, { kind: 'move_back' })) return false
-  return !makesRoom || plan?.inPlace === true || processIn(made.filling.datadir, { cwd: false }) !== null
+  const { plan, cleanup } = state
+  if (cleanup.partialDatadir === null || !isFinished(state, { kind: 'move_back' })) return false
+  return !makesRoom || plan?.inPlace === true || processIn(cleanup.partialDatadir.datadir, { cwd: false }) !== null
 }
 
 /** The terminal state an error leads to. */
@@ -138,14 +138,37 @@ export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'ru
 async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: boolean): Promise<RestoreError> {
   const { store, now } = context
   try {
-    const { made } = store.state
+    const { cleanup } = store.state
     const stays = staysAsItIs(store.state, makesRoom)
-    const told = tellRemains(error, store.state, stays)
-    await removeDebris(stays ? { ...made, filling: null } : made)
-    store.dispatch({ type: 'made', atMs: now(), made: { directories: [], filling: null, giveBackTo: null } })
+    const told = withRemains(error, store.state, stays)
+    await removeDebris(stays ? { ...cleanup, partialDatadir: null } : cleanup)
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: emptyLedger() })
     return told
   } catch (thrown) {
     const { message } = toRestoreError(thrown)
     return new RestoreError(error.code, `${error.message}; what it left could not be removed: ${message}`, error)
   }
 }
+
+const SAYS_UNTOUCHED: ReadonlySet<string> = new Set(['cancelled', 'terminated'])
+
+/**
+ * The error with which a restore ends, and its hint true of what remains: a datadir that `stays` full would refuse the same
+ * command, and a directory that was prepared in place is not the backup any more that it was.
+ */
+function withRemains(error: RestoreError, { plan, runs }: RestoreState, stays: boolean): RestoreError {
+  const hint = stays ? hintOfDatadir(error, plan!.datadir) : hintOfSource(error, plan, runs)
+  return hint === error.hint ? error : new RestoreError(error.code, error.message, { ...detailsOf(error), hint })
+}
+
+const hintOfDatadir = ({ code, hint }: RestoreError, datadir: string): string =>
+  SAYS_UNTOUCHED.has(code)
+    ? `${datadir} holds all that was restored, but was not checked to the end: use it as it is, or empty it and restore again`
+    : `${hint}; ${datadir} keeps what was restored`
+
+function hintOfSource({ code, hint }: RestoreError, plan: RestoreState['plan'], runs: RestoreState['runs']): string {
+  if (!plan?.inPlace || !SAYS_UNTOUCHED.has(code) || runs.every(({ kind }) => kind === 'fetch')) return hint
+  return `${plan.targetDir} was consumed in place: restore-agent inspect says what it is now`
+}
+
+const detailsOf = ({ lastWords, cause }: RestoreError) => ({ lastWords, ...(cause !== undefined && { cause }) })

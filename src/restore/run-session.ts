@@ -1,13 +1,39 @@
 import { join } from 'node:path'
+import type { RestoreError } from '../errors.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { isAlive } from '../process/proc-stat.ts'
 import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
-import type { RestoreSession, SessionSurroundings } from './session.ts'
-import type { Place } from './state/hold-state-dir.ts'
-import type { RestoreEvent, RestoreState } from './state/state.ts'
-import { createStore } from './state/store.ts'
+import type { Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state/state.ts'
+import type { StateDir } from './state/state-dir.ts'
+import { createStore, type Store } from './state/store.ts'
+
+/** One restore that this agent runs, from lock to terminal state. The command and the daemon both run it through here. */
+export interface RestoreSession {
+  store: Store
+  runDir: string
+  /** True where an earlier agent began it. */
+  resumed: boolean
+  /** Resolves with the terminal state, when the lock is free again; never after `detach`. Rejects only on a bug. */
+  done: Promise<RestoreState>
+  /** Ends the restore: `cancelled` or `terminated`. */
+  abort(reason: RestoreError): void
+  /** SIGKILL to every tool now; `abort` must have come before. */
+  kill(): void
+  /** Lets the tools go on without us, for the next agent to adopt; those that we feed are ended. Nothing is begun any more, and the process must end. */
+  detach(): Promise<void>
+}
+
+export interface SessionSurroundings {
+  /** Told of every state after the file is written. */
+  observers: readonly Observer[]
+  beginTrace(): { trace: TraceIdentity; link: SpanLink | null }
+  /** Environment of a tool whose span has this id, besides ours. */
+  childEnv(spanId: string, state: RestoreState): Readonly<Record<string, string>>
+  /** One line for the agent's own log. */
+  warn(text: string): void
+}
 
 /**
  * Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as `runRestore` has it.
@@ -18,7 +44,7 @@ import { createStore } from './state/store.ts'
  * under way, is noted as ever, so that the process may end at any moment.
  */
 export function runSession(
-  place: Place,
+  stateDir: StateDir,
   first: { state: RestoreState; event: RestoreEvent; resumed: boolean; opened?: Map<number, Source> },
   surroundings: SessionSurroundings,
 ): RestoreSession {
@@ -28,15 +54,15 @@ export function runSession(
   const { options, restoreId } = first.state
   const store = createStore(first.state, first.event, {
     observers: surroundings.observers,
-    write: place.write,
-    onWriteError: error => warnOnce(`cannot write the state in ${place.stateDir}: ${(error as Error).message}`),
+    write: stateDir.write,
+    onWriteError: error => warnOnce(`cannot write the state in ${stateDir.path}: ${(error as Error).message}`),
     onObserverError: error => warnOnce(`an observer failed: ${(error as Error).message}`),
   })
-  const runDir = join(place.stateDir, restoreId)
+  const runDir = join(stateDir.path, restoreId)
   const context: RestoreContext = {
     options,
     store,
-    toolLock: place.toolLock,
+    toolLock: stateDir.toolLock,
     runDir,
     signal: controller.signal,
     abort(reason) {
@@ -51,7 +77,7 @@ export function runSession(
     store,
     runDir,
     resumed: first.resumed,
-    done: runRestore(context, first.opened).finally(place.release),
+    done: runRestore(context, first.opened).finally(stateDir.release),
     abort: context.abort,
     kill() {
       for (const { pgid, pid, startTicks } of store.state.tools) if (isAlive(pid, startTicks)) killGroup(pgid)
@@ -60,7 +86,7 @@ export function runSession(
       detached = true
       await endGroups(
         store.state.tools.filter(({ fedByAgent }) => fedByAgent),
-        { lock: place.toolLock.file() },
+        { lock: stateDir.toolLock.file() },
       )
     },
   }

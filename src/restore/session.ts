@@ -1,41 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { RestoreOptions } from '../config/options.ts'
-import type { RestoreError } from '../errors.ts'
 import { bootId } from '../process/proc-stat.ts'
 import { nameOfSource } from '../source/source-ref.ts'
 import { checkSameRestore, goOn } from './resume/resume.ts'
-import { runSession } from './run-session.ts'
-import { openPlace, type Place } from './state/hold-state-dir.ts'
-import { initialState } from './state/initial-state.ts'
-import { stallThresholds } from './state/stall-thresholds.ts'
-import type { AttributeValue, Observer, RestoreState, SpanLink, TraceIdentity } from './state/state.ts'
-import type { Store } from './state/store.ts'
-
-/** One restore that this agent runs, from lock to terminal state. The command and the daemon both run it through here. */
-export interface RestoreSession {
-  store: Store
-  runDir: string
-  /** True where an earlier agent began it. */
-  resumed: boolean
-  /** Resolves with the terminal state, when the lock is free again; never after `detach`. Rejects only on a bug. */
-  done: Promise<RestoreState>
-  /** Ends the restore: `cancelled` or `terminated`. */
-  abort(reason: RestoreError): void
-  /** SIGKILL to every tool now; `abort` must have come before. */
-  kill(): void
-  /** Lets the tools go on without us, for the next agent to adopt; those that we feed are ended. Nothing is begun any more, and the process must end. */
-  detach(): Promise<void>
-}
-
-export interface SessionSurroundings {
-  /** Told of every state after the file is written. */
-  observers: readonly Observer[]
-  beginTrace(): { trace: TraceIdentity; link: SpanLink | null }
-  /** Environment of a tool whose span has this id, besides ours. */
-  childEnv(spanId: string, state: RestoreState): Readonly<Record<string, string>>
-  /** One line for the agent's own log. */
-  warn(text: string): void
-}
+import { type RestoreSession, runSession, type SessionSurroundings } from './run-session.ts'
+import { initialState } from './state/reduce.ts'
+import type { AttributeValue, RestoreState } from './state/state.ts'
+import { openStateDir, type StateDir } from './state/state-dir.ts'
 
 export const newRestoreId = (): string =>
   `${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
@@ -51,14 +22,14 @@ export async function startSession(
   /** Name under which it is asked for. */
   backup: string | null = null,
 ): Promise<RestoreSession> {
-  const place = openPlace(options.stateDir)
+  const stateDir = openStateDir(options.stateDir)
   try {
-    const found = place.read()
-    if (found?.status !== 'running') return begin(place, options, surroundings, backup)
+    const found = stateDir.read()
+    if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup)
     checkSameRestore(found, options)
-    return await goOn(place, found, options, surroundings)
+    return await goOn(stateDir, found, options, surroundings)
   } catch (error) {
-    place.release()
+    stateDir.release()
     throw error
   }
 }
@@ -72,25 +43,25 @@ export async function resumeSession(
   askedNow: (found: RestoreState) => RestoreOptions | null,
   surroundings: SessionSurroundings,
 ): Promise<RestoreSession | null> {
-  const place = openPlace(stateDir)
+  const held = openStateDir(stateDir)
   try {
-    const found = place.read()
-    if (found?.status === 'running') return await goOn(place, found, askedNow(found) ?? found.options, surroundings)
+    const found = held.read()
+    if (found?.status === 'running') return await goOn(held, found, askedNow(found) ?? found.options, surroundings)
   } catch (error) {
-    place.release()
+    held.release()
     throw error
   }
-  place.release()
+  held.release()
   return null
 }
 
 function begin(
-  place: Place,
+  stateDir: StateDir,
   options: RestoreOptions,
   surroundings: SessionSurroundings,
   backup: string | null,
 ): RestoreSession {
-  place.toolLock.fd() // no tool of anybody is left
+  stateDir.toolLock.fd() // no tool of anybody is left
   const atMs = Date.now()
   const state = initialState(
     {
@@ -101,11 +72,10 @@ function begin(
       backup,
       ...surroundings.beginTrace(),
       attributes: shortPlan(options),
-      stallThresholds: stallThresholds(options),
     },
     atMs,
   )
-  return runSession(place, { state, event: { type: 'restore_started', atMs }, resumed: false }, surroundings)
+  return runSession(stateDir, { state, event: { type: 'restore_started', atMs }, resumed: false }, surroundings)
 }
 
 const shortPlan = (options: RestoreOptions): Record<string, AttributeValue> => ({

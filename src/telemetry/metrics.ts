@@ -68,13 +68,13 @@ const preparing = (name: string, unit: string, read: Read<number | null>): Row =
 /** Of each element that is being fetched: the current one, and the prefetched one. */
 const fetching = (name: string, read: (source: SourceBytes) => number | null): Row =>
   gauge(name, 'By', state => {
-    const { status, phase, position, source, ahead, spans } = state
+    const { status, phase, position, source, prefetched, spans } = state
     const isFetched = (at: number) =>
       spans.some(({ kind, attributes }) => kind === 'phase' && attributes['restore.chain.position'] === at)
     if (status !== 'running') return []
     return [
       ...(phase === 'restoring_basebackup' ? ofElement(state, position, read(source)) : []),
-      ...(ahead && isFetched(ahead.position) ? ofElement(state, ahead.position, read(ahead)) : []),
+      ...(prefetched && isFetched(prefetched.position) ? ofElement(state, prefetched.position, read(prefetched)) : []),
     ]
   })
 

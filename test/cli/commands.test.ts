@@ -110,7 +110,7 @@ describe('restore', () => {
     vi.stubEnv('REPLAY_FAIL', 'no-metadata')
     expect(await restore()).toBe(29)
     expect(said.stderr).toMatch(/^error backup_incomplete: .*\n(?: {2}.*\n)+hint: /m)
-    expect(state()).toMatchObject({ phase: 'failed_basebackup', status: 'failed', made: { directories: [] } })
+    expect(state()).toMatchObject({ phase: 'failed_basebackup', status: 'failed', cleanup: { created: [] } })
   })
 
   test('that fails takes the folders away that it made on the way', async () => {

@@ -74,7 +74,7 @@ test('while a tool runs, the file has all that a later agent needs of it and of 
     .split(' ')
   expect(Number(stat[2])).toBe(running!.pgid)
   expect(existsSync(running!.stderrPath)).toBe(true)
-  expect(state.made.directories).toEqual([state.plan!.targetDir])
+  expect(state.cleanup.created).toEqual([state.plan!.targetDir])
   process.kill(tool, 'SIGCONT')
   expectSuccess(await agent.ended)
   expect(at.state()).toMatchObject({
@@ -83,7 +83,7 @@ test('while a tool runs, the file has all that a later agent needs of it and of 
     error: null,
     spans: [],
     tools: [],
-    made: { directories: [], filling: null },
+    cleanup: { created: [], partialDatadir: null },
     progress: { restorePercent: 100 },
   })
 })

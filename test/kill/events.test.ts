@@ -12,7 +12,7 @@ const EVENTS: readonly (readonly [event: Extract<Moment, { event: string }>['eve
   ['phase_ended'],
   ['phase_started', 'restoring_basebackup 1'],
   ['run_begun', '1-fetch'],
-  ['made'],
+  ['cleanup'],
   ['run_begun', '1-extract'],
   ['tool_started', '1-extract'],
   ['tool_ended', '1-extract-1-zstd'],

@@ -154,7 +154,7 @@ export function expectNothingLeft(at: Place, kept: readonly string[] = []): void
   expect(at.state()).toMatchObject({
     spans: [],
     tools: [],
-    made: { directories: [], filling: null, giveBackTo: null },
+    cleanup: { created: [], partialDatadir: null, returnFilesTo: null },
   })
   expectOneTrace(at.journal())
   expect(processesAt(at.dir)).toEqual([])

@@ -86,7 +86,7 @@ test('another restore is refused as long as this one is not finished', async () 
 
 test.for<[when: string, crash: Crash]>([
   ['before a move-back', MID_PREPARE],
-  ['in the instant before the first file is moved', agentAt({ event: 'made', nth: 2 })],
+  ['in the instant before the first file is moved', agentAt({ event: 'cleanup', nth: 2 })],
 ])('a datadir that somebody else fills %s is not touched', async ([, crash]) => {
   const at = place()
   expect(await at.start(full(), crash).ended).toMatchObject({ signal: 'SIGKILL' })

@@ -28,7 +28,8 @@ import {
   checkUnshared,
   checkWritable,
 } from '../../src/restore/plan/prechecks.ts'
-import { identityOf, nothingMade, removeDebris, undoHalfMove } from '../../src/restore/resume/cleanup.ts'
+import { identityOf, removeDebris, undoHalfMove } from '../../src/restore/resume/cleanup.ts'
+import { emptyLedger } from '../../src/restore/state/state-schema.ts'
 import { makeDirectory } from '../../src/restore/steps/extract.ts'
 import { keepMetadata, moveRemnants } from '../../src/restore/steps/kept-files.ts'
 import { setOwner } from '../../src/restore/steps/ownership.ts'
@@ -238,28 +239,38 @@ const fillingOf = (datadir: string, existed: boolean) => ({ datadir, existed, id
 describe('debris', () => {
   test('is not a datadir that somebody made anew under the name', async () => {
     const folder = fill(scratch(), { 'data/z': 'moved' })
-    const filling = fillingOf(join(folder, 'data'), false)
+    const partialDatadir = fillingOf(join(folder, 'data'), false)
     rmSync(join(folder, 'data'), { recursive: true })
     fill(folder, { 'data/mine': '' })
-    await removeDebris({ directories: [], filling, giveBackTo: join(folder, 'source') })
+    await removeDebris({ created: [], partialDatadir, returnFilesTo: join(folder, 'source'), parents: [] })
     expect(all(folder)).toEqual(['data/mine'])
-    await removeDebris({ directories: [], filling: { ...filling, identity: null }, giveBackTo: null })
+    await removeDebris({
+      created: [],
+      partialDatadir: { ...partialDatadir, identity: null },
+      returnFilesTo: null,
+      parents: [],
+    })
     expect(all(folder)).toEqual(['data/mine'])
   })
 
   test('is what was made, and nothing else', async () => {
     const folder = fill(scratch(), { 'target/x': '1', 'other/y': '2', 'data/z': '3' })
-    const filling = fillingOf(join(folder, 'data'), false)
-    await removeDebris({ directories: [join(folder, 'target')], filling, giveBackTo: null })
+    const partialDatadir = fillingOf(join(folder, 'data'), false)
+    await removeDebris({ created: [join(folder, 'target')], partialDatadir, returnFilesTo: null, parents: [] })
     expect(readdirSync(folder)).toEqual(['other'])
-    await removeDebris({ directories: [join(folder, 'target')], filling, giveBackTo: null })
-    await removeDebris(nothingMade())
+    await removeDebris({ created: [join(folder, 'target')], partialDatadir, returnFilesTo: null, parents: [] })
+    await removeDebris(emptyLedger())
     expect(all(folder)).toEqual(['other/y'])
   })
 
   test('in a datadir that was there: it stays, empty', async () => {
     const folder = fill(scratch(), { 'data/sub/z': '3' })
-    await removeDebris({ directories: [], filling: fillingOf(join(folder, 'data'), true), giveBackTo: null })
+    await removeDebris({
+      created: [],
+      partialDatadir: fillingOf(join(folder, 'data'), true),
+      returnFilesTo: null,
+      parents: [],
+    })
     expect(readdirSync(join(folder, 'data'))).toEqual([])
   })
 
@@ -271,7 +282,7 @@ describe('debris', () => {
       'data/app/t2.ibd': 'ha',
     })
     const [source, datadir] = [join(folder, 'source'), join(folder, 'data')]
-    await removeDebris({ directories: [], filling: fillingOf(datadir, false), giveBackTo: source })
+    await removeDebris({ created: [], partialDatadir: fillingOf(datadir, false), returnFilesTo: source, parents: [] })
     expect(existsSync(datadir)).toBe(false)
     expect(all(source)).toEqual(['app/t1.ibd', 'app/t2.ibd', 'ibdata1'])
     expect(readFileSync(join(source, 'app/t2.ibd'), 'utf8')).toBe('whole')

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import type { RestoreOptions } from '../../src/config/options.ts'
 import { RestoreError } from '../../src/errors.ts'
-import type { RestoreSession, SessionSurroundings } from '../../src/restore/session.ts'
-import { initialState } from '../../src/restore/state/initial-state.ts'
+import type { RestoreSession, SessionSurroundings } from '../../src/restore/run-session.ts'
+import { initialState } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
 import { createStore } from '../../src/restore/state/store.ts'
 import type { Sessions } from '../../src/server/agent.ts'
@@ -71,7 +71,6 @@ export function fakeSessions(): FakeSessions {
         backup,
         ...surroundings.beginTrace(),
         attributes: {},
-        stallThresholds: {},
       },
       Date.now(),
     )

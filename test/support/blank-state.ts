@@ -1,5 +1,5 @@
 import { complete } from '../../src/config/options.ts'
-import { initialState } from '../../src/restore/state/initial-state.ts'
+import { initialState } from '../../src/restore/state/reduce.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
 import { refs } from './source-refs.ts'
 
@@ -15,7 +15,6 @@ export const blankState = (restoreId: string, traceId: string, idPrefix: string,
       trace: { traceId, flags: 1, traceState: null, parentSpanId: null, idPrefix, nextId: 10 },
       link: null,
       attributes: {},
-      stallThresholds: {},
     },
     atMs,
   )

@@ -2,7 +2,7 @@ import type { BackupDescription } from '../../src/backup/backup.ts'
 import { complete, type RestoreOptions } from '../../src/config/options.ts'
 import { makePlan, type PlanParts } from '../../src/restore/plan/build-plan.ts'
 import type { Plan, PlanElement } from '../../src/restore/plan/plan.ts'
-import { initialState } from '../../src/restore/state/initial-state.ts'
+import { initialState } from '../../src/restore/state/reduce.ts'
 import type { RestoreState, RunningTool } from '../../src/restore/state/state.ts'
 import { toolFamily } from '../../src/tool/families.ts'
 import type { FamilyName } from '../../src/tool/tool.ts'
@@ -116,7 +116,6 @@ export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState =
       },
       link: null,
       attributes: { 'restore.backup': 'full.xb' },
-      stallThresholds: {},
     },
     T0,
   ),

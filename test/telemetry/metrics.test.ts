@@ -104,8 +104,8 @@ describe('every metric of the contract', () => {
 
   test('the source of an element fetched ahead, under its own name, as long as its phase is open', async () => {
     const bringing = openSpan(9, 'phase', 3, { attributes: { 'restore.chain.position': 2 } })
-    const ahead = { position: 2, readBytes: 30, totalBytes: 40 }
-    const state = full({ position: 1, spans: [bringing], ahead })
+    const prefetched = { position: 2, readBytes: 30, totalBytes: 40 }
+    const state = full({ position: 1, spans: [bringing], prefetched })
     const points = (metrics: Map<string, Metric>) =>
       ['read', 'size'].map(name =>
         read(metrics, `restore.source.${name}`).map(({ attributes, value }) => [attributes['restore.backup'], value]),

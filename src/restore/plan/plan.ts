@@ -1,76 +1,133 @@
-import type { BackupDescription } from '../../backup/backup.ts'
-import type { Phase } from '../../phases.ts'
-import type { UserIds } from '../../process/start-tool.ts'
-import type { SourceRef } from '../../source/source-ref.ts'
-import type { Command } from '../../tool/command.ts'
+import { z } from 'zod'
+import type { Immutable } from '../../config/options.ts'
+import { ERROR_CODES } from '../../errors.ts'
+import { PHASES } from '../../phases.ts'
+import { sourceRefSchema } from '../../source/source-ref.ts'
 
 /**
- * A restore as data: `--dry-run` prints it, the coordinator runs it, tests read it. It holds no secret: keys are
- * named by the paths of their files.
+ * A restore as data: `--dry-run` prints it, the coordinator runs it, tests read it, and state.json keeps it. It holds
+ * no secret: keys are named by the paths of their files. A field that an older agent did not write gets its default.
  */
-export interface Plan {
-  datadir: string
-  targetDir: string
-  /** True where the source directory is the target dir (`--in-place`). */
-  inPlace: boolean
-  tool: PlannedTool
-  memory: { bytes: number; reason: string } | null
-  owner: { name: string; uid: number; gid: number } | null
-  /** The user that tools run as, where it is not the agent's own. */
-  runAs: UserIds | null
-  deadlineMs: number | null
-  /** The work of move-back, known after extract; 0 bytes where it only renames. */
-  moveBack: { files: number; copyBytes: number } | null
-  elements: readonly PlanElement[]
-  /** In the order they run. */
-  steps: readonly PlanStep[]
-}
+const text = z.string()
+const textOrNull = text.nullable().default(null)
+const count = z.number().int().nonnegative()
+const numberOrNull = z.number().nullable().default(null)
+const no = z.boolean().default(false)
 
-export interface PlannedTool {
-  family: 'mariadb-backup' | 'xtrabackup'
-  path: string
-  /** mbstream or xbstream. */
-  extractor: string
-  version: string
-}
+const family = z.enum(['mariadb-backup', 'xtrabackup'])
+export const errorSchema = z.object({
+  code: z.enum(ERROR_CODES),
+  message: text,
+  lastWords: z.array(text).default([]),
+  hint: text.default(''),
+})
 
-export interface PlanElement {
-  /** Name of the file or directory, for people. */
-  name: string
-  /** As it was opened: a path is a `file` or a `directory`, which is extracted or prepared already. */
-  source: SourceRef
-  description: BackupDescription
-  /** Where it is extracted: the full to the target dir, each incremental to a directory of its own. */
-  directory: string
-  /** What it is after extract; null before. */
-  extracted: ExtractedFacts | null
-}
+/** As backup/backup.ts has it; null is unknown. */
+const description = z.object({
+  name: text.default(''),
+  family: family.nullable().default(null),
+  toolVersion: textOrNull,
+  serverVersion: textOrNull,
+  serverUuid: textOrNull,
+  backupUuid: textOrNull,
+  startTime: textOrNull,
+  endTime: textOrNull,
+  kind: z.enum(['full', 'incremental']).nullable().default(null),
+  prepared: no,
+  fromLsn: numberOrNull,
+  toLsn: numberOrNull,
+  lastLsn: numberOrNull,
+  redoMemoryBytes: numberOrNull,
+  redoFrames: numberOrNull,
+  binlog: z.object({ file: textOrNull, position: numberOrNull, gtid: textOrNull }).nullable().default(null),
+  replica: textOrNull,
+  galera: textOrNull,
+  partial: z.boolean().nullable().default(null),
+  hasMysqlSchema: z.boolean().nullable().default(null),
+  layers: z.array(z.enum(['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'openssl', 'gpg'])).default([]),
+  innerCompression: z.enum(['zst', 'lz4', 'qp']).nullable().default(null),
+  innerEncryption: no,
+  storedBytes: numberOrNull,
+  dataBytes: numberOrNull,
+  files: numberOrNull,
+  complete: z.boolean().nullable().default(null),
+  problem: errorSchema.nullable().default(null),
+})
 
-export interface ExtractedFacts {
+const extracted = z.object({
   /** Size of ib_logfile0 or xtrabackup_logfile. */
-  redoBytes: number | null
+  redoBytes: numberOrNull,
   /** All other files. */
-  dataFileBytes: number
-  files: number
+  dataFileBytes: count,
+  files: count,
   /** Sizes by path relative to the element's directory. */
-  deltaFiles: Readonly<Record<string, number>>
-}
+  deltaFiles: z.record(text, z.number()).default({}),
+})
 
-interface StepBase {
-  phase: Phase
-  /** Position in the chain, from 1. */
-  element: number
-}
+const element = z.object({
+  /** Name of the file or directory, for people. */
+  name: text,
+  /** As it was opened: a path is a `file` or a `directory`, which is extracted or prepared already. */
+  source: sourceRefSchema,
+  description,
+  /** Where it is extracted: the full to the target dir, each incremental to a directory of its own. */
+  directory: text,
+  /** What it is after extract; null before. */
+  extracted: extracted.nullable().default(null),
+})
 
-export type PlanStep =
+/** The user that a tool runs as, and the directories that are given to that user first. */
+const runAs = z.object({ uid: count, gid: count, directories: z.array(text).default([]) })
+const command = z.object({ file: text, args: z.array(text), runAs: runAs.optional() })
+/** `element`: position in the chain, from 1. */
+const ofStep = { phase: z.enum(PHASES), element: z.number().int().positive() }
+const step = z.discriminatedUnion('kind', [
   /** The source's bytes through decrypt and decompress stages into the stream extractor. */
-  | (StepBase & { kind: 'extract'; stages: readonly Command[]; into: string })
+  z.object({ ...ofStep, kind: z.literal('extract'), stages: z.array(command).min(1), into: text }),
   /** Copies a directory source, as reflinks where the file system has them. */
-  | (StepBase & { kind: 'copy'; command: Command; into: string })
+  z.object({ ...ofStep, kind: z.literal('copy'), command, into: text }),
   /** Decompresses files that the extractor could not. */
-  | (StepBase & { kind: 'decompress'; command: Command; directory: string })
-  | (StepBase & { kind: 'prepare'; command: Command; directory: string; incrementalDir: string | null; last: boolean })
-  | (StepBase & { kind: 'move_back'; command: Command })
-  | (StepBase & { kind: 'verify' })
-  | (StepBase & { kind: 'ownership' })
-  | (StepBase & { kind: 'start_check'; command: Command })
+  z.object({ ...ofStep, kind: z.literal('decompress'), command, directory: text }),
+  z.object({
+    ...ofStep,
+    kind: z.literal('prepare'),
+    command,
+    directory: text,
+    incrementalDir: textOrNull,
+    last: z.boolean(),
+  }),
+  z.object({ ...ofStep, kind: z.literal('move_back'), command }),
+  z.object({ ...ofStep, kind: z.literal('verify') }),
+  z.object({ ...ofStep, kind: z.literal('ownership') }),
+  z.object({ ...ofStep, kind: z.literal('start_check'), command }),
+])
+
+export const planSchema = z.object({
+  datadir: text,
+  targetDir: text,
+  /** True where the source directory is the target dir (`--in-place`). */
+  inPlace: z.boolean(),
+  tool: z.object({
+    family,
+    path: text,
+    /** mbstream or xbstream. */
+    extractor: text,
+    version: text,
+  }),
+  memory: z.object({ bytes: count, reason: text }).nullable().default(null),
+  owner: z.object({ name: text, uid: count, gid: count }).nullable().default(null),
+  /** The user that tools run as, where it is not the agent's own. */
+  runAs: z.object({ uid: count, gid: count }).nullable().default(null),
+  deadlineMs: numberOrNull,
+  /** The work of move-back, known after extract; 0 bytes where it only renames. */
+  moveBack: z.object({ files: count, copyBytes: count }).nullable().default(null),
+  elements: z.array(element).min(1),
+  /** In the order they run. */
+  steps: z.array(step),
+})
+
+export type Plan = Immutable<z.output<typeof planSchema>>
+export type PlannedTool = Plan['tool']
+export type PlanElement = Plan['elements'][number]
+export type PlanStep = Plan['steps'][number]
+export type ExtractedFacts = NonNullable<PlanElement['extracted']>

@@ -3,29 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { moveFile } from '../../process/file-system.ts'
 import { filesUnder } from '../plan/extracted.ts'
-
-/**
- * What a failed restore takes away again: only what it made itself. A datadir is emptied only where this restore found it
- * absent or empty, began to fill it, and it is that very directory still: days may lie between an agent that was killed and the
- * next, in which people help themselves.
- */
-export interface Made {
-  /** Directories that did not exist before: target dir, incrementals' dirs. */
-  readonly directories: readonly string[]
-  /** Set from the moment move-back begins. */
-  readonly filling: Filling | null
-  /** Files of `filling` go back here instead of away: `--in-place` consumed a directory that was not ours. */
-  readonly giveBackTo: string | null
-  /** Folders above target dir and datadir that were not there at first, deepest first: they go again where they are empty. */
-  readonly parents?: readonly string[] | undefined
-}
-
-export interface Filling {
-  readonly datadir: string
-  readonly existed: boolean
-  /** Of the directory that is filled; null until it is made. */
-  readonly identity: string | null
-}
+import type { CleanupLedger, PartialDatadir } from '../state/state.ts'
 
 /** Tells a directory from one made later under the same name, which may get the same inode number; null where there is none. */
 export function identityOf(directory: string): string | null {
@@ -33,20 +11,18 @@ export function identityOf(directory: string): string | null {
   return stat?.isDirectory() ? `${stat.ino}:${stat.birthtimeNs}` : null
 }
 
-export const isStillOurs = ({ datadir, identity }: Filling): boolean =>
+export const isStillOurs = ({ datadir, identity }: PartialDatadir): boolean =>
   identity !== null && identity === identityOf(datadir)
 
-export const nothingMade = (): Made => ({ directories: [], filling: null, giveBackTo: null })
-
 /** Can be done again after it was cut short. */
-export async function removeDebris({ directories, filling, giveBackTo, parents = [] }: Made): Promise<void> {
-  if (filling && isStillOurs(filling)) {
-    const { datadir, existed } = filling
-    if (giveBackTo !== null) await giveBack(datadir, giveBackTo)
+export async function removeDebris({ created, partialDatadir, returnFilesTo, parents }: CleanupLedger): Promise<void> {
+  if (partialDatadir && isStillOurs(partialDatadir)) {
+    const { datadir, existed } = partialDatadir
+    if (returnFilesTo !== null) await giveBack(datadir, returnFilesTo)
     await emptyDirectory(datadir)
     if (!existed) rmdirSync(datadir)
   }
-  for (const directory of directories) await rm(directory, { recursive: true, force: true })
+  for (const directory of created) await rm(directory, { recursive: true, force: true })
   for (const parent of parents) removeIfEmpty(parent)
 }
 

@@ -45,8 +45,8 @@ export function changeOptions(found: RestoreState, asked: RestoreOptions): Optio
 }
 
 /** Nothing was begun by the plan yet, or it was taken back whole. */
-const isUntouched = ({ runs, tools, made }: RestoreState): boolean =>
-  runs.length === 0 && tools.length === 0 && made.directories.length === 0 && made.filling === null
+const isUntouched = ({ runs, tools, cleanup }: RestoreState): boolean =>
+  runs.length === 0 && tools.length === 0 && cleanup.created.length === 0 && cleanup.partialDatadir === null
 
 /** Live in general, and not now. */
 function isHeld({ tools, backupIndex, options }: RestoreState, name: OptionName, wanted: RestoreOptions) {

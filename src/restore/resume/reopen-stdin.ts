@@ -4,7 +4,7 @@ import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
 import { describe } from '../plan/inputs.ts'
 import type { RestoreState } from '../state/state.ts'
-import { currentOptions } from './current-options.ts'
+import { currentOptions } from '../state/state.ts'
 import { needsBytes } from './needs-bytes.ts'
 
 /**

@@ -24,7 +24,7 @@ import { isStillOurs, removeIfEmpty, undoHalfMove } from './cleanup.ts'
 export async function repair(context: RestoreContext): Promise<void> {
   const { store, now } = context
   const before = store.state
-  const { plan, made } = before
+  const { plan, cleanup } = before
   if (plan === null) return
   for (const index of plan.elements.keys()) {
     const position = index + 1
@@ -41,21 +41,22 @@ export async function repair(context: RestoreContext): Promise<void> {
     } else if (prepareCut || fetchCut) {
       const from = wholeChain ? 0 : index
       for (const { directory } of plan.elements.slice(from, position))
-        if (made.directories.includes(directory)) await rm(directory, { recursive: true, force: true })
+        if (cleanup.created.includes(directory)) await rm(directory, { recursive: true, force: true })
       const positions = Array.from({ length: position - from }, (_, offset) => from + offset + 1)
       store.dispatch({ type: 'runs_undone', atMs: now(), runs: positions.flatMap(runsOf) })
     }
   }
-  if (made.filling && !hasBegun(before, { kind: 'move_back' })) {
+  if (cleanup.partialDatadir && !hasBegun(before, { kind: 'move_back' })) {
     // Noted, perhaps made, nothing moved: whoever fills it meanwhile fills his own.
-    if (!made.filling.existed) removeIfEmpty(made.filling.datadir)
-    store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
-  } else if (isInterrupted(before, { kind: 'move_back' }) && made.filling) {
-    const { datadir } = made.filling
-    const changed = isStillOurs(made.filling) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
+    if (!cleanup.partialDatadir.existed) removeIfEmpty(cleanup.partialDatadir.datadir)
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
+  } else if (isInterrupted(before, { kind: 'move_back' }) && cleanup.partialDatadir) {
+    const { datadir } = cleanup.partialDatadir
+    const changed =
+      isStillOurs(cleanup.partialDatadir) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
     if (changed) {
       // Neither taken on nor emptied: it holds what somebody else put there.
-      store.dispatch({ type: 'made', atMs: now(), made: { ...made, filling: null } })
+      store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
       throw changed
     }
     await undoHalfMove(datadir, plan.targetDir)

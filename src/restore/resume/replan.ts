@@ -11,7 +11,7 @@ import type { Plan } from '../plan/plan.ts'
 import { checkKey, filterCommands, innerKeyOf } from '../plan/unpack.ts'
 import { isFinished } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
-import { currentOptions } from './current-options.ts'
+import { currentOptions } from '../state/state.ts'
 import { needsBytes } from './needs-bytes.ts'
 import type { OptionChanges } from './option-changes.ts'
 
@@ -32,8 +32,11 @@ export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: s
 }
 
 /** A datadir that is ours already does not say whose it shall be. */
-function ownerNow({ options, made: { filling } }: RestoreState): Plan['owner'] {
-  return plannedOwner({ ...options, datadir: filling?.existed === false ? dirname(options.datadir) : options.datadir })
+function ownerNow({ options, cleanup: { partialDatadir } }: RestoreState): Plan['owner'] {
+  return plannedOwner({
+    ...options,
+    datadir: partialDatadir?.existed === false ? dirname(options.datadir) : options.datadir,
+  })
 }
 
 const hasPrepare = ({ steps }: Plan, state: RestoreState): boolean =>

@@ -5,15 +5,14 @@ import { RestoreError } from '../../errors.ts'
 import { bootId } from '../../process/proc-stat.ts'
 import { isSameChain, isStdin, localPathOf, nameOfSource } from '../../source/source-ref.ts'
 import { canAdopt, hasFailed } from '../run/adopt-tool.ts'
-import { runSession } from '../run-session.ts'
-import type { RestoreSession, SessionSurroundings } from '../session.ts'
-import type { Place } from '../state/hold-state-dir.ts'
+import { type RestoreSession, runSession, type SessionSurroundings } from '../run-session.ts'
+import { standing } from '../state/reduce.ts'
 import type { RestoreState } from '../state/state.ts'
-import { currentOptions } from './current-options.ts'
+import { currentOptions } from '../state/state.ts'
+import type { StateDir } from '../state/state-dir.ts'
 import { changeOptions, optionNotices } from './option-changes.ts'
 import { inputAgain } from './reopen-stdin.ts'
 import { replan } from './replan.ts'
-import { standing } from './resumed-event.ts'
 import { takeOver } from './take-over.ts'
 
 /**
@@ -21,25 +20,25 @@ import { takeOver } from './take-over.ts'
  * Whatever it is refused for is thrown before anything has changed: it stays as it was found, for a better call.
  */
 export async function goOn(
-  place: Place,
+  stateDir: StateDir,
   found: RestoreState,
   asked: RestoreOptions,
   surroundings: SessionSurroundings,
 ): Promise<RestoreSession> {
-  const runDir = join(place.stateDir, found.restoreId)
+  const runDir = join(stateDir.path, found.restoreId)
   const boot = bootId()
   const changes = changeOptions(found, asked)
   const { options } = changes
   const fromInput = currentOptions(found).sources.some(isStdin)
   // A failure would be the end, for want of another input to try again with; but now there may be one.
   const failed = fromInput && found.tools.some(hasFailed)
-  const adopted = !failed && canAdopt(found, boot, place.toolLock.file())
+  const adopted = !failed && canAdopt(found, boot, stateDir.toolLock.file())
   const stands = { ...found, options, ...(adopted ? {} : standing(found, boot)) }
   const plan = changes.planIsVoid ? null : replan(stands, changes, runDir)
   const input = fromInput && plan !== null ? await inputAgain({ ...stands, plan }, runDir) : null
 
   const { trace, link } = surroundings.beginTrace()
-  const taken = await takeOver(found, place.toolLock, {
+  const taken = await takeOver(found, stateDir.toolLock, {
     agentPid: process.pid,
     bootId: boot,
     idPrefix: trace.idPrefix,
@@ -49,7 +48,7 @@ export async function goOn(
     plan,
   })
   const opened = new Map(input ? [[1, input]] : [])
-  const session = runSession(place, { ...taken, resumed: true, opened }, surroundings)
+  const session = runSession(stateDir, { ...taken, resumed: true, opened }, surroundings)
   const tell = (text: string) => session.store.dispatch({ type: 'notice', atMs: Date.now(), text })
   const running = stands.tools.filter(({ exit }) => exit === null).map(({ name }) => name)
   for (const text of optionNotices(changes, running)) tell(text)

@@ -2,10 +2,8 @@ import type { RestoreOptions } from '../../config/options.ts'
 import { endGroups, type Group } from '../../process/kill-groups.ts'
 import type { ToolLock } from '../../process/lock.ts'
 import { lockHolders } from '../../process/lock.ts'
-import { initialProgress, viewProgress } from '../../progress/estimator.ts'
 import type { Plan } from '../plan/plan.ts'
 import { reduce } from '../state/reduce.ts'
-import { stallThresholds } from '../state/stall-thresholds.ts'
 import type { RestoreEvent, RestoreState, SpanLink } from '../state/state.ts'
 
 /**
@@ -38,7 +36,7 @@ export async function takeOver(
     ...successor,
     lastSeenAtMs: found.updatedAtMs,
   }
-  return { state: reduce(withEstimator(found), event), event }
+  return { state: reduce(found, event), event }
 }
 
 /** Ends every holder of the tools' lock whose group is not to be kept. One that cannot be ended is another container's or user's. */
@@ -49,21 +47,4 @@ async function endStrangers(kept: readonly number[], toolLock: ToolLock): Promis
   for (const { pgid, pid, startTicks } of lockHolders(lock.path))
     if (!kept.includes(pgid)) groups.set(pgid, { pgid, pid, startTicks })
   await endGroups([...groups.values()], { lock })
-}
-
-/** An estimator that this version cannot read begins anew, and hears the tools' whole history again. */
-function withEstimator(found: RestoreState): RestoreState {
-  try {
-    if (found.estimator !== null && Number.isFinite(viewProgress(found.estimator, found.updatedAtMs).stallThresholdMs))
-      return found
-  } catch {
-    // of another version
-  }
-  const estimator = initialProgress({ stallThresholds: stallThresholds(found.options) })
-  return {
-    ...found,
-    estimator,
-    progress: viewProgress(estimator, found.updatedAtMs),
-    tools: found.tools.map(tool => ({ ...tool, readOffset: 0 })),
-  }
 }

@@ -1,11 +1,17 @@
 import type { ErrorRecord } from '../../errors.ts'
 import { type Phase, STEPS, type Step } from '../../phases.ts'
 import { viewProgress } from '../../progress/estimator.ts'
-import { feed } from './advance-estimator.ts'
-import { factsOf } from './facts.ts'
-import { addProgressSpan, progressSpanIsDue } from './progress-spans.ts'
-import { phaseAttributes, sourceAttributes, stepAttributes } from './span-attributes.ts'
-import { endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
+import { advanceEstimator, factsOf } from './reduce-tools.ts'
+import {
+  addEndedSpan,
+  endSpans,
+  openSpan,
+  openSpanOf,
+  phaseAttributes,
+  phaseSpanOf,
+  sourceAttributes,
+  stepAttributes,
+} from './spans.ts'
 import type { EventOf, RestoreState } from './state.ts'
 
 /** The part of the reducer that follows phases and steps, and the progress within them. */
@@ -13,7 +19,7 @@ import type { EventOf, RestoreState } from './state.ts'
 export function startPhase(before: RestoreState, event: EventOf<'phase_started'>): RestoreState {
   const { phase, position, atMs } = event
   const newElement = position !== before.position && position > 0 && before.plan !== null
-  let state: RestoreState = {
+  const state: RestoreState = {
     ...before,
     phase,
     phaseStartedAtMs: atMs,
@@ -22,17 +28,22 @@ export function startPhase(before: RestoreState, event: EventOf<'phase_started'>
     work: { pages: 0, rows: 0, files: 0 },
     progressMark: { atMs, percent: null },
   }
-  if (newElement) {
-    const ahead = before.ahead?.position === position ? before.ahead : null
-    const planned = factsOf(before.plan!, position)
-    const facts = { ...planned, sourceBytes: ahead?.totalBytes ?? planned.sourceBytes }
-    state = feed(state, { type: 'element', position, facts }, atMs)
-    state.source = { readBytes: ahead?.readBytes ?? null, totalBytes: facts.sourceBytes }
-    state.ahead = ahead ? null : before.ahead
-    state.redo = { scannedLsn: null, appliedLsn: null, targetLsn: facts.lastLsn }
-    state.rollbackRows = null
+  const current = newElement ? startElement(state, position, atMs) : state
+  return openPhaseSpan(advanceEstimator(current, { type: 'phase', phase }, atMs), phase, position, atMs)
+}
+
+/** A prefetched element brings along what was read of it. */
+function startElement(before: RestoreState, position: number, atMs: number): RestoreState {
+  const prefetched = before.prefetched?.position === position ? before.prefetched : null
+  const planned = factsOf(before.plan!, position)
+  const facts = { ...planned, sourceBytes: prefetched?.totalBytes ?? planned.sourceBytes }
+  return {
+    ...advanceEstimator(before, { type: 'element', position, facts }, atMs),
+    source: { readBytes: prefetched?.readBytes ?? null, totalBytes: facts.sourceBytes },
+    prefetched: prefetched ? null : before.prefetched,
+    redo: { scannedLsn: null, appliedLsn: null, targetLsn: facts.lastLsn },
+    rollbackRows: null,
   }
-  return openPhaseSpan(feed(state, { type: 'phase', phase }, atMs), phase, position, atMs)
 }
 
 /** Opens the span of a phase, unless it is open: an element fetched ahead comes to the front in mid-phase. */
@@ -54,7 +65,8 @@ export function openPhaseSpan(state: RestoreState, phase: Phase, position: numbe
 
 export function endPhase(before: RestoreState, event: EventOf<'phase_ended'>): RestoreState {
   const { atMs, error } = event
-  const passed = error === null ? followProgress(before, feed(before, { type: 'passed' }, atMs), atMs) : before
+  const passed =
+    error === null ? followProgress(before, advanceEstimator(before, { type: 'passed' }, atMs), atMs) : before
   let state = endStep(passed, atMs, error)
   if (error === null) state = addProgressSpan(state, atMs)
   return endPhaseSpans({ ...state, step: null }, state.position, event)
@@ -74,7 +86,7 @@ export function endPhaseSpans(
   const attributes =
     position === state.position
       ? phaseAttributes(state)
-      : sourceAttributes(state.ahead?.position === position ? state.ahead : null)
+      : sourceAttributes(state.prefetched?.position === position ? state.prefetched : null)
   return endSpans(ended, span => span.id === phase.id, { ...end, attributes })
 }
 
@@ -114,3 +126,35 @@ export function followProgress(before: RestoreState, after: RestoreState, atMs: 
 const isTick = (before: RestoreState, after: RestoreState): boolean => after.updatedAtMs > before.updatedAtMs
 
 const stepsOf = (phase: Phase): readonly Step[] => (phase in STEPS ? STEPS[phase as keyof typeof STEPS] : [])
+
+/** A span every 10 %, and every 5 minutes where that takes longer. */
+const EVERY_PERCENT = 10
+const EVERY_MS = 5 * 60_000
+
+export function progressSpanIsDue({ progress, progressMark, position, spans }: RestoreState, atMs: number): boolean {
+  if (progress.phasePercent === null || !phaseSpanOf({ spans }, position)) return false
+  const tens = Math.floor(progress.phasePercent / EVERY_PERCENT)
+  const marked = Math.floor((progressMark.percent ?? 0) / EVERY_PERCENT)
+  return tens > marked || atMs - progressMark.atMs >= EVERY_MS
+}
+
+/** From where the span before it ended to now: together they cover the phase without a gap. */
+export function addProgressSpan(state: RestoreState, atMs: number): RestoreState {
+  const { percent, atMs: fromMs } = state.progressMark
+  const to = state.progress.phasePercent
+  const phase = phaseSpanOf(state, state.position)
+  if (to === null || to === percent || !phase) return state
+  const added = addEndedSpan(state, {
+    kind: 'progress',
+    name: 'progress',
+    parent: phase,
+    atMs: fromMs,
+    endedAtMs: atMs,
+    attributes: {
+      'restore.phase': state.phase,
+      'restore.progress.from': Math.floor(percent ?? 0),
+      'restore.progress.to': Math.floor(to),
+    },
+  })
+  return { ...added, progressMark: { atMs, percent: to } }
+}

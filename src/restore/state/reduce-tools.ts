@@ -1,9 +1,10 @@
 import type { Phase } from '../../phases.ts'
-import { feed } from './advance-estimator.ts'
-import { readToolEvents } from './read-tool-events.ts'
-import { updateAhead } from './reduce-ahead.ts'
+import { advanceProgress } from '../../progress/estimator.ts'
+import type { ProgressInput, WorkFacts } from '../../progress/progress.ts'
+import type { ToolEvent } from '../../tool/events.ts'
+import type { Plan } from '../plan/plan.ts'
 import { endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
-import type { Counters, EventOf, RestoreState } from './state.ts'
+import type { Counters, EventOf, RestoreState, SourceBytes } from './state.ts'
 
 /** The part of the reducer that follows the tools: their spans, their lines, what they do. */
 
@@ -47,7 +48,9 @@ export function endTool(state: RestoreState, event: EventOf<'tool_ended'>): Rest
 export function readLines(before: RestoreState, event: EventOf<'tool_lines'>): RestoreState {
   const inFront = event.position === before.position
   let state = inFront ? readToolEvents(before, event.events) : before
-  if (inFront) for (const toolEvent of event.events) state = feed(state, { type: 'tool', event: toolEvent }, event.atMs)
+  if (inFront)
+    for (const toolEvent of event.events)
+      state = advanceEstimator(state, { type: 'tool', event: toolEvent }, event.atMs)
   const { scannedLsn, appliedLsn } = state.estimator.recovery
   return {
     ...state,
@@ -78,12 +81,97 @@ export function takeSample(before: RestoreState, event: EventOf<'sample'>): Rest
   if (event.position !== state.position)
     return event.sourceReadBytes === null
       ? state
-      : updateAhead(state, event.position, { readBytes: event.sourceReadBytes })
-  const fed = feed(state, { type: 'sample', sample: event.sample, lines: event.lines }, event.atMs)
+      : updatePrefetched(state, event.position, { readBytes: event.sourceReadBytes })
+  const fed = advanceEstimator(state, { type: 'sample', sample: event.sample, lines: event.lines }, event.atMs)
   if (event.sourceReadBytes === null) return fed
-  return feed(
+  return advanceEstimator(
     { ...fed, source: { ...fed.source, readBytes: event.sourceReadBytes } },
     { type: 'source', readBytes: event.sourceReadBytes },
     event.atMs,
   )
+}
+
+/** What a tool's lines tell: rows to roll back, and what the running step has done. LSNs are the tracker's (recovery.ts). */
+export function readToolEvents(before: RestoreState, events: readonly ToolEvent[]): RestoreState {
+  if (events.length === 0) return before
+  let { rollbackRows } = before
+  const work = { ...before.work }
+  let batchPages = 0
+  for (const event of events) {
+    switch (event.type) {
+      case 'batch_started':
+        work.pages += event.pages ?? 0
+        break
+      case 'pages_left':
+        // MariaDB: each line names the pages still left; the largest is the batch.
+        batchPages = Math.max(batchPages, event.pages)
+        break
+      case 'rollback_found':
+        rollbackRows = event.rows
+        break
+      case 'rollback_started':
+        work.rows += event.rows
+        rollbackRows = event.rows
+        break
+      case 'rollback_percent':
+        rollbackRows = Math.round((work.rows * (100 - event.percent)) / 100)
+        break
+      case 'rollback_completed':
+        rollbackRows = 0
+        break
+      case 'delta_apply':
+      case 'file_started':
+        work.files += 1
+        break
+    }
+  }
+  work.pages = Math.max(work.pages, batchPages)
+  return { ...before, rollbackRows, work }
+}
+
+/** The part of the reducer that keeps how far the element fetched ahead is, while another is in front. */
+export const beginPrefetched = (state: RestoreState, position: number): RestoreState => ({
+  ...state,
+  prefetched: {
+    position,
+    readBytes: null,
+    totalBytes: state.plan?.elements[position - 1]?.description.storedBytes ?? null,
+  },
+})
+
+export const updatePrefetched = (state: RestoreState, position: number, bytes: Partial<SourceBytes>): RestoreState =>
+  state.prefetched?.position === position ? { ...state, prefetched: { ...state.prefetched, ...bytes } } : state
+
+/** Gives the estimator one input. */
+export const advanceEstimator = (state: RestoreState, input: ProgressInput, atMs: number): RestoreState => ({
+  ...state,
+  estimator: advanceProgress(state.estimator, input, atMs),
+})
+
+/** What the estimator may know of one element of the plan (position from 1). */
+export function factsOf(plan: Plan, position: number): WorkFacts {
+  const element = plan.elements[position - 1]!
+  const { description, extracted } = element
+  const last = position === plan.elements.length
+  const has = (kind: string) => plan.steps.some(step => step.kind === kind && step.element === position)
+  return {
+    tool: plan.tool.family,
+    toolVersion: plan.tool.version,
+    sourceBytes: description.storedBytes,
+    chainBytes: plan.elements.map(one => one.description.storedBytes),
+    fromLsn: description.fromLsn,
+    toLsn: description.toLsn,
+    lastLsn: description.lastLsn,
+    redoMemoryBytes: description.redoMemoryBytes,
+    redoFrames: description.redoFrames,
+    redoBytes: extracted?.redoBytes ?? null,
+    dataFileBytes: extracted?.dataFileBytes ?? description.dataBytes,
+    deltaFiles: extracted && description.kind === 'incremental' ? extracted.deltaFiles : null,
+    memoryBytes: plan.memory?.bytes ?? null,
+    moveBackFiles: last ? (plan.moveBack?.files ?? null) : null,
+    moveBackCopyBytes: last ? (plan.moveBack?.copyBytes ?? null) : null,
+    hasPrepare: has('prepare'),
+    hasMoveBack: has('move_back'),
+    hasStartCheck: has('start_check'),
+  }
 }

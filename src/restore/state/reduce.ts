@@ -1,13 +1,22 @@
+import type { RestoreOptions } from '../../config/options.ts'
+import { ERRORS } from '../../errors.ts'
 import type { WorkPart } from '../../progress/progress.ts'
-import { resume } from '../resume/resumed-event.ts'
-import { feed } from './advance-estimator.ts'
-import { factsOf } from './facts.ts'
-import { beginAhead, updateAhead } from './reduce-ahead.ts'
+import { emptyLedger } from '../state/state-schema.ts'
 import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
-import { endTool, readLines, startTool, takeSample } from './reduce-tools.ts'
-import { isRun, withRun } from './runs.ts'
-import { endSpans, openSpan, openSpanOf } from './spans.ts'
-import type { EventOf, RestoreEvent, RestoreState } from './state.ts'
+import {
+  advanceEstimator,
+  beginPrefetched,
+  endTool,
+  factsOf,
+  readLines,
+  startTool,
+  takeSample,
+  updatePrefetched,
+} from './reduce-tools.ts'
+import { isRun, survivingRuns, withRun } from './runs.ts'
+import { addEndedSpan, endSpans, openSpan, openSpanOf } from './spans.ts'
+import type { AttributeValue, EventOf, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state.ts'
+import { SCHEMA, stallThresholds, stateSchema } from './state-schema.ts'
 
 /**
  * The only place where a restore's state changes: (state, event) -> state. Pure.
@@ -40,14 +49,14 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'phase_ended':
       return endPhase(state, event)
     case 'prefetch_started':
-      // An element in front is not ahead: two phases of it would be open.
+      // An element in front is not prefetched: two phases of it would be open.
       return event.position === state.position
         ? state
-        : openPhaseSpan(beginAhead(state, event.position), 'restoring_basebackup', event.position, event.atMs)
+        : openPhaseSpan(beginPrefetched(state, event.position), 'restoring_basebackup', event.position, event.atMs)
     case 'prefetch_ended':
       return endPhaseSpans(state, event.position, event)
     case 'step_started':
-      return startStep(feed(state, { type: 'step', step: event.step }, event.atMs), event.step, event.atMs)
+      return startStep(advanceEstimator(state, { type: 'step', step: event.step }, event.atMs), event.step, event.atMs)
     case 'tool_started':
       return startTool(state, event)
     case 'tool_ended':
@@ -73,8 +82,8 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         },
         event.atMs,
       )
-    case 'made':
-      return { ...state, made: event.made }
+    case 'cleanup':
+      return { ...state, cleanup: event.cleanup }
     case 'failed_attempt':
       return { ...state, failures: state.failures + 1, memoryCapBytes: event.memoryCapBytes }
     case 'fell_back':
@@ -88,18 +97,18 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         chainLength: 0,
       }
     case 'source_size':
-      if (event.position !== state.position) return updateAhead(state, event.position, { totalBytes: event.bytes })
-      return feed(
+      if (event.position !== state.position) return updatePrefetched(state, event.position, { totalBytes: event.bytes })
+      return advanceEstimator(
         { ...state, source: { ...state.source, totalBytes: event.bytes } },
         { type: 'facts', facts: { sourceBytes: event.bytes } },
         event.atMs,
       )
     case 'progress':
-      return feed(state, event.input, event.atMs)
+      return advanceEstimator(state, event.input, event.atMs)
     case 'notice':
       return { ...state, notices: [...state.notices, event.text].slice(-20) }
     case 'tick':
-      return feed(state, { type: 'tick' }, event.atMs)
+      return advanceEstimator(state, { type: 'tick' }, event.atMs)
     case 'resumed':
       return resume(state, event)
     case 'ended':
@@ -115,7 +124,7 @@ function beginAgain(state: RestoreState, atMs: number): RestoreState {
   const kept = state.runs.flatMap(({ element, kind, finished }): WorkPart[] =>
     finished && PARTS.has(kind) ? [{ position: element, part: kind as WorkPart['part'] }] : [],
   )
-  return feed(state, { type: 'restart', elements, kept }, atMs)
+  return advanceEstimator(state, { type: 'restart', elements, kept }, atMs)
 }
 
 function startAttempt(state: RestoreState, atMs: number): RestoreState {
@@ -142,7 +151,7 @@ function startAttempt(state: RestoreState, atMs: number): RestoreState {
     resumeLink: null,
     lastAttemptSpanId: openSpanOf(opened, 'attempt')!.id,
     source: { readBytes: null, totalBytes: null },
-    ahead: null,
+    prefetched: null,
     redo: { scannedLsn: null, appliedLsn: null, targetLsn: null },
     rollbackRows: null,
     counters: { ...opened.counters, attempts: opened.counters.attempts + 1 },
@@ -156,7 +165,11 @@ function adoptPlan(state: RestoreState, event: EventOf<'planned'>): RestoreState
     return beginAgain(planned, event.atMs)
   if (state.position === 0) return planned
   const facts = factsOf(event.plan, state.position)
-  return feed({ ...planned, redo: { ...state.redo, targetLsn: facts.lastLsn } }, { type: 'facts', facts }, event.atMs)
+  return advanceEstimator(
+    { ...planned, redo: { ...state.redo, targetLsn: facts.lastLsn } },
+    { type: 'facts', facts },
+    event.atMs,
+  )
 }
 
 function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
@@ -169,10 +182,13 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
     error: event.error,
     tools: [],
     // The datadir is the user's from now on.
-    made: event.status === 'succeeded' ? { directories: [], filling: null, giveBackTo: null } : before.made,
+    cleanup:
+      event.status === 'succeeded'
+        ? { created: [], partialDatadir: null, returnFilesTo: null, parents: [] }
+        : before.cleanup,
   }
   const family = state.plan?.tool.family
-  return endSpans(feed(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
+  return endSpans(advanceEstimator(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
     atMs: event.atMs,
     error: event.error,
     attributes: {
@@ -182,3 +198,86 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
     },
   })
 }
+
+export interface RestoreIdentity {
+  restoreId: string
+  agentPid: number
+  bootId: string
+  options: RestoreOptions
+  /** Name under which it was asked for. */
+  backup?: string | null
+  trace: TraceIdentity
+  /** The parent of an unsampled TRACEPARENT, linked instead of joined. */
+  link: SpanLink | null
+  /** The plan in short, for the spans `restore` and `restore outcome`. */
+  attributes: Readonly<Record<string, AttributeValue>>
+}
+
+/**
+ * A restore's first state. The root span has ended, 1 ms long, so that the trace has a root from its first second; its
+ * child `restore outcome` is open until the restore ends.
+ */
+export function initialState(identity: RestoreIdentity, atMs: number): RestoreState {
+  const blank = stateSchema.parse({
+    schema: SCHEMA,
+    status: 'running',
+    phase: 'getting_backup_info',
+    restoreId: identity.restoreId,
+    agentPid: identity.agentPid,
+    bootId: identity.bootId,
+    options: identity.options,
+    backup: identity.backup,
+    trace: identity.trace,
+    startedAtMs: atMs,
+    updatedAtMs: atMs,
+    phaseStartedAtMs: atMs,
+    progressMark: { atMs },
+  })
+  const attributes = { 'restore.id': identity.restoreId, ...identity.attributes }
+  const links = identity.link ? [identity.link] : []
+  const root = { kind: 'restore', name: 'restore', atMs, endedAtMs: atMs + 1, attributes, links } as const
+  const begun = addEndedSpan(blank, root)
+  const parent = begun.endedSpans[0]
+  return openSpan(begun, { kind: 'outcome', name: 'restore outcome', atMs, attributes, parent })
+}
+
+/**
+ * A later agent takes over. Where the tools go on, their spans and all above them stay open under it. Where they do not,
+ * every span but the root ends when the dead agent was last seen alive, as interrupted. Either way it goes on with the
+ * options that this agent was given.
+ */
+export function resume(before: RestoreState, event: EventOf<'resumed'>): RestoreState {
+  const state: RestoreState = {
+    ...before,
+    ...withOptions(before, event),
+    agentPid: event.agentPid,
+    bootId: event.bootId,
+    resumeLink: event.link,
+    trace: { ...before.trace, idPrefix: event.idPrefix, nextId: 1 },
+    counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 0 },
+  }
+  if (event.adopted) return state
+  const { hint } = ERRORS.interrupted
+  const error = { code: 'interrupted', message: `agent ${before.agentPid} died`, lastWords: [], hint } as const
+  const stands = { ...state, ...standing(before, event.bootId), interruptions: before.interruptions + 1 }
+  return endSpans(stands, span => span.kind !== 'outcome', {
+    atMs: event.lastSeenAtMs,
+    error,
+    attributes: { 'restore.agent.pid': before.agentPid },
+  })
+}
+
+/** What was measured and chosen for the options before does not bind the ones that are given now. */
+const withOptions = (before: RestoreState, { options, plan }: EventOf<'resumed'>): Partial<RestoreState> => ({
+  options,
+  plan,
+  estimator: { ...before.estimator, thresholds: stallThresholds(options) },
+  memoryCapBytes: options.memory === before.options.memory ? before.memoryCapBytes : null,
+  ...(plan === null && before.plan !== null && { chainLength: 0, cleanup: emptyLedger() }),
+})
+
+/** What stands of a restore whose tools are gone. */
+export const standing = (state: RestoreState, bootIdNow: string): Pick<RestoreState, 'tools' | 'runs'> => ({
+  tools: [],
+  runs: survivingRuns(state, bootIdNow),
+})

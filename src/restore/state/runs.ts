@@ -1,5 +1,3 @@
-import type { RestoreState, RunningTool } from './state.ts'
-
 /**
  * A run is one piece of work on one element of the chain, recorded in the state before it begins and again when it has
  * passed every check. Most runs are one pipeline of tools; `fetch` is all that brings an element's bytes into its
@@ -23,7 +21,9 @@ export interface RunRecord extends RunId {
   readonly finished: boolean
 }
 
-type Runs = Pick<RestoreState, 'runs'>
+interface Runs {
+  runs: readonly RunRecord[]
+}
 /** All runs that agree in what is given. */
 type RunQuery = Partial<RunId>
 
@@ -42,7 +42,7 @@ export const isInterrupted = ({ runs }: Runs, query: RunQuery): boolean =>
   runs.some(run => !run.finished && isRun(run, query))
 
 /** Tools of the run that were started and not judged yet: by this agent, or adopted from an earlier one. */
-export const toolsOf = ({ tools }: Pick<RestoreState, 'tools'>, query: RunQuery): readonly RunningTool[] =>
+export const toolsOf = <T extends { run: RunId }>({ tools }: { tools: readonly T[] }, query: RunQuery): T[] =>
   tools.filter(({ run }) => isRun(run, query))
 
 export const withRun = (runs: readonly RunRecord[], { element, kind }: RunId, finished: boolean): RunRecord[] => [
@@ -55,7 +55,7 @@ export const withRun = (runs: readonly RunRecord[], { element, kind }: RunId, fi
  * reached the disk, so nothing counts as finished, unless move-back had begun: files that were moved stay, and the
  * last checks look at them.
  */
-export const survivingRuns = ({ bootId, runs }: Runs & Pick<RestoreState, 'bootId'>, bootIdNow: string) =>
+export const survivingRuns = ({ bootId, runs }: Runs & { bootId: string }, bootIdNow: string) =>
   bootId === bootIdNow || hasBegun({ runs }, { kind: 'move_back' })
     ? runs
     : runs.map(run => ({ ...run, finished: false }))

@@ -4,7 +4,7 @@ import { RestoreError } from '../../errors.ts'
 import { isSameSource, localPathOf, nameOfSource, type SourceRef } from '../../source/source-ref.ts'
 import { toolFamily } from '../../tool/families.ts'
 import type { Plan } from '../plan/plan.ts'
-import { currentOptions } from '../resume/current-options.ts'
+import { currentOptions } from '../state/state.ts'
 import type { RestoreState } from './state.ts'
 
 /**
@@ -13,7 +13,7 @@ import type { RestoreState } from './state.ts'
  * what is not ours. Every path follows from the options and the restore's id, so all of them can be checked. Whether a
  * process is ours is not believed at all: it must have our lock open.
  */
-export function checkClaims(state: RestoreState, stateDir: string): void {
+export function checkSavedPaths(state: RestoreState, stateDir: string): void {
   const problem =
     pathProblem(state, stateDir) ?? planProblem(state) ?? madeProblem(state) ?? toolProblem(state) ?? spanProblem(state)
   if (problem === null) return
@@ -68,17 +68,18 @@ function isToolOf({ family, path, extractor }: Plan['tool'], toolPath: string | 
 }
 
 function madeProblem(state: RestoreState): string | null {
-  const { options, made } = state
-  const { directories, filling, giveBackTo, parents = [] } = made
+  const { options, cleanup } = state
+  const { created, partialDatadir, returnFilesTo, parents } = cleanup
   const own = (directory: string) =>
     directory === bases(state)[0] || bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base)
-  const stray = directories.find(directory => !own(directory) || pathsOf(options.sources).includes(directory))
+  const stray = created.find(directory => !own(directory) || pathsOf(options.sources).includes(directory))
   if (stray !== undefined) return `${stray} is nothing this restore makes`
-  if (filling && filling.datadir !== options.datadir) return `${filling.datadir} is not the datadir`
+  if (partialDatadir && partialDatadir.datadir !== options.datadir)
+    return `${partialDatadir.datadir} is not the datadir`
   const notAbove = parents.find(parent => ![options.datadir, ...bases(state)].some(path => isWithin(path, parent)))
   if (notAbove !== undefined) return `${notAbove} is not above what this restore makes`
-  if (giveBackTo !== null && !(options.inPlace && giveBackTo === localPathOf(options.sources[0]!)))
-    return `${giveBackTo} gave away nothing`
+  if (returnFilesTo !== null && !(options.inPlace && returnFilesTo === localPathOf(options.sources[0]!)))
+    return `${returnFilesTo} gave away nothing`
   return null
 }
 

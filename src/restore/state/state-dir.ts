@@ -1,5 +1,57 @@
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
+import { formatBytes } from '../../format.ts'
+import { existingAncestor, freeBytes } from '../../process/file-system.ts'
+import { acquireLock, createToolLock, type ToolLock } from '../../process/lock.ts'
+import { systemError } from '../../process/system-error.ts'
+import { checkSavedPaths } from './saved-paths.ts'
+import type { RestoreState } from './state.ts'
+import { SCHEMA, stateSchema } from './state-schema.ts'
+
+/** The state dir, held by this agent alone: `agent.lock` is ours, `lock` is the tools'. */
+export interface StateDir {
+  path: string
+  toolLock: ToolLock
+  /** What an agent before left; null where there is nothing. Throws `state_unreadable`. */
+  read(): RestoreState | null
+  write(state: RestoreState, durable: boolean): void
+  release(): void
+}
+
+/** Throws `not_permitted`, or `locked` where another agent is at work. */
+export function openStateDir(path: string): StateDir {
+  ensureStateDir(path)
+  const agentLock = acquireLock(join(path, 'agent.lock'))
+  const toolLock = createToolLock(join(path, 'lock'))
+  const stateFile = join(path, 'state.json')
+  return {
+    path,
+    toolLock,
+    read() {
+      const found = readStateFile(stateFile)
+      if (found?.status === 'running') checkSavedPaths(found, path)
+      return found
+    },
+    write: (state, durable) => writeStateFile(stateFile, state, durable),
+    release() {
+      toolLock.release()
+      agentLock.release()
+    },
+  }
+}
 
 /** Makes the state dir, for this user alone. Throws `not_permitted`. */
 export function ensureStateDir(stateDir: string): void {
@@ -11,5 +63,127 @@ export function ensureStateDir(stateDir: string): void {
       hint: 'run as root, or give a --state-dir of your own',
       cause,
     })
+  }
+}
+
+/**
+ * Room in the state dir. Tools write their words there: on a full disk the last of them are lost, `completed OK!` among
+ * them, and a good backup looks as if its prepare had failed.
+ */
+
+/** The state, and what the tools of an ordinary restore say; their output is capped a few times higher. */
+export const LEAST_STATE_BYTES = 16 * 1024 * 1024
+/** More than any tool's last words. */
+const PROBE_BYTES = 64 * 1024
+
+/** Throws `disk_space`. */
+export function checkStateRoom(stateDir: string): void {
+  const free = freeBytes(stateDir)
+  if (free >= LEAST_STATE_BYTES) return
+  throw new RestoreError(
+    'disk_space',
+    `the state dir ${stateDir} needs at least ${formatBytes(LEAST_STATE_BYTES)}, ${formatBytes(free)} are free on its file system`,
+    { hint: 'free space there, or name another place with --state-dir' },
+  )
+}
+
+/**
+ * Why a tool's words may be missing: nothing can be written to the run dir. Null where there is room. It is tried: what a file
+ * system calls free is not what root, a quota or the last inode leave.
+ */
+export function lostWords(runDir: string): RestoreError | null {
+  const probe = join(existingAncestor(runDir), 'room.tmp')
+  try {
+    writeFileSync(probe, Buffer.alloc(PROBE_BYTES), { mode: 0o600, flush: true })
+    return null
+  } catch (thrown) {
+    const error = systemError(thrown, `cannot write the state dir: nothing can be written to ${runDir}`)
+    return new RestoreError(error.code, error.message, {
+      hint: "free space there, or name another place with --state-dir: the tools' last words are lost, the backup is not at fault",
+      cause: thrown,
+    })
+  } finally {
+    rmSync(probe, { force: true })
+  }
+}
+
+/**
+ * state.json: what a later agent must find. Its schema has a version. What an older agent did not write yet is filled in
+ * with what it would have been; what a newer one wrote is refused, because going on with it half understood could cost
+ * the data.
+ */
+
+/** A chain of hundreds of elements and their deltas has a few of them. */
+const LARGEST_BYTES = 256 * 1024 * 1024
+
+/** The state in the file; null where there is none yet. Throws `state_unreadable`, naming the file and what is wrong with it. */
+export function readStateFile(path: string): RestoreState | null {
+  let content: string
+  try {
+    content = readOwnFile(path)
+  } catch (error) {
+    if (error instanceof RestoreError) throw error
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw new RestoreError('state_unreadable', `cannot read ${path}: ${(error as Error).message}`, { cause: error })
+  }
+  return parseState(content, path)
+}
+
+/** Signals, removals and commands follow from it: what somebody else could have written is not believed. */
+function readOwnFile(path: string): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) // a FIFO there would hold us up
+  try {
+    const stats = fstatSync(file)
+    const refuse = (why: string) => new RestoreError('state_unreadable', `${path} ${why}`)
+    if (!stats.isFile()) throw refuse('is not a regular file')
+    if (stats.uid !== 0 && stats.uid !== process.getuid?.()) throw refuse(`belongs to another user (${stats.uid})`)
+    if ((stats.mode & 0o022) !== 0) throw refuse('can be written by other users')
+    if (stats.size > LARGEST_BYTES) throw refuse(`has ${stats.size} bytes`)
+    return readFileSync(file, 'utf8')
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Throws `state_unreadable`. */
+export function parseState(content: string, path: string): RestoreState {
+  let json: unknown
+  try {
+    json = JSON.parse(content)
+  } catch {
+    throw new RestoreError('state_unreadable', `${path} is not JSON`)
+  }
+  const { schema } = Object(json) as { schema?: unknown }
+  if (typeof schema === 'number' && schema !== SCHEMA)
+    throw new RestoreError('state_unreadable', `${path} has schema ${schema}, this restore-agent knows ${SCHEMA}`, {
+      hint:
+        schema > SCHEMA
+          ? 'a newer restore-agent wrote it: use that version'
+          : 'an older restore-agent wrote it: finish the restore with that version, or give another --state-dir',
+    })
+  const parsed = stateSchema.safeParse(json)
+  if (parsed.success) return { ...parsed.data, endedSpans: [] }
+  const [issue] = parsed.error.issues
+  throw new RestoreError('state_unreadable', `${path}: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}`)
+}
+
+/** Atomic: a reader sees the old state or the new one, whole; with `durable`, also after a power cut. */
+export function writeStateFile(path: string, state: RestoreState, durable: boolean): void {
+  const { endedSpans: _transient, ...persisted } = state
+  const temporary = `${path}.tmp`
+  const file = openSync(temporary, 'w', 0o600)
+  try {
+    writeFileSync(file, JSON.stringify(persisted))
+    if (durable) fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(temporary, path)
+  if (!durable) return
+  const folder = openSync(dirname(path), 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
   }
 }

@@ -1,219 +1,224 @@
 import { z } from 'zod'
-import type { InnerCompression } from '../../backup/file-name.ts'
-import type { OuterFormat } from '../../backup/formats.ts'
 import { optionsSchema } from '../../config/options.ts'
 import { ERROR_CODES } from '../../errors.ts'
-import { PHASES, RESTORE_STATUSES } from '../../phases.ts'
-import { sourceRefSchema } from '../../source/source-ref.ts'
+import { PHASES, RESTORE_STATUSES, STEPS } from '../../phases.ts'
+import { initialProgress, type ProgressState, viewProgress } from '../../progress/estimator.ts'
+import type { Progress } from '../../progress/progress.ts'
+import { errorSchema, planSchema } from '../plan/plan.ts'
 import { RUN_KINDS } from './runs.ts'
-import type { SpanKind } from './state.ts'
 
 /**
- * What stands in state.json. A later agent goes on by it, so what an older one did not write yet has the value that it would
- * have had, and what nobody can have written is refused.
+ * The state of a restore, as state.json holds it; state.ts infers its types from here. Plain JSON, times are Unix ms.
+ * A field that an older agent did not write gets its default. What no agent can have written is refused.
  */
 export const SCHEMA = 2
 
-const FAMILIES = ['mariadb-backup', 'xtrabackup'] as const
-const OUTER_FORMATS = ['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'openssl', 'gpg'] as const satisfies OuterFormat[]
-const INNER_COMPRESSIONS = ['zst', 'lz4', 'qp'] as const satisfies InnerCompression[]
-const SPAN_KINDS = ['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool'] as const satisfies SpanKind[]
-
 const text = z.string()
+const textOrNull = text.nullable().default(null)
 const count = z.number().int().nonnegative()
+const positive = z.number().int().positive()
 const numberOrNull = z.number().nullable().default(null)
-const attributes = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({})
-const links = z.array(z.object({ traceId: text, spanId: text })).default([])
+
+const attributes = z.record(text, z.union([text, z.number(), z.boolean()])).default({})
+const link = z.object({ traceId: text, spanId: text })
 
 const openSpan = z.object({
   id: text,
-  parentId: text.nullable().default(null),
-  kind: z.enum(SPAN_KINDS),
+  parentId: textOrNull,
+  /** `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends. */
+  kind: z.enum(['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool']),
   name: text,
   startedAtMs: z.number(),
   attributes,
-  links,
+  links: z.array(link).default([]),
 })
 
-const run = { element: z.number().int().positive(), kind: z.enum(RUN_KINDS) }
-
-const tool = z.object({
-  id: text,
-  name: text,
-  run: z.object(run),
-  pid: z.number().int().positive(),
-  // Signals go to it: 0 would be our own group, 1 everybody's.
-  pgid: z.number().int().min(2),
-  startTicks: count,
-  stderrPath: text,
-  statusPath: text,
-  spanId: text,
-  readOffset: count.default(0),
-  exit: z.object({ code: z.number().nullable(), signal: text.nullable() }).nullable().default(null),
-  runSize: count.default(1),
-  fedByAgent: z.boolean().default(false),
-})
-
-const textOrNull = text.nullable().default(null)
-const no = z.boolean().default(false)
-
-/** What is known of a backup; what an older agent did not look at is unknown. */
-const description = z.looseObject({
-  family: z.enum(FAMILIES).nullable().default(null),
-  toolVersion: textOrNull,
-  serverVersion: textOrNull,
-  serverUuid: textOrNull,
-  backupUuid: textOrNull,
-  kind: z.enum(['full', 'incremental']).nullable().default(null),
-  prepared: no,
-  fromLsn: numberOrNull,
-  toLsn: numberOrNull,
-  lastLsn: numberOrNull,
-  redoMemoryBytes: numberOrNull,
-  redoFrames: numberOrNull,
-  binlog: z.looseObject({}).nullable().default(null),
-  replica: textOrNull,
-  galera: textOrNull,
-  partial: z.boolean().nullable().default(null),
-  hasMysqlSchema: z.boolean().nullable().default(null),
-  layers: z.array(z.enum(OUTER_FORMATS)).default([]),
-  innerCompression: z.enum(INNER_COMPRESSIONS).nullable().default(null),
-  innerEncryption: no,
-  storedBytes: numberOrNull,
-  dataBytes: numberOrNull,
-  files: numberOrNull,
-  complete: z.boolean().nullable().default(null),
-  problem: z.looseObject({}).nullable().default(null),
-})
-
-const element = z.looseObject({
-  name: text,
-  source: sourceRefSchema,
-  directory: text,
-  description,
-  extracted: z
-    .object({
-      redoBytes: numberOrNull,
-      dataFileBytes: count,
-      files: count,
-      deltaFiles: z.record(text, z.number()).default({}),
-    })
+const endedSpan = openSpan.extend({
+  endedAtMs: z.number(),
+  error: z
+    .object({ code: z.enum(ERROR_CODES), message: text })
     .nullable()
     .default(null),
 })
 
-const command = z.object({ file: text, args: z.array(text) })
-const ofStep = { phase: z.enum(PHASES), element: z.number().int().positive() }
-const step = z.discriminatedUnion('kind', [
-  z.looseObject({ ...ofStep, kind: z.literal('extract'), stages: z.array(command).min(1), into: text }),
-  z.looseObject({ ...ofStep, kind: z.literal('copy'), command, into: text }),
-  z.looseObject({ ...ofStep, kind: z.literal('decompress'), command, directory: text }),
-  z.looseObject({ ...ofStep, kind: z.literal('prepare'), command, directory: text, last: z.boolean() }),
-  z.looseObject({ ...ofStep, kind: z.literal('move_back'), command }),
-  z.looseObject({ ...ofStep, kind: z.literal('verify') }),
-  z.looseObject({ ...ofStep, kind: z.literal('ownership') }),
-  z.looseObject({ ...ofStep, kind: z.literal('start_check'), command }),
-])
+const run = { element: positive, kind: z.enum(RUN_KINDS) }
+const signal = z.custom<NodeJS.Signals>(value => typeof value === 'string')
 
-const plan = z.looseObject({
-  datadir: text,
-  targetDir: text,
-  inPlace: z.boolean(),
-  tool: z.looseObject({ family: z.enum(FAMILIES), path: text, extractor: text, version: text }),
-  memory: z.object({ bytes: count, reason: text }).nullable().default(null),
-  owner: z.object({ name: text, uid: count, gid: count }).nullable().default(null),
-  deadlineMs: numberOrNull,
-  moveBack: z.object({ files: count, copyBytes: count }).nullable().default(null),
-  elements: z.array(element).min(1),
-  steps: z.array(step),
+/** A tool's process, as the next agent needs it to find, adopt or end it. */
+const tool = z.object({
+  id: text,
+  name: text,
+  run: z.object(run),
+  /** The wrapper: leader of the tool's process group. */
+  pid: positive,
+  /** Signals go to it: 0 would be this agent's own group, 1 every process. */
+  pgid: z.number().int().min(2),
+  /** Field 22 of /proc/<pid>/stat: guards against a reused pid. */
+  startTicks: count,
+  stderrPath: text,
+  statusPath: text,
+  spanId: text,
+  /** Bytes of its stderr, up to the start of a line, that are in this state. */
+  readOffset: count.default(0),
+  /** Set once it has ended and its run has not been judged yet. */
+  exit: z.object({ code: z.number().nullable(), signal: signal.nullable() }).nullable().default(null),
+  /** How many tools its run has: with fewer in the state, the agent died while it recorded them. */
+  runSize: count.default(1),
+  /** The agent pumps bytes into it, so it cannot outlive the agent. */
+  fedByAgent: z.boolean().default(false),
 })
 
-const elapsed = z.object({
-  position: z.number().int().positive(),
-  part: z.enum(['fetch', 'prepare', 'move_back']),
-  seconds: z.number().positive(),
+/** What a failed restore removes again: only what it created itself (resume/cleanup.ts). */
+const cleanup = z.object({
+  /** Directories that did not exist before: target dir, incrementals' dirs. */
+  created: z.array(text).default([]),
+  /** The datadir, from the moment before move-back begins until the restore ends. */
+  partialDatadir: z
+    .object({
+      datadir: text,
+      existed: z.boolean(),
+      /** Tells the directory from a later one of the same name; null until it is created. */
+      identity: textOrNull,
+    })
+    .nullable()
+    .default(null),
+  /** Moved files go back here: `--in-place` consumed a directory that this restore did not create. */
+  returnFilesTo: textOrNull,
+  /** Missing folders above target dir and datadir, deepest first: they are removed again where they are empty. */
+  parents: z.array(text).default([]),
 })
 
-/** What an attempt that begins anew keeps of it; the rest is forgotten there, whatever it is. */
-const estimator = z.looseObject({
-  position: count.default(0),
-  phaseSeconds: z.number().default(0),
-  work: z.looseObject({ moveSeconds: z.number().default(0) }).prefault({}),
-  elapsed: z.array(elapsed).default([]),
+/** Nothing to remove. */
+export const emptyLedger = () => cleanup.parse({})
+
+/** The estimator's memory as far as a later attempt relies on it. Unreadable: it begins anew, see `withEstimator`. */
+const keptEstimator = z.looseObject({
+  position: count,
+  phaseSeconds: z.number(),
+  work: z.looseObject({ moveSeconds: z.number() }),
+  elapsed: z.array(
+    z.object({ position: positive, part: z.enum(['fetch', 'prepare', 'move_back']), seconds: z.number().positive() }),
+  ),
 })
 
-const counters = {
-  lines: {},
-  linesDropped: {},
-  ioReadBytes: {},
-  ioWriteBytes: {},
-  cpuSeconds: {},
-  attempts: 0,
+function isEstimator(value: unknown): boolean {
+  if (!keptEstimator.safeParse(value).success) return false
+  try {
+    return Number.isFinite(viewProgress(value as ProgressState, 0).stallThresholdMs)
+  } catch {
+    return false // of another version
+  }
 }
 
+const byPhase = z.partialRecord(z.enum(PHASES), z.number()).default({})
 const sourceBytes = { readBytes: numberOrNull, totalBytes: numberOrNull }
 
-export const stateSchema = z.object({
+const fields = z.object({
   schema: z.literal(SCHEMA),
   restoreId: text.regex(/^[\w-]+$/),
-  agentPid: z.number().int().positive(),
+  /** The agent that wrote this state last, and the boot of the machine it ran in. */
+  agentPid: positive,
   bootId: text.default(''),
+  /** What was asked for. A later agent continues with it, or with what it is given instead (option-changes.ts). */
   options: optionsSchema,
-  backup: text.nullable().default(null),
+  /** Name under which the restore was asked for. */
+  backup: textOrNull,
+  /** Which backup is being restored: 0 the one asked for, then the older ones in turn. */
   backupIndex: count.default(0),
   startedAtMs: z.number(),
   updatedAtMs: z.number(),
   status: z.enum(RESTORE_STATUSES),
   phase: z.enum(PHASES),
   phaseStartedAtMs: z.number(),
-  step: text.nullable().default(null),
-  plan: plan.nullable().default(null),
+  step: z
+    .enum([...STEPS.preparing_backup, ...STEPS.finalizing])
+    .nullable()
+    .default(null),
+  /** Null until the backup has been inspected. */
+  plan: planSchema.nullable().default(null),
+  /** From 1; 0 before the first. */
   attempt: count.default(0),
+  /** Current element of the chain (from 1), and how many there are; 0 until known. */
   position: count.default(0),
   chainLength: count.default(0),
-  progress: z.looseObject({}).nullable().default(null),
-  estimator: estimator.nullable().default(null),
+  /** What the estimator shows; derived from it. */
+  progress: z.custom<Progress>().optional(),
+  estimator: z.custom<ProgressState>(isEstimator).nullable().catch(null).default(null),
+  /** Bytes read of the stored form of the current element, and their total where known. */
   source: z.object(sourceBytes).prefault({}),
-  ahead: z
+  /** The same of the prefetched element, until it becomes the current one. */
+  prefetched: z
     .object({ ...sourceBytes, position: count })
     .nullable()
     .default(null),
   redo: z.object({ scannedLsn: numberOrNull, appliedLsn: numberOrNull, targetLsn: numberOrNull }).prefault({}),
+  /** Rows left to roll back. */
   rollbackRows: numberOrNull,
+  /** What the running step has done so far; becomes the attributes of its span. */
   work: z.object({ pages: count.default(0), rows: count.default(0), files: count.default(0) }).prefault({}),
+  /** Where the newest progress span of the running phase ended. */
   progressMark: z.object({ atMs: z.number().default(0), percent: numberOrNull }).prefault({}),
-  counters: z.looseObject({}).default(counters),
+  /** Since this agent process began; never re-based from the state file. */
+  counters: z
+    .object({
+      lines: byPhase,
+      linesDropped: byPhase,
+      ioReadBytes: byPhase,
+      ioWriteBytes: byPhase,
+      cpuSeconds: byPhase,
+      attempts: count.default(0),
+    })
+    .prefault({}),
+  /** Identity of the restore's trace, kept across attempts and agents. */
   trace: z.object({
     traceId: text.regex(/^[0-9a-f]{32}$/),
+    /** W3C trace flags: 1 sampled, 0 not. */
     flags: count.default(0),
-    traceState: text.nullable().default(null),
-    parentSpanId: text.nullable().default(null),
+    traceState: textOrNull,
+    /** The first agent's TRACEPARENT, where it is the root's parent. */
+    parentSpanId: textOrNull,
+    /** Prefix of this agent's span ids (8 hex digits); with the counter it makes the 16-digit id. */
     idPrefix: text.default('00000001'),
     nextId: count.default(1),
   }),
+  /** Open spans, outermost first. The SDK learns of a span when it ends. */
   spans: z.array(openSpan).default([]),
+  /** Spans that the last event ended, exported once this state is on disk. Not in the file. */
+  endedSpans: z.array(endedSpan).default([]),
   tools: z.array(tool).default([]),
+  /** Runs that began, the newest last: a later attempt knows from them what stands. */
   runs: z.array(z.object({ ...run, finished: z.boolean() })).default([]),
-  made: z
-    .object({
-      directories: z.array(text).default([]),
-      filling: z
-        .object({ datadir: text, existed: z.boolean(), identity: text.nullable().default(null) })
-        .nullable()
-        .default(null),
-      giveBackTo: text.nullable().default(null),
-      parents: z.array(text).optional(),
-    })
-    .prefault({}),
+  cleanup: cleanup.prefault({}),
+  /** Attempts at this backup that failed, and agents that died with their tools. */
   failures: count.default(0),
   interruptions: count.default(0),
+  /** Less memory for prepare, after a tool was killed for want of it. */
   memoryCapBytes: numberOrNull,
-  lastAttemptSpanId: text.nullable().default(null),
-  resumeLink: z.object({ traceId: text, spanId: text }).nullable().default(null),
-  error: z.looseObject({ code: text, message: text }).nullable().default(null),
-  firstError: z
-    .object({ code: z.enum(ERROR_CODES), message: text, lastWords: z.array(text), hint: text })
-    .nullable()
-    .default(null),
+  /** The newest attempt's span: the next attempt links to it. */
+  lastAttemptSpanId: textOrNull,
+  /** A later agent's own parent trace, linked from the attempt it begins. */
+  resumeLink: link.nullable().default(null),
+  error: errorSchema.nullable().default(null),
+  /** Why the backup asked for was given up for an older one. */
+  firstError: errorSchema.nullable().default(null),
+  /** Things a person should know; newest last, at most 20. */
   notices: z.array(text).default([]),
+})
+
+export const stateSchema = fields.transform(withEstimator)
+
+/** An estimator that this version cannot read begins anew and reads the tools' whole output again. */
+function withEstimator(found: z.output<typeof fields>) {
+  const estimator = found.estimator ?? initialProgress({ stallThresholds: stallThresholds(found.options) })
+  const tools = found.estimator === null ? found.tools.map(one => ({ ...one, readOffset: 0 })) : found.tools
+  return { ...found, tools, estimator, progress: viewProgress(estimator, found.updatedAtMs) }
+}
+
+/** `--stall-timeout` is for every step that has no threshold of its own. */
+export const stallThresholds = ({
+  stallTimeoutMs,
+  stallThresholds: byStep,
+}: Pick<z.output<typeof optionsSchema>, 'stallTimeoutMs' | 'stallThresholds'>) => ({
+  ...(stallTimeoutMs !== null && { default: stallTimeoutMs }),
+  ...byStep,
 })

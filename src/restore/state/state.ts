@@ -1,168 +1,38 @@
-import type { RestoreOptions } from '../../config/options.ts'
-import type { ErrorCode, ErrorRecord } from '../../errors.ts'
+import type { z } from 'zod'
+import type { Immutable, RestoreOptions } from '../../config/options.ts'
+import type { ErrorRecord } from '../../errors.ts'
 import type { Phase, RestoreStatus, Step } from '../../phases.ts'
 import type { ToolSample } from '../../process/proc-sample.ts'
-import type { Exit } from '../../process/tool-exit.ts'
-import type { ProgressState } from '../../progress/estimator.ts'
-import type { Progress, ProgressInput } from '../../progress/progress.ts'
+import type { ProgressInput } from '../../progress/progress.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { Plan } from '../plan/plan.ts'
-import type { Made } from '../resume/cleanup.ts'
-import type { RunId, RunRecord } from './runs.ts'
+import type { RunId } from './runs.ts'
+import type { stateSchema } from './state-schema.ts'
 
 /**
- * The one immutable state of a restore. Only the reducer (reduce.ts) makes a new one, from an event; observers read it:
- * store first (state.json), then telemetry, terminal, HTTP. Plain JSON. Times are Unix ms.
+ * The one immutable state of a restore; state-schema.ts describes its fields. Only the reducer (reduce.ts) makes a new
+ * one, from an event. Observers read it: the state file first, then telemetry, terminal, HTTP.
  */
-export interface RestoreState {
-  /** Version of the state file's schema. */
-  schema: 2
-  restoreId: string
-  /** The agent that wrote this state last, and the boot of the machine it ran in. */
-  agentPid: number
-  bootId: string
-  /** What was asked for: a later agent goes on with it, or with what it is told otherwise (option-changes.ts). */
-  options: RestoreOptions
-  /** Name under which it was asked for; null where it had none. */
-  backup: string | null
-  /** Which backup is being restored: 0 the one asked for, then the older ones in turn. */
-  backupIndex: number
-  startedAtMs: number
-  updatedAtMs: number
-  status: RestoreStatus
-  phase: Phase
-  phaseStartedAtMs: number
-  step: Step | null
-  /** Null until the backup has been looked at. */
-  plan: Plan | null
-  /** From 1. */
-  attempt: number
-  /** Element of the chain now worked on (from 1), and how many there are; 0 until known. */
-  position: number
-  chainLength: number
-  progress: Progress
-  /** The estimator's own memory; opaque to everybody else. */
-  estimator: ProgressState
-  /** Bytes read of the stored form of the element now extracted, and their total where known. */
-  source: SourceBytes
-  /** The same of the element fetched ahead, until it comes to the front. */
-  ahead: (SourceBytes & { position: number }) | null
-  redo: { scannedLsn: number | null; appliedLsn: number | null; targetLsn: number | null }
-  /** Rows left to roll back. */
-  rollbackRows: number | null
-  /** What the running step has done so far; becomes the attributes of its span. */
-  work: StepWork
-  /** Where the newest progress span of the running phase ended. */
-  progressMark: { atMs: number; percent: number | null }
-  counters: Counters
-  trace: TraceIdentity
-  /** Open spans, outermost first. None of them is known to the SDK until it ends. */
-  spans: readonly OpenSpan[]
-  /** Spans that the last event ended, to be exported once this state is on disk. Never persisted. */
-  endedSpans: readonly EndedSpan[]
-  tools: readonly RunningTool[]
-  /** Runs that began, the newest last, so that a later attempt knows what stands. */
-  runs: readonly RunRecord[]
-  /** What is to be taken away again when the restore fails. */
-  made: Made
-  /** Attempts at this backup that failed, and agents that died with their tools. */
-  failures: number
-  interruptions: number
-  /** Less memory for prepare, after a tool was killed for want of it. */
-  memoryCapBytes: number | null
-  /** The newest attempt's span: the next attempt links to it. */
-  lastAttemptSpanId: string | null
-  /** A later agent's own parent trace, linked from the attempt it begins. */
-  resumeLink: SpanLink | null
-  error: ErrorRecord | null
-  /** Why the backup asked for was given up for an older one. */
-  firstError: ErrorRecord | null
-  /** Things a person should know; newest last, at most 20. */
-  notices: readonly string[]
-}
+export type RestoreState = Immutable<z.output<typeof stateSchema>>
 
-export interface SourceBytes {
-  readBytes: number | null
-  totalBytes: number | null
-}
+export type SourceBytes = RestoreState['source']
+export type Counters = RestoreState['counters']
+export type TraceIdentity = RestoreState['trace']
+export type OpenSpan = RestoreState['spans'][number]
+export type EndedSpan = RestoreState['endedSpans'][number]
+export type SpanKind = OpenSpan['kind']
+export type SpanLink = OpenSpan['links'][number]
+export type AttributeValue = OpenSpan['attributes'][string]
+export type RunningTool = RestoreState['tools'][number]
+export type CleanupLedger = RestoreState['cleanup']
+export type PartialDatadir = NonNullable<CleanupLedger['partialDatadir']>
 
-export interface StepWork {
-  pages: number
-  rows: number
-  files: number
-}
-
-/** Since this agent process began; never re-based from the state file. Keyed by phase. */
-export interface Counters {
-  lines: Readonly<Partial<Record<Phase, number>>>
-  linesDropped: Readonly<Partial<Record<Phase, number>>>
-  ioReadBytes: Readonly<Partial<Record<Phase, number>>>
-  ioWriteBytes: Readonly<Partial<Record<Phase, number>>>
-  cpuSeconds: Readonly<Partial<Record<Phase, number>>>
-  attempts: number
-}
-
-export type AttributeValue = string | number | boolean
-
-export interface SpanLink {
-  traceId: string
-  spanId: string
-}
-
-/** Identity of the restore's trace, kept across attempts and agents. */
-export interface TraceIdentity {
-  traceId: string
-  /** W3C trace flags: 1 sampled, 0 not. */
-  flags: number
-  traceState: string | null
-  /** The first agent's TRACEPARENT, where it is the root's parent. */
-  parentSpanId: string | null
-  /** Prefix of this agent's span ids (8 hex digits); with the counter it makes the 16-digit id. */
-  idPrefix: string
-  nextId: number
-}
-
-/** `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends. */
-export type SpanKind = 'restore' | 'outcome' | 'attempt' | 'phase' | 'step' | 'progress' | 'tool'
-
-export interface OpenSpan {
-  id: string
-  parentId: string | null
-  kind: SpanKind
-  name: string
-  startedAtMs: number
-  attributes: Readonly<Record<string, AttributeValue>>
-  links: readonly SpanLink[]
-}
-
-export interface EndedSpan extends OpenSpan {
-  endedAtMs: number
-  error: { code: ErrorCode; message: string } | null
-}
-
-/** A tool's process, as the next agent needs it to find, adopt or end it. */
-export interface RunningTool {
-  id: string
-  name: string
-  /** The run it belongs to. */
-  run: RunId
-  /** The wrapper: leader of the tool's process group. */
-  pid: number
-  pgid: number
-  /** Field 22 of /proc/<pid>/stat: guards against a reused pid. */
-  startTicks: number
-  stderrPath: string
-  statusPath: string
-  spanId: string
-  /** Bytes of its stderr, up to the start of a line, that are in this state. */
-  readOffset: number
-  /** Set once it has ended and its run has not been judged yet. */
-  exit: Exit | null
-  /** How many tools its run has: with fewer in the state, the agent died while it noted them. */
-  runSize: number
-  /** The agent pumps bytes into it, so it cannot outlive the agent. */
-  fedByAgent: boolean
-}
+/**
+ * What is being restored now: the backup asked for, or the older one gone back to. An older one is always copied:
+ * `--in-place` gave away the first only.
+ */
+export const currentOptions = ({ options, backupIndex }: RestoreState): RestoreOptions =>
+  backupIndex === 0 ? options : { ...options, sources: options.olderBackups[backupIndex - 1]!, inPlace: false }
 
 /** What happens to a restore. The reducer is the only reader that changes anything because of it. */
 export type RestoreEvent = { atMs: number } /** The first event, beside the initial state. */ & (
@@ -210,7 +80,7 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'run_finished'; run: RunId }
   /** These runs have to be done again. */
   | { type: 'runs_undone'; runs: readonly RunId[] }
-  | { type: 'made'; made: Made }
+  | { type: 'cleanup'; cleanup: CleanupLedger }
   /** A failure that may pass: another attempt follows. */
   | { type: 'failed_attempt'; memoryCapBytes: number | null }
   /** The backup cannot be restored, for this error, and an older one is tried. */

@@ -66,7 +66,7 @@ export interface StoreOptions {
 /** Spans that begin and end at once, such as progress, are nobody's to find. */
 const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.spans !== before.spans ||
-  after.made !== before.made ||
+  after.cleanup !== before.cleanup ||
   after.runs !== before.runs ||
   after.failures !== before.failures ||
   after.backupIndex !== before.backupIndex ||

@@ -11,8 +11,8 @@ import type { Source } from '../../source/source.ts'
 import { isStdin } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
 import type { RestoreContext } from '../context.ts'
+import { noticeOnce } from '../context.ts'
 import type { HoldingContext } from '../hold-datadir.ts'
-import { tellOnce } from '../notice-once.ts'
 import { makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { refineParts } from '../plan/extracted.ts'
 import { checkVersion } from '../plan/inputs.ts'
@@ -71,17 +71,17 @@ export async function fetchElement(
 
 /** Makes a directory that is taken away again; noted before, so that a kill between the two leaves none behind. */
 function makeOurs({ store, now }: RestoreContext, directory: string): void {
-  const { made } = store.state
+  const { cleanup } = store.state
   store.dispatch({
-    type: 'made',
+    type: 'cleanup',
     atMs: now(),
-    made: { ...made, directories: [...new Set([...made.directories, directory])] },
+    cleanup: { ...cleanup, created: [...new Set([...cleanup.created, directory])] },
   })
   try {
     makeDirectory(directory)
   } catch (error) {
     // Somebody else made it since we looked: then it is not ours to remove.
-    store.dispatch({ type: 'made', atMs: now(), made })
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
     throw error
   }
 }
@@ -100,7 +100,7 @@ async function learn(
   checkChain(refined.elements.map(element => element.description))
   checkMetadataNames(parts, directory)
   for (const text of [...checkVersion(parts.family, parts.tool.version, description), partialNotice(description)])
-    if (text !== null) tellOnce(context, text)
+    if (text !== null) noticeOnce(context, text)
   keepMetadata(directory, runDir, position)
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
   return refined
@@ -143,7 +143,7 @@ function planMemory(context: RestoreContext, parts: PlanParts, position: number)
   const memory = chooseMemory(asked, available, parts.family.memoryFloorBytes, description, extracted)
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...parts, memory }) })
   if (position === 1 && stepsOf(context, position, 'prepare').length > 0)
-    tellOnce(context, `prepare may take ${formatBytes(memory.bytes)} of memory: ${memory.reason}`)
+    noticeOnce(context, `prepare may take ${formatBytes(memory.bytes)} of memory: ${memory.reason}`)
 }
 
 /** After a tool was killed for want of memory, less counts as available. */

@@ -3,7 +3,7 @@ import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
 import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
-import { tellOnce } from '../notice-once.ts'
+import { noticeOnce } from '../context.ts'
 import { toolsOf } from '../state/runs.ts'
 import { isPartial, metadataDir, moveRemnants } from './kept-files.ts'
 import { checkAllMoved, settle } from './move-back.ts'
@@ -40,10 +40,10 @@ export async function finalize(context: RestoreContext): Promise<void> {
         serverFollows: steps.some(({ kind }) => kind === 'start_check'),
         onChecked: moved,
       })
-      for (const text of notices) tellOnce(context, text)
+      for (const text of notices) noticeOnce(context, text)
       const remnants = moveRemnants(datadir, runDir)
       if (remnants.length > 0)
-        tellOnce(context, `moved out of the datadir, to ${join(runDir, 'remnants')}: ${formatFirst(remnants, 8)}`)
+        noticeOnce(context, `moved out of the datadir, to ${join(runDir, 'remnants')}: ${formatFirst(remnants, 8)}`)
     }
     if (step.kind === 'ownership') await setOwner(datadir, owner!)
     if (step.kind === 'start_check') {

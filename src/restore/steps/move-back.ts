@@ -9,10 +9,11 @@ import type { HoldingContext } from '../hold-datadir.ts'
 import { filesUnder } from '../plan/extracted.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
 import { checkDatadir } from '../plan/prechecks.ts'
-import { identityOf, type Made, removeIfEmpty } from '../resume/cleanup.ts'
+import { identityOf, removeIfEmpty } from '../resume/cleanup.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/tool-run.ts'
 import { isFinished, toolsOf } from '../state/runs.ts'
+import type { CleanupLedger } from '../state/state.ts'
 import { makeDirectory } from './extract.ts'
 import type { Layout } from './tablespaces.ts'
 
@@ -27,29 +28,29 @@ export async function moveBack(
   family: ToolFamily,
 ): Promise<void> {
   const { store, now } = context
-  const { made } = store.state
+  const { cleanup } = store.state
   if (isFinished(store.state, { kind: 'move_back' })) return
   store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
-  const goesOn = made.filling !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
-  if (made.filling === null) {
+  const goesOn = cleanup.partialDatadir !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
+  if (cleanup.partialDatadir === null) {
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir, { cwd: false })
     const fill = (identity: string | null) =>
       store.dispatch({
-        type: 'made',
+        type: 'cleanup',
         atMs: now(),
-        made: { ...made, filling: { datadir: plan.datadir, existed, identity } },
+        cleanup: { ...cleanup, partialDatadir: { datadir: plan.datadir, existed, identity } },
       })
     fill(existed ? identityOf(plan.datadir) : null)
     try {
       if (!existed) makeDirectory(plan.datadir)
     } catch (error) {
       // Somebody else made it in this instant: then it is not ours to empty.
-      store.dispatch({ type: 'made', atMs: now(), made })
+      store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
       throw error
     }
     if (!existed) fill(identityOf(plan.datadir))
-    takeNew(context, made)
+    takeNew(context, cleanup)
   }
   const { file, args } = step.command
   const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
@@ -61,19 +62,19 @@ export async function moveBack(
   }).catch(error => {
     // The tool looks before it moves anything. What it found came after we had looked, and is somebody else's.
     if (!goesOn && error instanceof RestoreError && error.code === 'datadir_not_empty') {
-      if (!store.state.made.filling?.existed) removeIfEmpty(plan.datadir)
-      store.dispatch({ type: 'made', atMs: now(), made: { ...store.state.made, filling: null } })
+      if (!store.state.cleanup.partialDatadir?.existed) removeIfEmpty(plan.datadir)
+      store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, partialDatadir: null } })
     }
     throw error
   })
 }
 
 /** Another agent may have been told to use the datadir that we have just made. */
-function takeNew({ store, now, datadirHold }: HoldingContext, made: Made): void {
+function takeNew({ store, now, datadirHold }: HoldingContext, cleanup: CleanupLedger): void {
   try {
     datadirHold.take()
   } catch (error) {
-    store.dispatch({ type: 'made', atMs: now(), made })
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
     throw error
   }
 }
@@ -90,8 +91,8 @@ export async function checkAllMoved(
   { targetDir, datadir }: Plan,
   { systemFiles }: Layout,
 ): Promise<void> {
-  const { made } = store.state
-  if (made.giveBackTo === null && made.directories.length === 0) return // settled before
+  const { cleanup } = store.state
+  if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return // settled before
   if (!existsSync(targetDir)) return
   const left: string[] = []
   for await (const path of filesUnder(targetDir)) {
@@ -99,7 +100,7 @@ export async function checkAllMoved(
     if (DATA_FILE.test(name) || systemFiles.includes(name)) left.push(name)
   }
   if (left.length === 0) return
-  store.dispatch({ type: 'made', atMs: now(), made: { ...made, directories: [], giveBackTo: null } })
+  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, created: [], returnFilesTo: null } })
   throw new RestoreError('move_back_failed', `move-back has left files in ${targetDir}: ${formatFirst(left)}`, {
     hint: `both places were left as they are: the rest is in ${datadir}. Move these files there yourself, or remove both and restore again`,
   })
@@ -110,10 +111,10 @@ export async function checkAllMoved(
  * short is done again. That the datadir was filled by us stays noted: what fails its checks may have to make room.
  */
 export async function settle({ store, now }: RestoreContext, plan: Plan): Promise<void> {
-  const { made } = store.state
-  if (made.giveBackTo === null && made.directories.length === 0) return
-  const kept = { ...made, directories: plan.inPlace ? [] : made.directories, giveBackTo: null }
-  store.dispatch({ type: 'made', atMs: now(), made: kept })
-  for (const directory of kept.directories) await rm(directory, { recursive: true, force: true })
-  store.dispatch({ type: 'made', atMs: now(), made: { ...kept, directories: [] } })
+  const { cleanup } = store.state
+  if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return
+  const kept = { ...cleanup, created: plan.inPlace ? [] : cleanup.created, returnFilesTo: null }
+  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: kept })
+  for (const directory of kept.created) await rm(directory, { recursive: true, force: true })
+  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...kept, created: [] } })
 }

@@ -7,7 +7,7 @@ import type { Command } from '../../tool/command.ts'
 import { SERVER_SOCKET } from '../../tool/server-command.ts'
 import { serverGrammar } from '../../tool/server-grammar.ts'
 import type { RestoreContext } from '../context.ts'
-import { tellOnce } from '../notice-once.ts'
+import { noticeOnce } from '../context.ts'
 import { clientProgram } from '../plan/find-tool.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
@@ -56,7 +56,7 @@ export async function startCheck(context: RestoreContext, command: Command, plan
     if (!ended.value) {
       const notices = await checkTables(sql, family, isPartial(context.runDir, elements.length))
       checked = true
-      for (const text of notices) tellOnce(context, text)
+      for (const text of notices) noticeOnce(context, text)
       if (!ended.value) await sql('SHUTDOWN')
     }
   } catch (error) {

@@ -14,7 +14,7 @@ const extracted = (changes: Partial<RestoreState> = {}): RestoreState =>
   sampleState({
     plan: samplePlan(),
     runs: runsOf(['1-fetch', '1-extract', '1-prepare'], ['1-extract', '1-fetch']),
-    made: { directories: ['/data/mysql.restore-ID'], filling: null, giveBackTo: null },
+    cleanup: { created: ['/data/mysql.restore-ID'], partialDatadir: null, returnFilesTo: null, parents: [] },
     ...changes,
   })
 

@@ -6,9 +6,10 @@ import { expect, test } from 'vitest'
 import { moveFile } from '../../../src/process/file-system.ts'
 import type { RestoreContext } from '../../../src/restore/context.ts'
 import { makePlan } from '../../../src/restore/plan/build-plan.ts'
-import { identityOf, nothingMade } from '../../../src/restore/resume/cleanup.ts'
+import { identityOf } from '../../../src/restore/resume/cleanup.ts'
 import { repair } from '../../../src/restore/resume/repair.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
+import { emptyLedger } from '../../../src/restore/state/state-schema.ts'
 import { createStore } from '../../../src/restore/state/store.ts'
 import type { FamilyName } from '../../../src/tool/tool.ts'
 import { begunIn, finishedIn, runsOf } from '../../support/runs.ts'
@@ -39,8 +40,8 @@ function underWay(begun: readonly string[], finished: readonly string[], { tool,
     join(plan.targetDir, 'xtrabackup_checkpoints'),
     `backup_type = log-applied\nfrom_lsn = 0\nto_lsn = ${toLsn}\nlast_lsn = ${toLsn}\n`,
   )
-  const made = { ...nothingMade(), directories: plan.elements.map(({ directory }) => directory) }
-  const state = sampleState({ plan, runs: runsOf(begun, finished), made, ...changes.state?.(dir) })
+  const cleanup = { ...emptyLedger(), created: plan.elements.map(({ directory }) => directory) }
+  const state = sampleState({ plan, runs: runsOf(begun, finished), cleanup, ...changes.state?.(dir) })
   const store = createStore(
     state,
     { type: 'restore_started', atMs: T0 },
@@ -111,14 +112,19 @@ test('a prepare in place that was cut: MariaDB does it again, xtrabackup’s is 
 })
 
 test('a directory that this restore did not make is not removed', async () => {
-  const { plan, repaired } = underWay(['1-fetch'], [], { state: () => ({ made: nothingMade() }) })
+  const { plan, repaired } = underWay(['1-fetch'], [], { state: () => ({ cleanup: emptyLedger() }) })
   await repaired()
   expect(existsSync(plan.targetDir)).toBe(true)
 })
 
 const filling = (dir: string) => fillingAs(dir, null)
 const fillingAs = (dir: string, identity: string | null) => ({
-  made: { directories: [], filling: { datadir: join(dir, 'data'), existed: false, identity }, giveBackTo: null },
+  cleanup: {
+    created: [],
+    partialDatadir: { datadir: join(dir, 'data'), existed: false, identity },
+    returnFilesTo: null,
+    parents: [],
+  },
 })
 
 /** The directory that a move-back was filling when it was cut. */
@@ -140,7 +146,7 @@ test('a datadir that was only noted is given up, and stays where somebody fills 
   mkdirSync(join(empty.dir, 'data'))
   await empty.repaired()
   expect(existsSync(join(empty.dir, 'data'))).toBe(false)
-  expect(empty.store.state.made.filling).toBeNull()
+  expect(empty.store.state.cleanup.partialDatadir).toBeNull()
   const theirs = underWay([], [], { state: filling })
   mkdirSync(join(theirs.dir, 'data'))
   writeFileSync(join(theirs.dir, 'data/mine'), '')
@@ -153,7 +159,7 @@ test('a datadir that somebody changed after the move-back was cut is neither tak
   const refuses = async ({ dir, store, repaired }: ReturnType<typeof underWay>, code: string) => {
     writeFileSync(join(dir, 'data/mine'), '')
     await expect(repaired()).rejects.toMatchObject({ code })
-    expect(store.state.made.filling).toBeNull() // so that nothing of it is removed as debris
+    expect(store.state.cleanup.partialDatadir).toBeNull() // so that nothing of it is removed as debris
     expect(readdirSync(join(dir, 'data'))).toContain('mine')
   }
   const anew = underWay(...begun)

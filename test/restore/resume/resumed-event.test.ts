@@ -74,12 +74,12 @@ test('what is asked for now holds at once: thresholds, and memory without the ca
 })
 
 test('a plan that holds no more goes, and what was noted with it', () => {
-  const made = { directories: [], filling: null, giveBackTo: '/backups/full' }
-  const before = interrupted({ plan: samplePlan(), chainLength: 1, made })
+  const cleanup = { created: [], partialDatadir: null, returnFilesTo: '/backups/full', parents: [] }
+  const before = interrupted({ plan: samplePlan(), chainLength: 1, cleanup })
   expect(resumedIn(before, 'first', false, { plan: null })).toMatchObject({
     plan: null,
     chainLength: 0,
-    made: { giveBackTo: null },
+    cleanup: { returnFilesTo: null, parents: [] },
   })
-  expect(resumedIn(before, 'first')).toMatchObject({ plan: before.plan, chainLength: 1, made })
+  expect(resumedIn(before, 'first')).toMatchObject({ plan: before.plan, chainLength: 1, cleanup })
 })

@@ -13,9 +13,9 @@ import { takeOver } from '../../../src/restore/resume/take-over.ts'
 import { canAdopt } from '../../../src/restore/run/adopt-tool.ts'
 import { startSession } from '../../../src/restore/session.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
-import { checkClaims } from '../../../src/restore/state/saved-paths.ts'
+import { checkSavedPaths } from '../../../src/restore/state/saved-paths.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
-import { parseState, readStateFile } from '../../../src/restore/state/state-file.ts'
+import { parseState, readStateFile } from '../../../src/restore/state/state-dir.ts'
 import { localPathOf } from '../../../src/source/source-ref.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
 import { runOf } from '../../support/runs.ts'
@@ -46,7 +46,11 @@ function midPrepare(folder: string): RestoreState {
     { type: 'phase_started', atMs: 3, phase: 'preparing_backup', position: 1 },
     { type: 'run_begun', atMs: 4, run: runOf('1-fetch') },
     { type: 'run_finished', atMs: 5, run: runOf('1-fetch') },
-    { type: 'made', atMs: 6, made: { directories: [plan.targetDir], filling: null, giveBackTo: null } },
+    {
+      type: 'cleanup',
+      atMs: 6,
+      cleanup: { created: [plan.targetDir], partialDatadir: null, returnFilesTo: null, parents: [] },
+    },
     { type: 'run_begun', atMs: 7, run: runOf('1-prepare') },
     { type: 'tool_started', atMs: 8, position: 1, tool, attributes: {} },
   ]
@@ -110,7 +114,7 @@ function changed(state: RestoreState, changes: readonly Change[]): unknown {
 function read(content: string, stateDir: string): RestoreState | null {
   try {
     const state = parseState(content, join(stateDir, 'state.json'))
-    checkClaims(state, stateDir)
+    checkSavedPaths(state, stateDir)
     return state
   } catch (error) {
     expect(error).toBeInstanceOf(RestoreError)
@@ -222,27 +226,50 @@ describe('reading', () => {
 describe('a claim that cannot be true is refused', () => {
   const folder = '/somewhere'
   test.each<[what: string, (state: RestoreState) => object]>([
-    ['the root is to be removed', () => ({ made: { directories: ['/'], filling: null, giveBackTo: null } })],
-    ['a stranger is to be removed', () => ({ made: { directories: ['/etc'], filling: null, giveBackTo: null } })],
+    [
+      'the root is to be removed',
+      () => ({ cleanup: { created: ['/'], partialDatadir: null, returnFilesTo: null, parents: [] } }),
+    ],
+    [
+      'a stranger is to be removed',
+      () => ({ cleanup: { created: ['/etc'], partialDatadir: null, returnFilesTo: null, parents: [] } }),
+    ],
     [
       'the source is to be removed',
-      ({ options }) => ({ made: { directories: [localPathOf(options.sources[0]!)], filling: null, giveBackTo: null } }),
+      ({ options }) => ({
+        cleanup: {
+          created: [localPathOf(options.sources[0]!)],
+          partialDatadir: null,
+          returnFilesTo: null,
+          parents: [],
+        },
+      }),
     ],
     [
       'a path that climbs is to be removed',
-      ({ plan }) => ({ made: { directories: [`${plan!.targetDir}/../data`], filling: null, giveBackTo: null } }),
+      ({ plan }) => ({
+        cleanup: { created: [`${plan!.targetDir}/../data`], partialDatadir: null, returnFilesTo: null, parents: [] },
+      }),
     ],
     [
       'another directory is being filled',
       () => ({
-        made: { directories: [], filling: { datadir: '/etc', existed: true, identity: '1:1' }, giveBackTo: null },
+        cleanup: {
+          created: [],
+          partialDatadir: { datadir: '/etc', existed: true, identity: '1:1' },
+          returnFilesTo: null,
+          parents: [],
+        },
       }),
     ],
     [
       'an empty folder of somebody is to be removed',
-      () => ({ made: { directories: [], filling: null, giveBackTo: null, parents: ['/srv/empty'] } }),
+      () => ({ cleanup: { created: [], partialDatadir: null, returnFilesTo: null, parents: ['/srv/empty'] } }),
     ],
-    ['files go to a stranger', () => ({ made: { directories: [], filling: null, giveBackTo: '/etc' } })],
+    [
+      'files go to a stranger',
+      () => ({ cleanup: { created: [], partialDatadir: null, returnFilesTo: '/etc', parents: [] } }),
+    ],
     ['the target dir is the root', ({ options }) => ({ options: { ...options, targetDir: '/' } })],
     ['the target dir holds the state dir', ({ options }) => ({ options: { ...options, targetDir: folder } })],
     ['the datadir holds the state dir', ({ options }) => ({ options: { ...options, datadir: folder } })],

@@ -200,7 +200,7 @@ describe('an element fetched ahead', () => {
 
   test('has bytes of its own, which its span ends with; those of the one in front are not touched', () => {
     const { state, ended } = run([...AHEAD, read(2, 10_000_000), { type: 'prefetch_ended', position: 2, error: null }])
-    expect(state.ahead).toEqual({ position: 2, readBytes: 10_000_000, totalBytes: 10_000_000 })
+    expect(state.prefetched).toEqual({ position: 2, readBytes: 10_000_000, totalBytes: 10_000_000 })
     expect(state.source.readBytes).toBeNull()
     const span = ended.find(({ name }) => name === 'restoring_basebackup')
     expect(span?.attributes).toMatchObject({
@@ -216,7 +216,7 @@ describe('an element fetched ahead', () => {
       { type: 'phase_ended', error: null },
       { type: 'phase_started', phase: 'restoring_basebackup', position: 2 },
     ])
-    expect(midway.state).toMatchObject({ ahead: null, source: { readBytes: 4_000_000, totalBytes: 10_000_000 } })
+    expect(midway.state).toMatchObject({ prefetched: null, source: { readBytes: 4_000_000, totalBytes: 10_000_000 } })
     const after = run([
       ...AHEAD,
       read(2, 10_000_000),
@@ -224,12 +224,12 @@ describe('an element fetched ahead', () => {
       { type: 'phase_ended', error: null },
       { type: 'phase_started', phase: 'preparing_backup', position: 2 },
     ])
-    expect(after.state).toMatchObject({ ahead: null, source: { readBytes: 10_000_000, totalBytes: 10_000_000 } })
+    expect(after.state).toMatchObject({ prefetched: null, source: { readBytes: 10_000_000, totalBytes: 10_000_000 } })
   })
 
   test('whose size only a look told: it is not taken for that of the one in front', () => {
     const { state } = run([...AHEAD, { type: 'source_size', position: 2, bytes: 77 }])
-    expect(state.ahead?.totalBytes).toBe(77)
+    expect(state.prefetched?.totalBytes).toBe(77)
     expect(state.source.totalBytes).toBe(10_000_000)
     const front = run([
       ...AHEAD,
@@ -240,7 +240,9 @@ describe('an element fetched ahead', () => {
   })
 
   test('of an attempt before says nothing of this one', () => {
-    expect(run([...AHEAD, { type: 'attempt_ended', error: null }, { type: 'attempt_started' }]).state.ahead).toBeNull()
+    expect(
+      run([...AHEAD, { type: 'attempt_ended', error: null }, { type: 'attempt_started' }]).state.prefetched,
+    ).toBeNull()
   })
 })
 

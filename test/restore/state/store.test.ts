@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { nothingMade } from '../../../src/restore/resume/cleanup.ts'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
-import { writeStateFile } from '../../../src/restore/state/state-file.ts'
+import { writeStateFile } from '../../../src/restore/state/state-dir.ts'
+import { emptyLedger } from '../../../src/restore/state/state-schema.ts'
 import { createStore, type StoreOptions } from '../../../src/restore/state/store.ts'
 import { runOf } from '../../support/runs.ts'
 import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
@@ -51,7 +51,7 @@ describe('the state is on disk before anybody hears of it', () => {
     ['a phase', { type: 'phase_started', phase: 'restoring_basebackup', position: 1, atMs: T0 }],
     ['a plan', { type: 'planned', plan: samplePlan(), atMs: T0 }],
     ['a tool', { type: 'tool_started', position: 1, tool: sampleTool(), attributes: {}, atMs: T0 }],
-    ['what is made', { type: 'made', made: nothingMade(), atMs: T0 }],
+    ['what is made', { type: 'cleanup', cleanup: emptyLedger(), atMs: T0 }],
     ['a run that begins', { type: 'run_begun', run: runOf('1-fetch'), atMs: T0 }],
     ['a run that is finished', { type: 'run_finished', run: runOf('1-fetch'), atMs: T0 }],
     ['another try', { type: 'failed_attempt', memoryCapBytes: null, atMs: T0 }],

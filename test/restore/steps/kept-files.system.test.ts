@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { lostWords } from '../../../src/restore/state/state-room.ts'
+import { lostWords } from '../../../src/restore/state/state-dir.ts'
 import { keepMetadata, moveRemnants } from '../../../src/restore/steps/kept-files.ts'
 import { mountTmpfs } from '../../integration/workspace.ts'
 import { scratch } from '../../support/scratch.ts'

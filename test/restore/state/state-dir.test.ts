@@ -1,9 +1,10 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { parseState, readStateFile, writeStateFile } from '../../../src/restore/state/state-file.ts'
+import { reduce } from '../../../src/restore/state/reduce.ts'
+import { parseState, readStateFile, writeStateFile } from '../../../src/restore/state/state-dir.ts'
 import { runsOf } from '../../support/runs.ts'
-import { samplePlan, sampleState, sampleTool } from '../../support/samples.ts'
+import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
 
 test('what was written is read again, whole', () => {
@@ -14,12 +15,36 @@ test('what was written is read again, whole', () => {
   expect(readStateFile(path)).toEqual({ ...state, endedSpans: [] })
 })
 
+test('a state file as schema 2 began is read ever after, with a default for each field added since', () => {
+  const content = readFileSync(join(import.meta.dirname, '../../fixtures/state/schema-2.json'), 'utf8')
+  const state = parseState(content, 'state.json')
+  expect(state).toMatchObject(JSON.parse(content))
+  expect(state).toMatchObject({
+    status: 'running',
+    position: 1,
+    plan: { elements: [{}, {}] },
+    tools: [{ name: 'mariadb-backup' }],
+  })
+  expect(Object.keys(state).sort()).toEqual(Object.keys(sampleState()).sort())
+  expect(reduce(state, { type: 'attempt_started', atMs: T0 + 60_000 })).toMatchObject({ attempt: 2, status: 'running' })
+})
+
+test('a state of an older schema ends in a hint to finish it with the version that began it', () => {
+  const older = JSON.stringify({ ...sampleState(), schema: 1 })
+  expect(() => parseState(older, 'state.json')).toThrow(
+    expect.objectContaining({
+      code: 'state_unreadable',
+      hint: expect.stringMatching(/finish the restore with that version/),
+    }),
+  )
+})
+
 test('what an older agent did not know yet is filled in', () => {
-  const { runs: _, made: __, failures: ___, ...older } = sampleState()
+  const { runs: _, cleanup: __, failures: ___, ...older } = sampleState()
   expect(parseState(JSON.stringify(older), 'state.json')).toMatchObject({
     runs: [],
     failures: 0,
-    made: { directories: [], filling: null, giveBackTo: null },
+    cleanup: { created: [], partialDatadir: null, returnFilesTo: null, parents: [] },
   })
 })
 
