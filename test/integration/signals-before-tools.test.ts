@@ -42,6 +42,18 @@ test.each([
   expect(at.state()).toMatchObject({ status: 'cancelled', error: { code }, spans: [] })
 })
 
+test('SIGUSR1 opens no debugger, into which every local user could come', async () => {
+  const at = workspace()
+  const agent = at.start(['-'], { stdin: silence() })
+  await until(() => at.state()?.phase === 'getting_backup_info')
+  process.kill(agent.pid, 'SIGUSR1')
+  await sleep(500)
+  process.kill(agent.pid, 'SIGINT')
+  const ended = await agent.ended
+  expect(ended.stderr).not.toMatch(/Debugger/)
+  expectFailure(at, ended, 'cancelled')
+})
+
 test('SIGTERM while a tool does not tell its version: terminated, and nothing of the tool is left', async () => {
   const at = workspace()
   const tool = join(at.dir, 'mariadb-backup')
