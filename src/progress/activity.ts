@@ -1,8 +1,9 @@
 /**
- * Time is credited only when something shows what was done in it. Between two looks at the tool in which nothing moved
- * (stopped, hung) it is dropped; in which only CPU moved it is kept back until a line or bytes come.
+ * Which time counts as work. Time is credited when a line, bytes or I/O show that work was done in it. Time between two
+ * samples in which no counter moved (the tool was stopped or hung) is dropped. Time in which only CPU moved is pending
+ * until a line or bytes come.
  *
- * Credited seconds go to the step that was running, where they become its rate.
+ * Credited seconds go to the running step, and give its rate.
  */
 import type { ToolSample } from '../process/proc-sample.ts'
 import { type DiskMeter, read } from './cost-model.ts'
@@ -11,12 +12,12 @@ import { phaseRemaining, restoreRemaining } from './remaining.ts'
 import { glide } from './shown.ts'
 import type { ProgressState, Work } from './state.ts'
 
-/** Less I/O than this in one look is noise: the tool's own log lines are writes too. */
+/** Less I/O than this between two samples is noise: the tool's own log lines are writes too. */
 const LEAST_BYTES = 64 * 1024
-/** The end of the redo is said by a line, not guessed from bytes. */
+/** Only a line tells that the scan has reached the end of the redo, never bytes. */
 const ALMOST_ALL = 0.995
 
-/** Something was done: credit the time until now, to the step it was done in. */
+/** Credits the time until `atMs` to the running step. */
 export function credit(state: ProgressState, atMs: number): { state: ProgressState; deltaSeconds: number } {
   const sinceCounted = state.countedMs === null ? 0 : Math.max(0, atMs - state.countedMs) / 1000
   const deltaSeconds = state.pendingSeconds + sinceCounted
@@ -58,12 +59,12 @@ function workIn({ step, work }: ProgressState, seconds: number): Work {
   }
 }
 
-/** After evidence: price what is left, and move what is shown. */
+/** After evidence: prices what remains, and moves the shown percentages. */
 export function move(state: ProgressState, deltaSeconds: number, atMs: number): ProgressState {
   if (state.passed) return state
   const phase = phaseRemaining(state)
   const restore = restoreRemaining(state, phase)
-  // A new redo file is written into memory in a moment, and that moment stands for much of its time.
+  // Writing a new redo file into the page cache is quick, yet it is much of that file's work.
   const priced = waitsForDisk(state) ? (state.phaseRemainingSeconds ?? 0) - (phase?.seconds ?? 0) : 0
   const worth = Math.max(deltaSeconds, priced)
   const shownPhase =
@@ -80,7 +81,7 @@ export function move(state: ProgressState, deltaSeconds: number, atMs: number): 
   }
 }
 
-/** One look at the tool's counters. */
+/** Takes one sample of the tool's counters. */
 export function lookAt(before: ProgressState, sample: ToolSample, atMs: number): ProgressState {
   if (!hasValue(sample)) return { ...before, sample: null }
   const lastSampleAtMs = Math.max(atMs, before.lastSampleAtMs ?? atMs)
@@ -93,7 +94,7 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
     write: growth(sample.writeBytes, before.sample.writeBytes),
     sinceEvidence: 1,
   }
-  // A line came since the last look: what was read and written before it belongs to what it ended.
+  // I/O before a line that came since the last sample belongs to what that line ended.
   if (grown.seconds > 0 && before.countedMs !== null)
     grown.sinceEvidence = Math.min(1, Math.max(0, (atMs - before.countedMs) / 1000 / grown.seconds))
   const countedMs = Math.max(atMs, before.countedMs ?? atMs)
@@ -107,7 +108,7 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
     pendingSeconds: before.pendingSeconds + (countedMs - (before.countedMs ?? countedMs)) / 1000,
     lastActivityAtMs: isQuiet ? before.lastActivityAtMs : Math.max(atMs, before.lastActivityAtMs ?? atMs),
   }
-  // Outside of a prepare, bytes say that it lives; where it is, only the source's position and the steps say.
+  // Outside a prepare, I/O shows that the tool is alive. How far it is, the source's position and the steps tell.
   if (active.phase !== 'preparing_backup') {
     return Math.max(grown.rchar, grown.read + grown.write) < LEAST_BYTES ? active : alive(active, atMs)
   }
@@ -117,7 +118,7 @@ export function lookAt(before: ProgressState, sample: ToolSample, atMs: number):
   return move(credited.state, credited.deltaSeconds, atMs)
 }
 
-/** The sync of a new redo file moves no counter: its time is kept back until the next line. */
+/** Syncing a new redo file moves no counter: that time is pending until the next line. */
 const waitsForDisk = ({ work, phase }: ProgressState): boolean =>
   phase === 'preparing_backup' && work.ending === 'new_redo' && !work.completed
 
@@ -126,27 +127,27 @@ const alive = (state: ProgressState, atMs: number): ProgressState => ({
   lastProgressAtMs: Math.max(atMs, state.lastProgressAtMs ?? atMs),
 })
 
-/** What moved between two looks; 0 where it is hidden. */
+/** Growth of the counters between two samples; 0 where a counter is hidden. */
 interface Growth {
   seconds: number
   cpu: number
   rchar: number
   read: number
   write: number
-  /** Share of these seconds that is not accounted for yet. */
+  /** Share of these seconds that came after the newest evidence. */
   sinceEvidence: number
 }
 
 const hasValue = (sample: ToolSample) =>
   sample.cpuSeconds !== null || sample.rcharBytes !== null || sample.readBytes !== null || sample.writeBytes !== null
 
-/** A counter that went back is another tool's: it starts from 0. */
+/** A counter that went back belongs to another tool: it starts from 0. */
 function growth(now: number | null, before: number | null): number {
   if (now === null || before === null) return 0
   return now >= before ? now - before : now
 }
 
-/** What the bytes of one look stand for in the running step; null when they are no evidence there. */
+/** The state with the bytes of one sample counted for the running step; null where they are no evidence. */
 function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
   if (state.starvedSinceMs !== null) return null
   const { recovery, work, facts } = state
@@ -155,11 +156,11 @@ function doneBy(state: ProgressState, grown: Growth): ProgressState | null {
   if (streamed < LEAST_BYTES) return null
   switch (state.step) {
     case 'redo_scan': {
-      // xtrabackup says every 5 MiB where it is; MariaDB every 15 s, and reads redo with pread, which rchar counts.
+      // xtrabackup prints its LSN every 5 MiB. MariaDB does every 15 s, and reads redo with pread, which rchar counts.
       const ahead = facts.tool === 'mariadb-backup' && !recovery.scanEnded ? grown.rchar : 0
       const total = redoBytes(recovery, facts) ?? Number.POSITIVE_INFINITY
       const scannedBytes = Math.max(recovery.scannedBytes, Math.min(recovery.scannedBytes + ahead, ALMOST_ALL * total))
-      // A second pass finds the redo in memory.
+      // A second pass reads from the page cache, and tells nothing about the disk.
       const disk = recovery.firstPassBytes > 0 ? state.disk : measured(state.disk, grown, streamed)
       return { ...state, recovery: { ...recovery, scannedBytes }, disk }
     }

@@ -1,22 +1,22 @@
 /**
- * What work costs before anything was measured: rough physical constants, none fitted to a run. Each serves only until
- * the run has shown its own rate, and counts for little beside it.
+ * What work costs before anything was measured: rough physical constants. Each serves only until the run has shown its
+ * own rate, and weighs little beside it.
  *
  * Units: seconds, bytes, pages of 16 KiB.
  */
 import type { WorkFacts } from './progress.ts'
 
 /**
- * How much a price from before the run counts beside what the run shows. These are the only numbers here that were
- * chosen by looking at runs: docs/progress.md says at which, and how little they matter. Nothing changes them but the
- * bench, which scores each run with those that suit the other runs best.
+ * How much a price from before the run weighs beside what the run shows. These were chosen by looking at recorded runs,
+ * and so was PAGE_EVICTION_SECONDS: docs/progress.md says at which, and how little they matter. Only the bench changes
+ * them: it scores each run with the weights that suit all others best.
  */
 export const weights = {
-  /** A price from before the run counts like this share of the work that is left. */
+  /** A price from before the run weighs like this share of the work that remains. */
   prior: 0.1,
-  /** Pages touched by redo ahead are guessed like this share of it had been seen. */
+  /** The guessed density of touches weighs like this share of the redo outside batches. */
   density: 0.5,
-  /** Batches are forgotten over this share of all redo. */
+  /** After this share of all redo, a batch weighs 1/e. */
   memory: 0.2,
 }
 
@@ -26,71 +26,62 @@ const DISK_BYTES_PER_SECOND = 250e6
 /** Look a page up, apply a handful of records, compute its checksum. */
 const PAGE_CPU_SECONDS = 50e-6
 /**
- * xtrabackup, where records of redo fill the memory: each page that is read pushes another one out, and waits for it.
+ * xtrabackup, where redo fills the memory: each page that is read evicts another one, and waits until that is written.
  */
 const PAGE_EVICTION_SECONDS = 200e-6
 /** Parsing redo is CPU work: MariaDB 10.8+ has the compact format and a fast parser, MySQL 8 has neither. */
 const SCAN_BYTES_PER_SECOND = { 'mariadb-backup': 800e6, xtrabackup: 150e6 }
 /** Share of memory that holds redo records before a batch must be applied; the rest is headers, gaps and pages. */
 const REDO_PER_MEMORY = { 'mariadb-backup': 0.85, xtrabackup: 0.7 }
-/** Default of both tools' --use-memory, where nobody has said more. */
+/** Both tools' default of --use-memory. */
 const DEFAULT_MEMORY_BYTES = 100 * 2 ** 20
-/**
- * One page is touched anew every so many bytes of redo: a row change with its index entries is some 1-2 KB of redo on
- * 2-3 pages, and rows share pages.
- */
+/** A row change with its index entries is some 1-2 KB of redo on 2-3 pages, and rows share pages. */
 export const TOUCHES_PER_BYTE = 1 / 6500
 /** Undoing one row: find it by its key, change it, log it. */
 export const ROW_UNDO_SECONDS = 20e-6
 /** Start and end of a server instance: dictionary, undo tablespaces, new redo files. */
 export const INSTANCE_SECONDS = 0.5
 /**
- * xtrabackup 2.4, InnoDB of MySQL 5.7: a start waits for threads in steps of 0.1 s, a shutdown for one that looks once
- * a second.
+ * xtrabackup 2.4 (InnoDB 5.7): a start polls threads every 0.1 s, a shutdown waits for threads that wake once a second.
  */
 export const START_SECONDS = 0.3
 export const SHUTDOWN_SECONDS = 1.3
-/** New files written from their beginning to their end, then synced: a SATA SSD's sequential speed. */
+/** Writing new files from beginning to end and syncing them: the sequential speed of a SATA SSD. */
 const WRITE_BYTES_PER_SECOND = 400e6
 /** Two files of 48 MiB: MySQL's default, where the tool does not say the size of the new redo files. */
 export const DEFAULT_NEW_REDO_BYTES = 96 * 2 ** 20
-/** What a restore copies across file systems reads and writes each byte. */
+/** A copy across file systems reads and writes each byte. */
 export const COPY_BYTES_PER_SECOND = DISK_BYTES_PER_SECOND / 2
 export const RENAME_SECONDS = 0.0005
 export const START_CHECK_SECONDS = 2
-/** Our own checks of what was restored: a few steps, and a look at each file. */
+/** Our own checks: a few steps, and the header of each file. */
 export const CHECKS_SECONDS = 0.02
 export const CHECK_FILE_SECONDS = 0.0002
 /** Reading a source and writing its files. */
 export const EXTRACT_BYTES_PER_SECOND = 150e6
 
-/**
- * What a price from before the run counts where bytes stream: they are alike and counted one by one, so the rate is
- * soon known.
- */
+/** The weight of a price from before the run where bytes stream: each byte is counted, so the rate is known soon. */
 export const STREAM_PRIOR_WEIGHT = 0.02
 
 export type Tool = WorkFacts['tool']
 
-/** Seconds to scan so much redo; the disk may be slower than the parser (bytes/s; null: not known). */
+/** Seconds to scan redo. The disk may be slower than the parser (bytes/s; null: unknown). */
 export const scanSeconds = (tool: Tool, bytes: number, diskRate: number | null): number =>
   bytes / Math.min(SCAN_BYTES_PER_SECOND[tool], diskRate ?? Number.POSITIVE_INFINITY)
 
-/**
- * Without a look at the tool's I/O: a scan far slower than any parser waits for the disk. Bytes per second, or null.
- */
+/** Without samples of I/O: a scan far slower than any parser waits for the disk. Bytes per second, or null. */
 export function diskRateOfScan(tool: Tool, bytes: number, seconds: number): number | null {
   return seconds >= 1 && bytes > 0 && bytes / seconds < SCAN_BYTES_PER_SECOND[tool] / 4 ? bytes / seconds : null
 }
 
 /**
- * Seconds to read, change and write one page on a disk of this speed (bytes/s; null: not known): reads run beside the
- * writes. `isCrowded`: the redo does not fit in memory.
+ * Seconds to read, change and write one page on a disk of this speed (bytes/s; null: unknown). Reads and writes
+ * overlap. `isCrowded`: the redo does not fit in memory.
  */
 export const pageSeconds = (tool: Tool, diskRate: number | null, isCrowded: boolean): number =>
   PAGE_CPU_SECONDS + pageWriteSeconds(diskRate) + (isCrowded && tool === 'xtrabackup' ? PAGE_EVICTION_SECONDS : 0)
 
-/** Seconds to write new files of so many bytes. */
+/** Seconds to write and sync new files. */
 export const writeSeconds = (bytes: number, diskRate: number | null): number =>
   bytes / Math.min(WRITE_BYTES_PER_SECOND, diskRate ?? Number.POSITIVE_INFINITY)
 
@@ -101,29 +92,28 @@ export const scansTwice = ({ tool, toolVersion }: WorkFacts): boolean =>
 /** Seconds to write one page. */
 export const pageWriteSeconds = (diskRate: number | null): number => PAGE_BYTES / (diskRate ?? DISK_BYTES_PER_SECOND)
 
-/** How much redo fits in memory, which is what one batch covers. */
+/** Bytes of redo that fit in memory: one batch covers them. */
 export const batchBytes = (tool: Tool, memoryBytes: number | null): number =>
   (memoryBytes ?? DEFAULT_MEMORY_BYTES) * REDO_PER_MEMORY[tool]
 
 /**
- * Pages that so much redo makes one batch touch: touches fall on `dataBytes` of pages at random, and one that was
- * touched is not counted again, D (1 - e^(-touches / D)). Without the size of the data it is taken to be half of all
- * redo.
+ * Pages that one batch of redo touches. Touches fall on the pages of `dataBytes` at random, and a page counts once:
+ * D (1 - e^(-touches / D)).
  */
 export function pagesOfBatch(redoBytes: number, dataBytes: number, touches = TOUCHES_PER_BYTE): number {
   const data = Math.max(dataBytes, PAGE_BYTES) / PAGE_BYTES
   return data * -Math.expm1((-redoBytes * touches) / data)
 }
 
-/** The other way round: touches a byte, where batches of `batch` bytes touched so many pages a byte. */
+/** The inverse: touches a byte, where batches of `batch` bytes touched so many pages a byte. */
 export function touchesPerByte(pagesPerByte: number, batch: number, dataBytes: number): number {
   const pages = pagesPerByte * batch
-  // Where all data were touched nobody knows how often: about three times.
+  // Where all pages were touched nobody knows how often: about three times.
   const data = Math.max(dataBytes / PAGE_BYTES, pages * 1.05)
   return pages > 0 ? (-data * Math.log1p(-pages / data)) / batch : 0
 }
 
-/** Pages of so much redo applied in batches of `batch` bytes. */
+/** Pages that redo touches when it is applied in batches of `batch` bytes. */
 export function pagesOfRedo(redoBytes: number, batch: number, dataBytes: number, touches = TOUCHES_PER_BYTE): number {
   if (redoBytes <= 0) return 0
   const batches = Math.floor(redoBytes / batch)
@@ -132,20 +122,20 @@ export function pagesOfRedo(redoBytes: number, batch: number, dataBytes: number,
   )
 }
 
-/** Equal to x at first; from 0.7 on it nears 1 ever slower: expected work that proves too little never reads as all. */
+/** x up to 0.7, then slower, never 1: work that takes longer than expected never counts as done. */
 export const soften = (x: number): number => (x <= 0.7 ? x : 1 - 0.3 * Math.exp((0.7 - x) / 0.3))
 
 /**
- * How fast is the disk? Steps that stream through it (delta apply, the scan of redo) tell, when they waited for it:
- * most bytes came from or went to the device, not to memory, and the CPU was mostly idle.
+ * The disk's speed, measured in steps that stream through it (delta apply, scan). It counts where they waited for the
+ * disk: most bytes came from or went to the device, not the page cache, and the CPU was mostly idle.
  */
 export interface DiskMeter {
   seconds: number
   cpuSeconds: number
-  /** Through the device, and in all. */
+  /** From and to the device, and in all. */
   deviceBytes: number
   movedBytes: number
-  /** Fastest reading over a second or more, in any step, bytes/s; and the window now open. */
+  /** Fastest reading over at least a second, in any step, bytes/s; and the open window. */
   peakRate: number
   windowSeconds: number
   windowBytes: number
@@ -165,13 +155,13 @@ const LEAST_SECONDS = 1
 const MOSTLY_DEVICE = 0.5
 const MOSTLY_IDLE = 0.6
 
-/** Bytes per second; null where nothing waited for the disk, or nothing tells. */
+/** Bytes per second; null where no step waited for the disk, or nothing tells. */
 export function diskRate({ seconds, cpuSeconds, deviceBytes, movedBytes }: DiskMeter): number | null {
   if (seconds < LEAST_SECONDS || deviceBytes < MOSTLY_DEVICE * movedBytes) return null
   return cpuSeconds < MOSTLY_IDLE * seconds ? deviceBytes / seconds : null
 }
 
-/** The disk read so many bytes in so many seconds, in whatever step. */
+/** Adds what the tool read from the disk in so many seconds, in any step. */
 export function read(disk: DiskMeter, bytes: number, seconds: number): DiskMeter {
   const windowSeconds = disk.windowSeconds + seconds
   const windowBytes = disk.windowBytes + bytes

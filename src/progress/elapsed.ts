@@ -1,11 +1,11 @@
 /**
- * Seconds of work by what they were spent on, so that a new attempt keeps those of the work that still stands, and
- * later elements of a chain are priced by earlier ones. The running phase is in here only once another begins.
+ * Elapsed seconds by part of the work. A new attempt keeps those of the parts that it need not do again, and earlier
+ * elements of a chain price later ones. The running phase is added when the next one begins.
  */
 import type { Elapsed, WorkPart } from './progress.ts'
 import type { ProgressState } from './state.ts'
 
-/** Everything so far, the running phase too. Checks and looking are done again by each attempt: they are not in it. */
+/** All parts so far, the running phase included. Checks are left out: each attempt does them again. */
 export function elapsedSoFar({ elapsed, position, phase, phaseSeconds, work }: ProgressState): readonly Elapsed[] {
   if (phase === 'restoring_basebackup') return add(elapsed, { position, part: 'fetch', seconds: phaseSeconds })
   if (phase !== 'preparing_backup') return elapsed
@@ -22,13 +22,13 @@ function add(elapsed: readonly Elapsed[], more: Elapsed): readonly Elapsed[] {
   return elapsed.map(entry => (entry === before ? { ...more, seconds: before.seconds + more.seconds } : entry))
 }
 
-/** What of it a new attempt need not do again. */
+/** The parts that a new attempt need not do again. */
 export const keptOf = (elapsed: readonly Elapsed[], kept: readonly WorkPart[]): readonly Elapsed[] =>
   elapsed.filter(entry => kept.some(part => isSame(entry, part)))
 
 export const secondsOf = (elapsed: readonly Elapsed[]): number => elapsed.reduce((sum, { seconds }) => sum + seconds, 0)
 
-/** Seconds of one element; 0 where nothing was spent on it. */
+/** Seconds of one element; 0 where it has none. */
 export function secondsOfElement({ elapsed, position, phaseSeconds }: ProgressState, of: number): number {
   let sum = of === position ? phaseSeconds : 0
   for (const entry of elapsed) if (entry.position === of) sum += entry.seconds

@@ -1,15 +1,16 @@
 /**
  * The estimator: inputs in, progress out. Pure, and without a clock: the caller says what time it is.
  *
- *   percent = done / (done + left), both in seconds: done was measured, left is priced at the rates learned so far
+ *   percent = done / (done + remaining), in seconds: done was measured, remaining is priced at the rates learned so far
  *
- *   activity.ts     which time counts: only what a line, bytes or I/O stands for
+ *   activity.ts     which time counts as work
  *   recovery.ts     which redo was read and applied, by LSN and by batch
- *   remaining.ts    the price of what is left of a phase, and of everything (recovery-remaining.ts: of recovery)
+ *   remaining.ts    seconds that remain of a phase, and of the restore (recovery-remaining.ts: of recovery)
  *   shown.ts        from that estimate to a percentage that never goes back, and to the ETA
- *   watchdog.ts, myhoard.ts  what else is said
+ *   watchdog.ts     quiet, stalled, and what the tool does meanwhile
+ *   myhoard.ts      MyHoard's own number
  *
- * A state is plain data and is never changed: a prefix of a run gives what the whole run gave until then.
+ * A state is plain data and is never changed: the beginning of a run gives what the whole run gave until then.
  */
 
 import { credit, lookAt, move } from './activity.ts'
@@ -56,7 +57,7 @@ export function advanceProgress(state: ProgressState, input: ProgressInput, atMs
   }
 }
 
-/** What is to be said at `nowMs`. */
+/** What is shown at `nowMs`. */
 export function viewProgress(state: ProgressState, nowMs: number): Progress {
   const watched = watch(state, nowMs)
   return {
@@ -92,8 +93,8 @@ function takeSource(state: ProgressState, readBytes: number, atMs: number): Prog
 }
 
 /**
- * A new attempt has done what stands of the ones before, and measured it. Until it has evidence of its own, the whole
- * restore is as long as it was seen to be: prices from before any run are no better than that.
+ * A new attempt keeps the measured seconds of the work that need not be done again. Until it has evidence of its own,
+ * the restore is taken to be as long as the last attempt estimated: prices from before any run are no better.
  */
 function beginAttempt(
   before: ProgressState,
@@ -114,7 +115,7 @@ function beginAttempt(
   return { ...begun, restoreRemainingSeconds: remaining, guessedSeconds: remaining, shownRestore }
 }
 
-/** A prepare of which nothing was seen yet. */
+/** A prepare that has not begun. */
 const NO_PREPARE = {
   recovery: initialRecovery,
   work: initialWork,
@@ -124,7 +125,7 @@ const NO_PREPARE = {
   eventsToSkip: 0,
 }
 
-/** A phase begins at 0; the same phase again (taken over) goes on from what was shown. */
+/** A phase begins at 0. The same phase again, after a takeover, continues from what was shown. */
 function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: number): ProgressState {
   const again = phase === before.phase && !before.passed
   const state: ProgressState = {
@@ -150,7 +151,7 @@ function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: 
   return state
 }
 
-/** All that costs time is measured by then: what is shown of the whole restore closes up to it at once. */
+/** Only our own short checks remain: the restore's percentage moves to its estimate at once. */
 function beginFinalizing(state: ProgressState): ProgressState {
   const checks = restoreRemaining(state)
   if (checks === null) return state

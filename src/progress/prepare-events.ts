@@ -1,4 +1,4 @@
-/** What a tool's event means for the estimate. */
+/** How a tool's events change the estimator's state. */
 import type { Phase, Step } from '../phases.ts'
 import { STEPS } from '../phases.ts'
 import type { ToolEvent } from '../tool/events.ts'
@@ -16,8 +16,7 @@ export function takeToolEvent(before: ProgressState, event: ToolEvent, atMs: num
   }
   if (event.type === 'starved') return { ...state, starvedSinceMs: state.starvedSinceMs ?? atMs }
   if (state.phase !== 'preparing_backup') return state
-  // What a tool was told stands before its banner; everything else comes after it, and comes again where it is read
-  // again.
+  // A tool prints its options before its banner. A second banner means that its stderr is read again from the start.
   if (event.type === 'prepare_options') return takeFacts(state, event)
   if (event.type === 'version' && state.toolEvents > 0 && state.step !== 'move_back')
     return { ...state, eventsToSkip: state.toolEvents - 1 }
@@ -30,7 +29,7 @@ function forward(before: ProgressState, event: ToolEvent, atMs: number): Progres
   const state = { ...before, myhoard: myHoardAfter(before.myhoard, event, facts) }
   const recovery = recoveryAfter(state.recovery, event, facts)
   if (recovery.evidence === state.recovery.evidence && workAfter(state, event) === null) return { ...state, recovery }
-  // The time until now was spent in the step that this event ends.
+  // The time until now belongs to the step that this event ends.
   const credited = credit(state, atMs)
   const work = workAfter(credited.state, event) ?? credited.state.work
   const next: ProgressState = {
@@ -42,7 +41,7 @@ function forward(before: ProgressState, event: ToolEvent, atMs: number): Progres
   return move(next, credited.deltaSeconds, atMs)
 }
 
-/** What the tool itself says about the work. */
+/** What the tool says about the work itself. */
 function takeFacts(state: ProgressState, event: ToolEvent): ProgressState {
   const { facts, work } = state
   switch (event.type) {
@@ -60,7 +59,7 @@ function takeFacts(state: ProgressState, event: ToolEvent): ProgressState {
     case 'buffer_pool':
       return { ...state, facts: { ...facts, memoryBytes: event.bytes } }
     case 'redo_found':
-      // The file was grown by an eighth, for recovery's own use, before it said so.
+      // xtrabackup grows the file by an eighth before it prints this line.
       return facts.redoBytes === null ? { ...state, facts: { ...facts, redoBytes: (event.sizeBytes * 8) / 9 } } : state
     case 'memory_estimate':
       return { ...state, facts: { ...facts, redoFrames: event.frames, redoMemoryBytes: event.parseBytes } }
@@ -69,7 +68,7 @@ function takeFacts(state: ProgressState, event: ToolEvent): ProgressState {
   }
 }
 
-/** Null where the event says nothing about these parts. */
+/** The work after an event; null where the event says nothing about it. */
 function workAfter({ work, recovery, facts, step }: ProgressState, event: ToolEvent): Work | null {
   const enter = (ending: Ending): Work | null =>
     ENDINGS.indexOf(ending) <= ENDINGS.indexOf(work.ending)
@@ -77,7 +76,7 @@ function workAfter({ work, recovery, facts, step }: ProgressState, event: ToolEv
       : { ...work, ending, endingSeconds: scansTwice(facts) ? 0 : work.endingSeconds }
   switch (event.type) {
     case 'delta_apply':
-      // Deltas come before the redo.
+      // Deltas are applied before the redo is read.
       if (recovery.begun) return null
       return {
         ...work,
@@ -108,7 +107,7 @@ function workAfter({ work, recovery, facts, step }: ProgressState, event: ToolEv
         ? enter('second_shutdown')
         : enter('shutting_down')
     case 'shutdown_completed':
-      // The rollback in the background is over by then, whether it said so or not.
+      // The rollback in the background has ended by then.
       return !scansTwice(facts) || work.applyLogOnly || work.ending === 'second_shutdown'
         ? enter('shut_down')
         : { ...(enter('new_redo') ?? work), undoEnded: true, shutdownSeconds: work.endingSeconds }
@@ -140,9 +139,9 @@ function deltaSize(file: string, sizes: Readonly<Record<string, number>> | null)
   return sizes[file] ?? sizes[relative] ?? 0
 }
 
-/** Which step of a prepare an event begins; `work` is after the event. The other steps are begun by the coordinator. */
+/** The step of a prepare after an event; `work` is after the event too. The coordinator begins the other steps. */
 function stepAfter(event: ToolEvent, { step, recovery }: ProgressState, work: Work): Step | null {
-  // A second start of InnoDB does in little what the first one did; it is part of the end.
+  // A second start of InnoDB repeats all steps in a moment: it belongs to the shutdown.
   if (recovery.ended) return step === 'move_back' ? step : 'shutdown'
   switch (event.type) {
     case 'delta_apply':
@@ -160,8 +159,7 @@ function stepAfter(event: ToolEvent, { step, recovery }: ProgressState, work: Wo
     case 'batch_completed':
       return 'flush'
     case 'rollback_found':
-      // Nothing to undo: the line is printed for transactions to clean up as well. xtrabackup 2.4 prints it before its
-      // last batch.
+      // 0 rows: transactions to clean up, none to undo. xtrabackup 2.4 prints this line before its last batch.
       return event.rows > 0 && work.ending !== 'no' ? 'undo_rollback' : step
     case 'rollback_started':
     case 'rollback_percent':

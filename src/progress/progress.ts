@@ -2,7 +2,7 @@ import type { Phase, Step } from '../phases.ts'
 import type { ToolSample } from '../process/proc-sample.ts'
 import type { ToolEvent } from '../tool/events.ts'
 
-/** What is known of the work before or while it is done; null where unknown. Sizes in bytes, LSNs in bytes of redo. */
+/** Facts about the work; null where unknown. Sizes in bytes, LSNs in bytes of redo. */
 export interface WorkFacts {
   tool: 'mariadb-backup' | 'xtrabackup'
   toolVersion: string | null
@@ -38,7 +38,7 @@ export interface WorkFacts {
   hasStartCheck: boolean
 }
 
-/** A part of the work that stands or falls as a whole; position from 1. */
+/** A part of the work that a new attempt keeps or does again as a whole; position from 1. */
 export interface WorkPart {
   position: number
   part: 'fetch' | 'prepare' | 'move_back'
@@ -50,9 +50,9 @@ export interface Elapsed extends WorkPart {
 }
 
 export type ProgressInput =
-  /** The restore begins, or a new attempt: forget everything but the time spent on what is kept and not done again. */
+  /** The restore or a new attempt begins: everything is forgotten but the seconds of the parts that are kept. */
   | { type: 'restart'; elements: number; kept?: readonly WorkPart[] }
-  /** Top of an element of the chain (position from 1): percent and ETA of the element before are gone. */
+  /** An element of the chain begins (position from 1): percent and ETA of the element before are gone. */
   | { type: 'element'; position: number; facts: WorkFacts }
   | { type: 'facts'; facts: Partial<WorkFacts> }
   | { type: 'phase'; phase: Phase }
@@ -66,13 +66,13 @@ export type ProgressInput =
   | { type: 'sample'; sample: ToolSample; lines?: number }
   /** Position in the source while it is extracted. */
   | { type: 'source'; readBytes: number }
-  /** The phase now running has ended and passed every check of ours. */
+  /** The running phase has ended and passed all our checks. */
   | { type: 'passed' }
-  /** Once a second. Moves nothing forward; only quiet and stall depend on it. */
+  /** Once a second. Moves nothing forward: only quiet and stall depend on it. */
   | { type: 'tick' }
 
 /**
- * How it goes, as shown. Percentages are 0-100 (fractions allowed; metrics use the integer part), times Unix ms; null
+ * What is shown. Percentages are 0-100 (fractions allowed; metrics use the integer part), times Unix ms; null
  * is unknown.
  */
 export interface Progress {
@@ -82,13 +82,13 @@ export interface Progress {
   scanPercent: number | null
   step: Step | null
   eta: { atMs: number; earliestMs: number; latestMs: number } | null
-  /** When progress last really moved. */
+  /** Time of the newest evidence of progress. */
   lastProgressAtMs: number
   /** When the tool last used CPU, did I/O or printed. */
   lastActivityAtMs: number
-  /** Set while the tool prints nothing and percent stands still: since when. */
+  /** Since when the tool prints nothing and the percentage does not change; null while either moves. */
   quietSinceMs: number | null
-  /** What the tool does while progress stands still. `unknown` where /proc hides it. */
+  /** What the tool does now (watchdog.ts). `unknown` where /proc hides it. */
   activity: 'progressing' | 'working' | 'flooding' | 'dead' | 'unknown'
   stalled: boolean
   stallThresholdMs: number

@@ -1,13 +1,12 @@
 /**
- * What is left of recovery, in seconds.
+ * Seconds that remain of recovery.
  *
- * scan bytes of redo still to be read, in one pass or in two: (1 - f) (t + w s0) / (f + w); f of them were read in t
- *           seconds, s0 is the price before the run apply (pages left in the batch + pages that rho touches a byte make
- *           of the redo not yet in a batch) x c
+ * - Scan: (1 - f) (t + w p) / (f + w). Of the redo to be read, in one pass or two, f was read in t seconds; p is the
+ *   price before the run, w its weight.
+ * - Apply: c times (pages left in the batch + pages that the redo outside batches will touch, at rho touches a byte).
  *
- * c seconds a page and rho touches a byte are means of what batches showed, older ones weighing less, and of the price
- * before the run, which weighs like a share of what is left: it hedges early, when what comes may be unlike what was,
- * and is gone at the end.
+ * c (seconds a page) and rho are means over the batches so far, newer ones weighing more, and over the price before the
+ * run. That price weighs like a share of what remains: much at the beginning, nothing at the end.
  */
 import {
   batchBytes,
@@ -27,13 +26,13 @@ import type { Recovery } from './recovery.ts'
 
 export interface RecoveryRemaining {
   seconds: number
-  /** Of them, not yet backed by anything measured in this run. */
+  /** Of them, priced by a guess, not by anything measured in this run. */
   guessedSeconds: number
-  /** In the batch now running and all that follow. */
+  /** Pages of the running batch and of all that follow. */
   pages: number
 }
 
-/** What is left of scan and apply of `total` bytes of redo; `diskRate` in bytes/s where it is known. */
+/** Seconds that remain of scan and apply of `total` bytes of redo; `diskRate` in bytes/s where it is known. */
 export function recoveryRemaining(
   recovery: Recovery,
   facts: WorkFacts,
@@ -72,7 +71,7 @@ function scanRemaining(
   return { seconds, guessedSeconds: (seconds * STREAM_PRIOR_WEIGHT) / (part + STREAM_PRIOR_WEIGHT) }
 }
 
-/** xtrabackup 2.4 goes over all redo once more where its records do not fit in memory. */
+/** xtrabackup 2.4 reads all redo twice where it does not fit in memory. */
 function passesOf(recovery: Recovery, facts: WorkFacts, total: number): 1 | 2 {
   if (recovery.firstPassBytes > 0) return 2
   if (recovery.batches > 0 || !scansTwice(facts)) return 1
@@ -80,9 +79,8 @@ function passesOf(recovery: Recovery, facts: WorkFacts, total: number): 1 | 2 {
 }
 
 /**
- * Pages that the redo not yet in a batch will touch: at the density of touches that batches showed, beside the one from
- * before the run. Touches, not pages: of what a large batch touches much is touched again, so a small one has more
- * pages a byte.
+ * Pages that the redo outside batches will touch, at the density of touches that batches showed and the one from before
+ * the run. Touches, not pages: a large batch touches many pages twice, so a small one has more pages a byte.
  */
 function pagesOfUncovered(recovery: Recovery, facts: WorkFacts, total: number): number {
   const bytes = total - recovery.coveredBytes
@@ -97,7 +95,7 @@ function pagesOfUncovered(recovery: Recovery, facts: WorkFacts, total: number): 
   return pagesOfRedo(bytes, batch, dataBytes, density)
 }
 
-/** Data that the redo can touch: what the backup counted, else all files and what the redo may add to them. */
+/** Bytes of data that the redo can touch: what the backup counted, else all files, or what the redo may add. */
 function touchedBytes({ redoFrames, dataFileBytes }: WorkFacts, total: number): number {
   if (redoFrames) return redoFrames * PAGE_BYTES
   return dataFileBytes === null ? total / 2 : Math.max(dataFileBytes, total / 3)
@@ -113,11 +111,10 @@ function guessedBatch(recovery: Recovery, facts: WorkFacts, total: number): numb
 }
 
 /**
- * Pages left in the running batch: the newest line's, less what I/O since stands for. Each page is written once, or as
- * often as earlier batches did. Where all of them fit in memory, they are read first and written at the end: how many
- * must be read is not known, so reading counts for what it is beside the writing. Where they do not, they pass through
- * memory, read at one end and written at the other, and what is further ahead tells: pages already as new as the redo
- * are not written.
+ * Pages left in the running batch: those of the newest line, less the I/O since. Each page is written once, or as often
+ * as in earlier batches. Where all pages fit in memory, they are read first and written at the end; nobody knows how
+ * many must be read, so read bytes count in proportion. Where they do not fit, they are read and written at the same
+ * time, and the larger of both counts: pages already as new as the redo are not written.
  */
 export function batchPagesLeft(recovery: Recovery, { memoryBytes }: WorkFacts): number {
   if (!recovery.inBatch) return 0

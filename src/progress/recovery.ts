@@ -1,58 +1,59 @@
 /**
- * The one tracker of a recovery: which redo was read and applied, in LSNs and in batches. Every reader of LSNs asks it:
- * the estimator, MyHoard's number, the verdict on a prepare, and the state that is shown.
+ * The one tracker of a recovery: which redo was read and applied, by LSN and by batch. The estimator, the verdict on a
+ * prepare and the restore's state read it.
  *
- * The families do the same work in another order:
+ * The tools print different events about the same work:
  *
- * mariadb-backup scan of all redo (`redo_scanned`, `multi_batch`, `end_of_log`), then batches. `pages_left` comes when
- *                    a batch begins, and about every 15 s inside it. `redo_scanned` after the end of the log is the
- *                    second reading between two batches: the batch before it is done. xtrabackup 8, 9 scan and batches
- *                    in turns: `redo_scanned` every 5 MiB, `batch_started`, `batch_percent`, `batch_completed`.
- *                    xtrabackup 2.4 the same, but where the redo does not fit in memory, one pass over all of it comes
- *                    first; the LSN then falls back to the checkpoint. InnoDB starts a second time to make new redo
- *                    files, and scans again.
+ * - mariadb-backup reads all redo (`redo_scanned`, `multi_batch`, `end_of_log`), then applies batches. `pages_left`
+ *   comes when a batch begins, and about every 15 s inside it. A `redo_scanned` after the end of the log is the second
+ *   reading between two batches: the batch before it is done.
+ * - xtrabackup 8 and 9 read and apply in turns: `redo_scanned` every 5 MiB, then `batch_started`, `batch_percent`,
+ *   `batch_completed`.
+ * - xtrabackup 2.4 does the same. But where the redo does not fit in memory, it first reads all of it once; the LSN
+ *   then falls back to the checkpoint. After its shutdown, InnoDB starts again to make new redo files, and scans once
+ *   more.
  *
- * `activity.ts` adds seconds and bytes; `recovery-remaining.ts` prices what is left.
+ * `activity.ts` adds seconds and bytes to it. `recovery-remaining.ts` prices what remains.
  */
 import type { ToolEvent } from '../tool/events.ts'
 import { pagesOfBatch, weights } from './cost-model.ts'
 import type { WorkFacts } from './progress.ts'
 
 export interface Recovery {
-  /** Events that moved it forward. */
+  /** How many events moved it forward. */
   evidence: number
-  /** InnoDB has started to read redo: deltas are done. */
+  /** InnoDB reads redo: all deltas are applied. */
   begun: boolean
   startLsn: number | null
   endLsn: number | null
-  /** Highest LSN that the first start of InnoDB read. Below last_lsn at its end, redo is missing. */
+  /** Highest LSN that the first start of InnoDB read. If it ends below last_lsn, redo is missing. */
   scannedLsn: number | null
-  /** The redo was read to its end, which is `scannedLsn`. */
+  /** All redo was read: it ends at `scannedLsn`. */
   isEndKnown: boolean
-  /** Redo up to here is in the data files. */
+  /** The data files hold all changes up to this LSN. */
   appliedLsn: number | null
-  /** MariaDB says where memory is full; until then the batch is a guess. */
+  /** Where the redo has filled the memory: MariaDB prints it. The first batch ends there. */
   fullAtLsn: number | null
-  /** Redo bytes read by the pass now running, and by a finished pass before it. */
+  /** Redo bytes read by the running pass, and by a finished pass before it. */
   scannedBytes: number
   firstPassBytes: number
   scanSeconds: number
   scanEnded: boolean
-  /** InnoDB has shut down: what a second start scans is not the backup's redo. */
+  /** InnoDB has shut down: a second start scans no redo of the backup. */
   ended: boolean
-  /** Redo whose pages are counted in batches so far. */
+  /** Bytes of redo that batches have covered so far. */
   coveredBytes: number
   batches: number
   inBatch: boolean
   batchPages: number
-  /** Pages left by the newest line, and the seconds and I/O since. */
+  /** Pages left in the batch by the newest line, and the I/O since. */
   linePages: number
   lineReadBytes: number
   lineWriteBytes: number
   batchSeconds: number
   batchWriteBytes: number
   batchSpanBytes: number
-  /** Sums over ended batches; each batch weighs less with the redo applied since. */
+  /** Sums over ended batches; older batches weigh less. */
   pastSeconds: number
   pastPages: number
   pastBytes: number
@@ -89,21 +90,21 @@ export const initialRecovery: Recovery = {
   pastWriteBytes: 0,
 }
 
-/** xtrabackup counts pages handed out to be read, not pages done. */
+/** A batch's percent counts pages queued for reading, not pages done. */
 const HANDED_OUT_IS_DONE = 0.97
 
-/** The recovery after an event. `evidence` counts the events that moved it forward. */
+/** The recovery after an event. */
 export function recoveryAfter(before: Recovery, event: ToolEvent, facts: WorkFacts): Recovery {
   if (before.ended) return before
   const moved = advance(before, event, facts)
   const lsns = lsnsAfter(before, event)
   if (moved === null && lsns === null) return before
-  // xtrabackup names its redo file before it applies deltas.
+  // xtrabackup prints `redo_found` before it applies deltas.
   const begun = before.begun || (moved !== null && event.type !== 'redo_found')
   return { ...(moved ?? before), ...lsns, begun, evidence: before.evidence + (moved === null ? 0 : 1) }
 }
 
-/** Null where the event says nothing of how far recovery is. */
+/** Null where the event does not move recovery forward. */
 function advance(recovery: Recovery, event: ToolEvent, facts: WorkFacts): Recovery | null {
   switch (event.type) {
     case 'redo_found':
@@ -122,7 +123,7 @@ function advance(recovery: Recovery, event: ToolEvent, facts: WorkFacts): Recove
       return pagesLeft(recovery, event, facts)
     case 'batch_started': {
       const bytes = recovery.scannedBytes - recovery.coveredBytes
-      // Nothing new to apply.
+      // There is no new redo to apply.
       if (bytes <= 0 && recovery.batches > 0) return null
       const pages = event.pages ?? pagesOfBatch(bytes, facts.dataFileBytes ?? recovery.scannedBytes)
       const begun = isScanned(recovery, facts) ? { ...recovery, scanEnded: true } : recovery
@@ -153,7 +154,7 @@ function lsnsAfter({ scannedLsn, appliedLsn, startLsn, scannedBytes }: Recovery,
     case 'pages_left':
       return { appliedLsn: highest(appliedLsn, event.lsn) }
     case 'batch_completed':
-      // The pass now running has applied what it read; a first pass may have read further.
+      // The running pass has applied all it read. A first pass may have read further.
       return { appliedLsn: highest(appliedLsn, startLsn === null ? scannedLsn : startLsn + scannedBytes) }
     case 'completed_ok':
       return { appliedLsn: highest(appliedLsn, scannedLsn) }
@@ -169,20 +170,21 @@ export function redoBytes(recovery: Recovery, facts: WorkFacts): number | null {
   const end = recovery.endLsn ?? facts.lastLsn
   if (recovery.startLsn !== null && end !== null) return Math.max(0, end - recovery.startLsn)
   if (facts.redoBytes !== null) return facts.redoBytes
-  // An incremental's redo begins about where the backup before it ended.
+  // The redo of an incremental begins about where the backup before it ended.
   return end !== null && facts.fromLsn ? Math.max(0, end - facts.fromLsn) : null
 }
 
 /**
- * The LSN at which the redo ended, once the tool has ended; null where nobody knows. A tool that succeeded has read all
- * of it. One that failed has too, where it said so. xtrabackup may fail over the redo itself, before its first batch.
+ * The LSN at which the redo ended, after the tool has ended; null where it is not known. A tool that succeeded has read
+ * all redo, and so has a failed one that printed the end of it. xtrabackup that failed before its first batch failed
+ * over the redo it was reading.
  */
 export function endOfRedo(recovery: Recovery, { tool }: WorkFacts, succeeded: boolean): number | null {
   const failedReading = tool === 'xtrabackup' && recovery.batches === 0
   return succeeded || recovery.isEndKnown || failedReading ? recovery.scannedLsn : null
 }
 
-/** Whether the pass now running has read all redo. */
+/** Whether the running pass has read all redo. */
 export function isScanned(recovery: Recovery, facts: WorkFacts): boolean {
   const total = redoBytes(recovery, facts)
   return total !== null && recovery.scannedBytes >= total
@@ -201,18 +203,16 @@ function reach(recovery: Recovery, lsn: number): Recovery | null {
   return scannedBytes > recovery.scannedBytes ? { ...recovery, scannedBytes } : null
 }
 
-/**
- * xtrabackup 2.4 begins again at the checkpoint before its first batch; no LSN of a pass is below the one before it.
- */
+/** xtrabackup 2.4: an LSN below the one before it, and no batch yet, means that the second pass has begun. */
 function secondPass(recovery: Recovery, lsn: number, { tool }: WorkFacts): Recovery | null {
-  // What is known of MariaDB's scan may be ahead of its lines.
+  // For MariaDB `scannedBytes` may be ahead of the lines: it follows rchar.
   if (tool !== 'xtrabackup') return null
   const { startLsn, scannedBytes, firstPassBytes, batches } = recovery
   if (startLsn === null || batches > 0 || firstPassBytes > 0 || lsn - startLsn >= scannedBytes) return null
   return { ...recovery, firstPassBytes: scannedBytes, scannedBytes: Math.max(0, lsn - startLsn) }
 }
 
-/** MariaDB reads redo beyond the running batch only when that is done. */
+/** MariaDB reads redo beyond the running batch only after that batch is done. */
 function batchPassed(recovery: Recovery, lsn: number): Recovery | null {
   const { inBatch, startLsn, coveredBytes, linePages } = recovery
   const isBeyond = inBatch && startLsn !== null && lsn - startLsn > coveredBytes
@@ -233,7 +233,7 @@ function pagesLeft(
   return isSame && event.pages < recovery.linePages ? atLine(recovery, event.pages) : null
 }
 
-/** A new batch covers the redo up to `coveredBytes` and touches `pages`. The one before is learned from. */
+/** A new batch covers the redo up to `coveredBytes` and touches `pages`. The batch before it gives rates. */
 function beginBatch(recovery: Recovery, facts: WorkFacts, coveredBytes: number, pages: number): Recovery {
   return {
     ...atLine(endBatch(recovery, facts), pages),

@@ -1,7 +1,7 @@
 /**
- * What is left, priced in seconds, part by part: of the phase now running, and of the whole restore; null while the
- * size is unknown. Each part is (1 - f) (t + w prior) / (f + w): done f of it took t seconds, and the prior counts like
- * w of it.
+ * Seconds that remain of the running phase and of the whole restore, part by part; null while a size is unknown. A part
+ * of which f is done after t seconds costs (1 - f) (t + w prior) / (f + w): its price before the run counts like w of
+ * it.
  */
 
 import {
@@ -35,12 +35,12 @@ import { ENDINGS, type Ending, type ProgressState, type Work } from './state.ts'
 
 export interface Price {
   seconds: number
-  /** Of them, not yet backed by anything measured in this run. */
+  /** Of them, priced by a guess, not by anything measured in this run. */
   guessedSeconds: number
 }
 
 const NOTHING: Price = { seconds: 0, guessedSeconds: 0 }
-/** Transactions open at the end of the backup are only known when the redo is applied: reserve so much of recovery. */
+/** Open transactions are known only after the redo was applied: this share of recovery is reserved for undo. */
 const UNKNOWN_UNDO = 0.05
 
 const add = (a: Price, b: Price): Price =>
@@ -101,13 +101,13 @@ function knownDiskRate({ disk, facts, recovery }: ProgressState): number | null 
   if (disk.seconds === 0)
     return scansTwice(facts) ? null : diskRateOfScan(facts.tool, recovery.scannedBytes, recovery.scanSeconds)
   const rate = diskRate(disk)
-  // A scan that other work held up says little: the disk is at least as fast as it was ever seen to be.
+  // Other work on the machine may slow a scan: the disk is at least as fast as it was at its fastest.
   return rate !== null && scansTwice(facts) ? Math.max(rate, disk.peakRate) : rate
 }
 
 /**
- * Deltas are read and written once. Where their sizes are not known, they hold the pages that the redo between the two
- * backups touched; and without a look at the tool's I/O, only the time says how many of them are done.
+ * Deltas are read and written once. Where their sizes are unknown, they hold the pages that the redo between the two
+ * backups touched. Without samples of the tool's I/O, only time tells how many of them are done.
  */
 function deltaRemaining({ deltaFiles, fromLsn, toLsn, dataFileBytes }: WorkFacts, work: Work): Price {
   if (deltaFiles !== null) {
@@ -125,7 +125,7 @@ function deltaRemaining({ deltaFiles, fromLsn, toLsn, dataFileBytes }: WorkFacts
 function undoRemaining(facts: WorkFacts, recovery: Recovery, work: Work, recoverySeconds: number): Price {
   if (work.undoEnded || work.applyLogOnly) return NOTHING
   if (work.undoRows === null) {
-    // xtrabackup 2.4 says before its last batch what there is to undo; later versions say it after that.
+    // xtrabackup 2.4 prints what there is to undo before its last batch, later versions after it.
     const isKnown = scansTwice(facts) ? recovery.scanEnded : ENDINGS.indexOf(work.ending) >= SHUTTING_DOWN
     return isKnown ? NOTHING : guess(UNKNOWN_UNDO * recoverySeconds)
   }
@@ -135,20 +135,19 @@ function undoRemaining(facts: WorkFacts, recovery: Recovery, work: Work, recover
 
 const SHUTTING_DOWN = ENDINGS.indexOf('shutting_down')
 
-/** The end: what is dirty in memory is written, the instance shuts down. */
+/** Dirty pages are written, and the instance shuts down. */
 function endingRemaining(facts: WorkFacts, work: Work, pages: number, rate: number | null): Price {
   if (work.ending === 'shut_down') return NOTHING
   if (scansTwice(facts)) return twoEndingsRemaining(work, rate)
   const inMemory = facts.memoryBytes === null ? pages : Math.min(pages, facts.memoryBytes / PAGE_BYTES)
-  // MariaDB writes every page before it goes on, so that is in the price of its batches.
+  // MariaDB writes all pages at the end of each batch: the price of its batches includes that.
   const flush = facts.tool === 'xtrabackup' ? inMemory * pageWriteSeconds(rate) : 0
   const whole = (facts.tool === 'xtrabackup' ? 4 : 1) * INSTANCE_SECONDS + flush
   return guess(whole * (1 - soften(work.endingSeconds / whole)))
 }
 
 /**
- * xtrabackup 2.4 wrote all pages in its last batch. It shuts down, makes new redo files, starts on them and shuts down
- * again.
+ * xtrabackup 2.4 writes all pages in its last batch. It shuts down, makes new redo files, starts and shuts down again.
  */
 function twoEndingsRemaining(work: Work, rate: number | null): Price {
   const stages: [Ending, number][] = [
@@ -167,8 +166,8 @@ function twoEndingsRemaining(work: Work, rate: number | null): Price {
 }
 
 /**
- * A file is written into memory quickly, then waits for the disk without a line: what is written counts as half done
- * until the next line. Only a file that is done shows what the disk takes.
+ * A file is first written into the page cache, which is quick, then synced to the disk, of which nothing tells. So
+ * written bytes count as half done. Only a finished file shows the disk's speed.
  */
 function newRedoRemaining(work: Work, rate: number | null): Price {
   if (ENDINGS.indexOf(work.ending) > ENDINGS.indexOf('new_redo')) return NOTHING
@@ -197,10 +196,9 @@ const PREPARE_PER_EXTRACT = 0.5
 const INCREMENTAL_PER_FULL = 0.35
 
 /**
- * The whole restore: this phase, the rest of this element, the elements after it, the checks at the end. What nothing
- * is known of yet is priced by what was seen of its like: a prepare by its extract, later elements by what a stored
- * byte of those so far took; where their sizes are not known, an incremental by the one before it, else by the full
- * backup.
+ * Seconds that remain of the restore: of this phase, the rest of this element, the elements after it, and our checks at
+ * the end. What has not begun is priced by what is like it: a prepare by its extract; later elements by the seconds
+ * that a stored byte has taken so far, or where a size is unknown, by the last incremental, else by the full backup.
  */
 export function restoreRemaining(state: ProgressState, inPhase: Price | null = phaseRemaining(state)): Price | null {
   if (inPhase === null) return null
@@ -221,9 +219,7 @@ export function restoreRemaining(state: ProgressState, inPhase: Price | null = p
   return { seconds, guessedSeconds }
 }
 
-/**
- * Later elements by their stored bytes; null where a size is not known. `remainingSeconds` are left of the one running.
- */
+/** Later elements by their stored bytes; null where a size is unknown. `remainingSeconds`: of the running element. */
 function secondsBySize(
   { facts, elements, position, restoreSeconds }: ProgressState,
   remainingSeconds: number,
@@ -240,13 +236,13 @@ function secondsBySize(
   return soFar > 0 ? ((restoreSeconds + remainingSeconds) * ahead) / soFar : null
 }
 
-/** What the newest finished incremental took; null where none is finished. */
+/** Seconds of the newest finished incremental; null where none is finished. */
 function lastIncremental(state: ProgressState): number | null {
   const seconds = state.position > 2 ? secondsOfElement(state, state.position - 1) : 0
   return seconds > 0 ? seconds : null
 }
 
-/** The full backup; where it is the one running, `remainingSeconds` are left of it. */
+/** Seconds of the full backup. `remainingSeconds`: of the running element, which may be the full backup. */
 function fullSeconds(state: ProgressState, remainingSeconds: number): number {
   const seconds = secondsOfElement(state, 1)
   return state.position > 1 && seconds > 0 ? seconds : secondsOfElement(state, state.position) + remainingSeconds

@@ -1,6 +1,4 @@
-/**
- * What is said: a percentage that never goes back, and when the restore is expected to end.
- */
+/** What is shown of the estimate: a percentage that never goes back, and the ETA. */
 import type { Progress } from './progress.ts'
 import type { ProgressState } from './state.ts'
 
@@ -9,13 +7,12 @@ const SLOWER_PER_POINTS = 4
 const CATCH_UP = 0.05
 
 /**
- * The new percentage, 0-99; `shown` null: first value. Durations in seconds.
+ * The next percentage, 0-99; `shown` is the one before it, null for none. Durations in seconds.
  *
- * The estimate goes to and fro as rates are learned; what is shown may not go back. `deltaSeconds` of work were just
- * evidenced and `remainingSeconds` are left, so an honest pointer at p moves by its share of what is left to show:
- * fair = (100 - p) delta / (delta + remaining). Ahead of the estimate it moves slower than that, the slower the further
- * ahead, but never stands while work is done; behind it, it also closes the gap within a twentieth of the run.
- * Below 100 it ends at 99: 100 is said by the coordinator, after its checks.
+ * The estimate rises and falls as rates are learned; the shown percentage must not fall. After `deltaSeconds` of work,
+ * with `remainingSeconds` to come, a correct percentage p moves by fair = (100 - p) delta / (delta + remaining). Ahead
+ * of the estimate it moves slower, the slower the further ahead, but it does move. Behind the estimate it also closes
+ * the gap within a twentieth of the run. Only the coordinator sets 100, after its checks.
  */
 export function glide(
   shown: number | null,
@@ -36,16 +33,16 @@ export function glide(
   return Math.max(shown, Math.min(LAST_BEFORE_PASSED, next))
 }
 
-/** Before so many seconds of work, and for so many at the end, an ETA means nothing. */
+/** No ETA in the first seconds of work, and none in the last. */
 const LEAST_SECONDS = 3
 const LEAST_REMAINING_SECONDS = 2
-/** Beyond this share of guesses in what remains, the ETA may be wrong by a factor of 2. */
+/** Where more than this share of what remains is guessed, the ETA may be wrong by a factor of 2. */
 const MOST_GUESSED = 0.9
 
 /**
- * When the restore is expected to end. Absent where it could be wrong by a factor of 2: at the very beginning and end,
- * and while most of what remains is priced by a guess; absent too while the tool is stalled. The range holds the true
- * end in four of five cases (docs/progress.md has the measured share); it is wider where more is guessed.
+ * When the restore is expected to end. Null where it could be wrong by a factor of 2: at the very beginning and end,
+ * and while nearly all that remains is guessed; null too while the tool is stalled. The range holds the true end in at
+ * least four of five cases (docs/progress.md), and is wider where more is guessed.
  */
 export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Progress['eta'] {
   const remaining = state.restoreRemainingSeconds
@@ -53,8 +50,7 @@ export function etaOf(state: ProgressState, nowMs: number, stalled: boolean): Pr
   if (state.restoreSeconds < LEAST_SECONDS || remaining < LEAST_REMAINING_SECONDS) return null
   const guessed = Math.min(1, state.guessedSeconds / remaining)
   if (guessed > MOST_GUESSED) return null
-  // Where the tool is looked at, no evidence means that nothing was done. Where only lines tell, a quiet tool may be
-  // half through what it is quiet about; but time alone ends nothing.
+  // With samples, no evidence means that no work was done. Without them, a silent tool may have done half of it.
   const least = state.sample === null ? 500 : 1000
   const at = (seconds: number) =>
     Math.round(Math.max(state.lastProgressAtMs! + 1000 * seconds, nowMs + least * seconds))

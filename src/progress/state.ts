@@ -1,7 +1,4 @@
-/**
- * What the estimator remembers: plain data, stored in the state file and read back in mid-run. Times are Unix ms,
- * durations seconds, sizes bytes.
- */
+/** The estimator's state: plain data, saved in the state file. Times are Unix ms, durations seconds, sizes bytes. */
 import type { Phase, Step } from '../phases.ts'
 import type { ToolSample } from '../process/proc-sample.ts'
 import { type DiskMeter, initialDisk } from './cost-model.ts'
@@ -10,8 +7,8 @@ import type { Elapsed, StallThresholds, WorkFacts } from './progress.ts'
 import { initialRecovery, type Recovery } from './recovery.ts'
 
 /**
- * How far the end of a prepare is. Those in the middle are xtrabackup 2.4's alone: after its shutdown it makes new redo
- * files, and starts InnoDB on them a second time.
+ * The stages at the end of a prepare. Those from `new_redo` to `second_shutdown` are of xtrabackup 2.4 alone: after its
+ * shutdown it makes new redo files and starts InnoDB a second time.
  */
 export const ENDINGS = [
   'no',
@@ -24,7 +21,7 @@ export const ENDINGS = [
 ] as const
 export type Ending = (typeof ENDINGS)[number]
 
-/** What is done of the parts of a phase that are not recovery. */
+/** What is done of the parts that are not recovery. */
 export interface Work {
   /** Source bytes read by extract. */
   sourceBytes: number
@@ -32,7 +29,7 @@ export interface Work {
   deltaDoneBytes: number
   deltaFileBytes: number
   deltaSeconds: number
-  /** I/O of all of delta apply, and of the file begun last: what is read of deltas and written to tables. */
+  /** I/O of delta apply in all, and since the file begun last: bytes read of deltas and written to tables. */
   deltaIoBytes: number
   deltaFileIoBytes: number
   /** Undo: rows in all, rows undone in transactions that are finished, and in the one running. */
@@ -43,11 +40,11 @@ export interface Work {
   undoSeconds: number
   undoEnded: boolean
   ending: Ending
-  /** Seconds since the last batch or rollback; with xtrabackup 2.4 those of the stage now running. */
+  /** Seconds since the last batch or rollback; for xtrabackup 2.4 those of the running stage. */
   endingSeconds: number
-  /** xtrabackup 2.4: what the first shutdown took; null before. */
+  /** xtrabackup 2.4: seconds of the first shutdown; null before its end. */
   shutdownSeconds: number | null
-  /** xtrabackup was told to roll nothing back, as another increment follows: it makes no new redo files either. */
+  /** xtrabackup rolls nothing back and makes no new redo files: another increment follows. */
   applyLogOnly: boolean
   /**
    * New redo files: bytes of all, of those that are done, and of the one now made; how much of that is written, not yet
@@ -57,7 +54,7 @@ export interface Work {
   newRedoDoneBytes: number
   newRedoFileBytes: number
   newRedoWrittenBytes: number
-  /** What the files that are done took. */
+  /** Seconds of the files that are done. */
   newRedoSeconds: number
   completed: boolean
   filesMoved: number
@@ -114,21 +111,21 @@ export interface ProgressState {
   toolEvents: number
   eventsToSkip: number
 
-  /** The newest sample of the tool now running; time is accounted for up to `countedMs`. */
+  /** The newest sample of the running tool. Time up to `countedMs` is credited, pending or dropped. */
   sample: ToolSample | null
   countedMs: number | null
-  /** Seconds in which the tool worked, not yet credited: no evidence came of what they did. */
+  /** Seconds in which the tool used CPU, without evidence of work yet. */
   pendingSeconds: number
   /** Credited seconds of the phase, and of the whole restore. */
   phaseSeconds: number
   restoreSeconds: number
-  /** What is left, as seen at the newest evidence; null while unknown. */
+  /** Seconds that remain, as of the newest evidence; null while unknown. */
   phaseRemainingSeconds: number | null
   restoreRemainingSeconds: number | null
   guessedSeconds: number
   shownPhase: number | null
   shownRestore: number | null
-  /** What the phases before this one took. */
+  /** Seconds of the phases before this one. */
   elapsed: readonly Elapsed[]
 
   startedAtMs: number | null
@@ -138,7 +135,7 @@ export interface ProgressState {
   lastActivityAtMs: number | null
   lastPrintedAtMs: number | null
   lastSampleAtMs: number | null
-  /** Since when a tool complains of having no free pages and says nothing else. */
+  /** Since when the tool prints only that it finds no free pages. */
   starvedSinceMs: number | null
 }
 

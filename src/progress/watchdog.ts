@@ -1,25 +1,25 @@
 /**
- * Slow, or hung? Each step has its own signal (the evidence that moves its percentage) and its own patience. Without
- * the signal for longer than that it is stalled, and then it matters what the tool does:
+ * Tells a slow tool from a hung one. Each step has its own evidence of progress and its own threshold. Without evidence
+ * for longer than that, the restore is stalled. What the tool does meanwhile is its activity:
  *
- *   progressing  the signal moved within the last seconds
- *   flooding     it prints that it finds no free pages, again and again: more memory is needed, waiting helps nobody
- *   working      no signal, but CPU or I/O moves, or it prints: slow
- *   dead         samples come, and nothing in them moves: hung (or stopped)
+ *   progressing  evidence came within the last seconds
+ *   flooding     it prints again and again that it finds no free pages: it needs more memory, waiting does not help
+ *   working      no evidence, but CPU or I/O moves, or it prints: it is slow
+ *   dead         samples come, and no counter moves: it hangs or is stopped
  *   unknown      no samples: another user's process
  */
 import type { Phase, Step } from '../phases.ts'
 import type { Progress, StallThresholds } from './progress.ts'
 import type { ProgressState } from './state.ts'
 
-/** Quiet is said after so long without a line, the percentage standing still. */
+/** After so long without a line and without a change of the percentage, the tool counts as quiet. */
 export const QUIET_AFTER_MS = 5_000
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
 /**
- * Milliseconds. A line of redo comes every 15 s on the slowest disk; a page batch, a file or a rollback may be silent
- * for minutes.
+ * Milliseconds. Scan lines come every 15 s even on a slow disk; a batch, a file or a rollback may be silent for
+ * minutes.
  */
 export const DEFAULT_THRESHOLDS = {
   restoring_basebackup: 2 * MINUTE,
@@ -34,7 +34,7 @@ export const DEFAULT_THRESHOLDS = {
   default: 5 * MINUTE,
 } as const satisfies StallThresholds & Partial<Record<Step | Phase | 'flooding' | 'default', number>>
 
-/** Patience with the step or phase now running: the operator's own for it, else the operator's default, else ours. */
+/** The threshold of the running step or phase: the operator's for it, else the operator's default, else ours. */
 export function thresholdOf({ thresholds, step, phase, starvedSinceMs }: ProgressState): number {
   const find = (all: StallThresholds, name: string | null) => (name === null ? undefined : all[name])
   const own = find(thresholds, step) ?? find(thresholds, phase) ?? thresholds.default
@@ -72,7 +72,7 @@ function activityOf(
   nowMs: number,
   { lastProgressAtMs, lastActivityAtMs, stallThresholdMs }: Omit<Watch, 'quietSinceMs' | 'activity' | 'stalled'>,
 ): Progress['activity'] {
-  // What is stalled must not count as progressing, however short the patience is.
+  // A stalled restore must not count as progressing, however short the threshold is.
   const withinMs = Math.min(QUIET_AFTER_MS, stallThresholdMs)
   const recent = (atMs: number | null) => atMs !== null && nowMs - atMs < withinMs
   if (recent(lastProgressAtMs)) return 'progressing'
