@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { partialNotice } from '../../backup/backup.ts'
 import { checkChain } from '../../backup/chain.ts'
 import { RestoreError } from '../../errors.ts'
-import { formatBytes } from '../../format.ts'
+import { formatBytes, formatFirst } from '../../format.ts'
 import { type AvailableMemory, availableMemory } from '../../process/memory.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
@@ -20,7 +20,7 @@ import { chooseMemory } from '../plan/memory.ts'
 import type { PlanStep } from '../plan/plan.ts'
 import { hasBegun, isFinished, type RunKind, toolsOf } from '../state/runs.ts'
 import { copy, decompress, extract, makeDirectory } from './extract.ts'
-import { keepMetadata } from './kept-files.ts'
+import { keepMetadata, replaceConfig } from './kept-files.ts'
 import { moveBack } from './move-back.ts'
 import { prepare } from './prepare.ts'
 
@@ -102,6 +102,12 @@ async function learn(
   for (const text of [...checkVersion(parts.family, parts.tool.version, description), partialNotice(description)])
     if (text !== null) noticeOnce(context, text)
   keepMetadata(directory, runDir, position)
+  const dropped = replaceConfig(directory, runDir, position)
+  if (dropped.length > 0)
+    tellOnce(
+      context,
+      `settings of the backup's backup-my.cnf that could run code or reach other files are not used: ${formatFirst(dropped)}`,
+    )
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
   return refined
 }

@@ -1,6 +1,18 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import {
+  chownSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseInfo } from '../../backup/info.ts'
+import { safeConfig } from '../../backup/safe-config.ts'
 import { moveFile } from '../../process/file-system.ts'
 import { systemError } from '../../process/system-error.ts'
 
@@ -26,6 +38,32 @@ export function keepMetadata(directory: string, runDir: string, position: number
   } catch (thrown) {
     throw systemError(thrown, `cannot keep the backup's metadata in the state dir (${folder})`)
   }
+}
+
+const CONFIG = 'backup-my.cnf'
+
+/**
+ * Gives the tools a backup-my.cnf with nothing but allowed settings, here and in `metadataDir`, where the original stays as
+ * `backup-my.cnf.original`. A tool ignores a file that everybody may write, so that one is replaced too. Returns the names of
+ * the settings left out.
+ */
+export function replaceConfig(directory: string, runDir: string, position: number): readonly string[] {
+  const [path, kept] = [join(directory, CONFIG), join(metadataDir(runDir, position), CONFIG)]
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (!stats?.isFile()) return []
+  const { text, dropped } = safeConfig(readFileSync(path, 'utf8'))
+  if (dropped.length === 0 && (stats.mode & 0o022) === 0) return []
+  try {
+    copyFileSync(path, `${kept}.original`)
+    writeFileSync(kept, text, { mode: 0o600 })
+    rmSync(`${path}.new`, { force: true })
+    writeFileSync(`${path}.new`, text, { mode: 0o640, flag: 'wx' })
+    if (process.getuid?.() === 0) chownSync(`${path}.new`, stats.uid, stats.gid)
+    renameSync(`${path}.new`, path)
+  } catch (thrown) {
+    throw systemError(thrown, `cannot replace ${path}`)
+  }
+  return dropped
 }
 
 /** Moves what a server must not find from the datadir to `<run dir>/remnants`; returns the names. Throws as `keepMetadata`. */
