@@ -104,7 +104,7 @@ async function learn(
   keepMetadata(directory, runDir, position)
   const dropped = replaceConfig(directory, runDir, position)
   if (dropped.length > 0)
-    tellOnce(
+    noticeOnce(
       context,
       `settings of the backup's backup-my.cnf that could run code or reach other files are not used: ${formatFirst(dropped)}`,
     )
