@@ -3,6 +3,8 @@ export interface Command {
   /** A path, or a name to be found in PATH. */
   file: string
   args: readonly string[]
-  /** The user that the command runs as, where it is not the agent's own, and the directories it needs to own for that. */
+  /**
+   * The user that the command runs as, where it is not the agent's own, and the directories it needs to own for that.
+   */
   runAs?: { uid: number; gid: number; directories: readonly string[] } | undefined
 }

@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../errors.ts'
 
 /**
- * What a tool says, as data. Only a grammar (the files `…-grammar.ts` and `…-wording.ts` here) knows a tool's wording;
- * everything behind it knows these. LSNs are in bytes of redo and exact up to 2^53.
+ * What a tool prints, as data. Only the files `…-grammar.ts` and `…-wording.ts` here know a tool's wording; all other
+ * code knows these events. LSNs are in bytes of redo and exact up to 2^53.
  */
 export type ToolEvent =
   | { type: 'version'; version: string }
@@ -25,13 +25,13 @@ export type ToolEvent =
    * where it does not fit in memory, MariaDB reads a multi-batch log again while it applies it.
    */
   | { type: 'redo_scanned'; lsn: number }
-  /** xtrabackup 2.4: the first pass over the redo has met its end; the highest LSN so far is that end. */
+  /** xtrabackup 2.4: the first pass has read all redo, up to the highest LSN so far. */
   | { type: 'first_pass_ended' }
-  /** MariaDB: the redo ends here. */
+  /** MariaDB: the LSN at which the redo ends. */
   | { type: 'end_of_log'; lsn: number }
-  /** xtrabackup: a batch begins. `pages` are the pages it will touch; null in 2.4, which does not say. */
+  /** xtrabackup: a batch begins. `pages` are the pages it touches; null for 2.4, which does not print them. */
   | { type: 'batch_started'; pages: number | null }
-  /** xtrabackup: percent of the running batch's pages handed out, 0-100. */
+  /** xtrabackup: percent of the batch's pages that were queued, 0-100. */
   | { type: 'batch_percent'; percent: number }
   | { type: 'batch_completed' }
   /**
@@ -51,13 +51,13 @@ export type ToolEvent =
   | { type: 'file_done' }
   | { type: 'shutdown_started' }
   | { type: 'shutdown_completed'; lsn: number | null }
-  /** xtrabackup 2.4: a new redo file of so many bytes begins; so many bytes of it were written; all are there. */
+  /** xtrabackup 2.4: a new redo file of so many bytes begins; bytes of it written so far; all files are made. */
   | { type: 'redo_file_started'; bytes: number }
   | { type: 'redo_file_written'; bytes: number }
   | { type: 'redo_files_created' }
   /** The redo changes a file that the backup does not hold; the tool goes on without it. */
   | { type: 'missing_tablespace'; text: string }
-  /** InnoDB cannot find free pages: the never-ending recovery of a pool that is too small. */
+  /** InnoDB finds no free pages: with a pool that is too small, a recovery never ends. */
   | { type: 'starved' }
   | { type: 'completed_ok' }
   /** A line that names the cause of a failure. */
@@ -69,7 +69,7 @@ export type ToolEvent =
   | { type: 'complaint'; level: 'warning' | 'error' | 'crash'; text: string }
 
 /**
- * Turns a tool's line into events. May remember lines (a batch is only known from two lines), so one per tool process.
- * `complete` is false for a line offered before its newline came: it will be offered again, longer.
+ * Turns a tool's lines into events; one per tool process, since it may remember lines. `complete` is false for a line
+ * whose newline has not come: the same line comes again, longer.
  */
 export type Grammar = (line: string, complete: boolean) => readonly ToolEvent[]

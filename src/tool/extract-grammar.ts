@@ -4,7 +4,7 @@ import { parseToolLine } from './tool-line.ts'
 
 const NOTHING: readonly ToolEvent[] = []
 
-/** What mbstream and xbstream say while they extract: nothing at all unless something is wrong. */
+/** mbstream and xbstream print nothing unless something is wrong. */
 export function extractGrammar(): Grammar {
   return (line, complete) => (complete ? failureOrComplaint(parseToolLine(line)) : NOTHING)
 }

@@ -48,7 +48,7 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['seems not to have correct metadata', 'backup_incomplete'],
   ["Can't open backup-my.cnf", 'backup_incomplete'],
   ['cannot find ./xtrabackup_logfile', 'backup_incomplete'],
-  // InnoDB makes one, and fails over it only later.
+  // InnoDB makes a new one, and the prepare fails later.
   ['The first innodb_system data file', 'backup_incomplete'],
   ['ib_logfile0 was not found', 'backup_incomplete'],
 
@@ -91,7 +91,7 @@ function failureCode({ text, level }: ToolLine): ErrorCode | null {
     if (!text.includes(wording)) continue
     if (code === 'tool_missing' && !SHELL_NOT_FOUND.test(text)) continue
     if (code === 'datadir_not_empty' && !text.includes('is not empty')) continue
-    // Version 2.4 looks for the redo in other places.
+    // xtrabackup 2.4 looks for the redo elsewhere.
     if (code === 'backup_incomplete' && text.includes('will try to find')) continue
     return code
   }
@@ -102,7 +102,7 @@ function failureCode({ text, level }: ToolLine): ErrorCode | null {
 }
 
 const NOTHING: readonly ToolEvent[] = []
-/** `15:41:48 UTC - xtrabackup got signal 6 ;` */
+/** `15:41:48 UTC - xtrabackup got signal 6 ;`: the tool crashed. */
 const CRASH = /\b[\w-]+ got signal \d+/
 
 /**

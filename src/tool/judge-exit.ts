@@ -19,7 +19,7 @@ export interface EndedTool {
   exit: ToolExit
   /** The `failure` events it gave, oldest first. */
   failures: readonly Failure[]
-  /** Its errors with no known meaning, oldest first. */
+  /** Its errors of no known meaning, oldest first. */
   complaints?: readonly Complaint[]
   /** Whether `completed OK!` was seen; extractors never say it. */
   saidCompletedOk: boolean
@@ -31,7 +31,7 @@ export interface Judgement {
   message: string
 }
 
-/** What somebody outside sends; the other signals are a tool's own crash. */
+/** Signals that other processes send. All others mean that the tool crashed. */
 const FROM_OUTSIDE: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])
 
 const PHASE_FAILED: Readonly<Record<ToolPhase, ErrorCode>> = {
@@ -41,7 +41,7 @@ const PHASE_FAILED: Readonly<Record<ToolPhase, ErrorCode>> = {
   move_back: 'move_back_failed',
 }
 
-/** Failures that leave data behind even though the tool goes on and exits 0. */
+/** Failures in which data are missing although the tool goes on and exits 0. */
 const DESPITE_EXIT_0: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'disk_full',
   'io_error',
@@ -80,8 +80,8 @@ export function mainFailure(failures: readonly Failure[], general: ErrorCode): F
 }
 
 /**
- * What the end of one tool means; null while nothing speaks against it. That is not success: a stream cut between two
- * chunks or a cut redo log passes here, and only the files show it.
+ * What the end of one tool means; null where nothing tells of a failure. Null is not yet success: of a stream cut
+ * between two chunks, or of a cut redo log, only the files tell.
  */
 export function judgeExit(ended: EndedTool): Judgement | null {
   const { program, phase, exit, failures, saidCompletedOk } = ended
@@ -104,7 +104,7 @@ export function judgeExit(ended: EndedTool): Judgement | null {
   return { code: fault ?? general, message: headline(ended) }
 }
 
-/** The tool's own words, where it has some; else how it ended. */
+/** The tool's own words where it printed some, else how it ended. */
 function headline({ program, exit, complaints = [] }: EndedTool): string {
   const crash = complaints.find(({ level }) => level === 'crash')
   if (crash !== undefined) return crash.text

@@ -4,9 +4,10 @@
  *   1. a full disk, wherever it was seen;
  *   2. a stage killed from outside (its neighbours see an early end);
  *   3. the earliest stage that failed by itself, that is, not because its consumer was gone;
- *   4. a stage whose consumer went away although nothing there failed. Two refinements, because openssl does not know
- * whether its key is right: bytes that no later stage recognises, behind a decrypt stage, mean a wrong key;
- * `bad decrypt` at the end of a stream whose beginning was good means it was cut short.
+ *   4. a stage whose consumer ended although nothing there failed.
+ *
+ * openssl does not know whether its key is right. So bytes that no later stage recognises, after a decrypt stage, mean
+ * a wrong key, and `bad decrypt` at the end of a stream whose beginning was good means that the stream was cut short.
  */
 import { CONSUMER_GONE } from './filter-grammar.ts'
 import { type Complaint, type Failure, type Judgement, judgeExit, mainFailure, type ToolExit } from './judge-exit.ts'
@@ -63,7 +64,7 @@ function judgeStage(stage: EndedStage): Judgement | null {
   return judgeExit({ ...stage, phase: 'extract', saidCompletedOk: false })
 }
 
-/** Gone because its consumer was; the last stage has none. */
+/** Whether a stage ended because its consumer had; the last stage has none. */
 function isVictim(stages: readonly EndedStage[], index: number): boolean {
   const stage = stages[index]!
   if (index === stages.length - 1) return false

@@ -2,7 +2,8 @@ import type { ToolEvent } from './events.ts'
 import { numberAt } from './tool-line.ts'
 
 /*
- * Words that both families kept from their common ancestor. Every function gives null for a line that is not its own.
+ * Wording that both families share. A function gives null for a line that it does not know, and `known` for one that
+ * says nothing new.
  */
 
 type Wording = (text: string) => ToolEvent | null | 'known'

@@ -1,9 +1,7 @@
 import type { BackupVersions, Fit } from './tool.ts'
 import { compareVersions, formatVersion, parseVersion, seriesOf, type Version } from './version.ts'
 
-/**
- * The last patch of 8.0 that changed files; from it on one xtrabackup serves every later 8.0 (Percona's release notes).
- */
+/** The last patch of 8.0 that changed the files: any later xtrabackup 8.0 reads them (Percona's release notes). */
 const LAST_CHANGE_OF_8_0 = 34
 
 /**
@@ -42,7 +40,7 @@ export function xtrabackupFits(toolVersion: string | null, backup: BackupVersion
     : { fits: true, warning: `${have} is an older build than the ${formatVersion(maker)} that made the backup` }
 }
 
-/** Version 2.4 restores what 2.3 and older made of MySQL 5.5 and 5.6. */
+/** xtrabackup 2.4 restores the backups of 2.3 and older. */
 const seriesOfMaker = (maker: Version): string => (maker.major === 2 ? '2.4' : seriesOf(maker))
 
 /** The series of xtrabackup for a server; null for a MariaDB that has its own tool. */

@@ -1,14 +1,17 @@
 /**
- * What xtrabackup says in --prepare, --move-back and --decompress, 2.4 to 9.x.
+ * What xtrabackup prints in --prepare, --move-back and --decompress, 2.4 to 9.x.
  *
- * Whole lines are stripped of their prefixes and told apart by how they begin. Three kinds of line are counts, written
- * number by number, and a newline may be hours away, so those are read while they grow:
- * `InnoDB: Progress in percent: 0 1 2 `… 2.4's apply batch `InnoDB: Progress in percents: 1`, ` 2`, ` 3` … rollback;
- * the newline never comes `InnoDB: Progress in MB:\n`, ` 100`, ` 200` … 2.4's new redo files Other threads print in
- * between: their line, its timestamp or prefix is glued to the last number (`4InnoDB: …`, `1002026-01-15T…`,
- * `100261127 15:56:20 …`), and the count goes on at the beginning of a line. The numbers only grow, so a number is new
- * exactly when it is above the last one reported. The last number of an unfinished line may itself be unfinished (`1`
- * of `12`): it counts only if something follows it or it is the very next one.
+ * A whole line is told by its beginning, after its prefixes. Three kinds of line are counts, which the tool writes
+ * number by number. Their newline may be hours away, so they are read while they grow:
+ *
+ * - `InnoDB: Progress in percent: 0 1 2 `…: an apply batch of 2.4;
+ * - `InnoDB: Progress in percents: 1`, ` 2`, ` 3`…: a rollback, whose newline never comes;
+ * - `InnoDB: Progress in MB:\n`, ` 100`, ` 200`…: a new redo file of 2.4.
+ *
+ * Other threads print in between. Their prefix or timestamp is glued to the last number (`4InnoDB: …`,
+ * `1002026-01-15T…`, `100261127 15:56:20 …`), and the count continues on the next line. Numbers only grow, so a number
+ * above the last one is new. The last number of an unfinished line may be unfinished itself (`1` of `12`): it counts
+ * only if something follows it, or if it is the next number of the count.
  */
 import type { Grammar, ToolEvent } from './events.ts'
 import { failureOrComplaint } from './failure-wording.ts'
@@ -18,9 +21,7 @@ import { numberAfter, numberAt, parseToolLine } from './tool-line.ts'
 const NOTHING: readonly ToolEvent[] = []
 const MIB = 1024 * 1024
 
-/**
- * A count: how its line begins, its first number and the distance to the next, its highest, and what a number means.
- */
+/** How the line of a count begins, its first number, the distance between numbers, the highest, and what one means. */
 interface Count {
   head: string
   first: number
@@ -53,7 +54,7 @@ const COUNTS = {
   },
 } as const satisfies Record<string, Count>
 
-/** A count goes on behind a line that another thread put in between; no date begins like this. */
+/** A count continues after a line of another thread. Dates and times do not match. */
 const CONTINUED = /^ ?\d{1,7}(?![\d:-])(?! {1,2}\d{1,2}:)/
 /** A timestamp glued to the last number of a count. */
 const GLUED_TIME = /\d{4}-\d\d-\d\d[T ]|\d{6} {1,2}\d{1,2}:\d\d:\d\d/
@@ -109,7 +110,7 @@ export function xtrabackupGrammar(): Grammar {
       hasScanned = true
       return { type: 'redo_scanned', lsn: numberAt(text, 50) }
     }
-    // Later versions say this before they scan.
+    // Later versions print this before the scan, not after it.
     if (text.startsWith('Starting crash recovery')) return hasScanned ? { type: 'first_pass_ended' } : null
     if (text.startsWith('Log scan progressed past the checkpoint lsn ')) {
       return { type: 'checkpoint', lsn: numberAt(text, 44) }
@@ -147,7 +148,7 @@ export function xtrabackupGrammar(): Grammar {
     return { type: 'shutdown_completed', lsn: lsn < 0 ? null : lsn }
   }
 
-  /** Xtrabackup 2.4 makes the server's redo files, at their full size. */
+  /** xtrabackup 2.4 makes the server's redo files, at their full size. */
   function redoFiles(text: string): ToolEvent | null {
     if (text.startsWith('Setting log file ')) {
       begin(COUNTS.redoFile)
@@ -163,7 +164,7 @@ export function xtrabackupGrammar(): Grammar {
     const { text } = parsed
     if (text.startsWith('Difficult to find free blocks')) return [{ type: 'starved' }]
     if (text.startsWith('This target seems to be not prepared')) isUnprepared = true
-    // 2.4 goes on, exits 0 and says `completed OK!`: the redo's header is gone, and with it all of the redo.
+    // The header of the redo is destroyed. xtrabackup 2.4 goes on without redo, prints `completed OK!` and exits 0.
     if (isUnprepared && text.endsWith("xtrabackup_logfile was already used to '--prepare'."))
       return [{ type: 'failure', code: 'redo_incomplete', text: `no redo found: ${text.replace('notice: ', '')}` }]
     const event =
@@ -180,7 +181,7 @@ export function xtrabackupGrammar(): Grammar {
     return event === null ? failureOrComplaint(parsed) : [event]
   }
 
-  /** New numbers in `text` from `from` on, then whatever is glued behind them. */
+  /** Events of the new numbers in `text` from `from` on, then of what is glued to the last one. */
   function numbers(running: Count, text: string, from: number, complete: boolean): readonly ToolEvent[] {
     const end = endOfNumbers(text, from)
     const events: ToolEvent[] = []
@@ -215,7 +216,7 @@ function endOfNumbers(text: string, from: number): number {
   return time === null ? end : Math.min(end, from + time.index)
 }
 
-/** `recognized server arguments: …` are the backup's own, `recognized client arguments: …` those of the command. */
+/** `recognized server arguments:` are those of backup-my.cnf, `recognized client arguments:` those of the command. */
 function options(text: string): ToolEvent | null {
   if (text.startsWith('recognized client arguments: '))
     return { type: 'prepare_options', applyLogOnly: text.includes(' --apply-log-only=1'), newRedoBytes: null }
