@@ -56,6 +56,34 @@ describe('a restore', () => {
     expect(readFileSync(kept, 'utf8')).toContain('binlog.000042')
   })
 
+  test('of a real capture of 2.4.20 ends well: two passes over the redo, two starts', async () => {
+    const at = workspace()
+    const transcript = '../xtrabackup-2.4/full-200m-quiet'
+    const ended = await at.restore([backupAt(at, transcript)], replay(transcript, { REPLAY_SPEED: '10' }))
+    expectSuccess(ended)
+    expect(at.state()).toMatchObject({
+      status: 'succeeded',
+      plan: { tool: { version: '2.4.20' } },
+      // What the second start scans is beyond the backup's redo.
+      redo: { scannedLsn: 845843909, appliedLsn: 845843909, targetLsn: 845843909 },
+      progress: { restorePercent: 100 },
+    })
+    expect(ended.stderr).not.toContain('stalled')
+  })
+
+  test('of 2.4.20 whose redo ends before the backup does is no success, whatever the second start scans', async () => {
+    const at = workspace()
+    const transcript = '../xtrabackup-2.4/full-200m-quiet'
+    const source = backupAt(at, transcript, ({ xtrabackup_checkpoints: checkpoints, ...files }) => ({
+      ...files,
+      // Above the end of the redo, below what the second start scans.
+      xtrabackup_checkpoints: Buffer.from(checkpoints!.toString().replace(/^last_lsn = .*$/m, 'last_lsn = 845900000')),
+    }))
+    const ended = await at.restore([source], replay(transcript, { REPLAY_SPEED: '50' }))
+    expectFailure(at, ended, 'redo_incomplete', KEPT)
+    expect(ended.stderr).toContain('ends at LSN 845843909, the backup at LSN 845900000')
+  })
+
   test('of a stream whose files are compressed one by one', async () => {
     const at = workspace()
     const source = backupAt(at, PLAIN, ({ 'app/t1.ibd': table, ...files }) => ({
