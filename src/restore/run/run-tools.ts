@@ -110,6 +110,10 @@ const adopt = (survivors: readonly RunningTool[]): Started => ({
   stdin: null,
 })
 
+/** Telemetry gives the whole environment of a child. A tool gets the trace context of it; the rest is process/tool-env.ts's. */
+const traceContextIn = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => name === 'TRACEPARENT' || name === 'TRACESTATE'))
+
 async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
   const { store, now } = context
   for (const { command } of run.stages) giveDirectories(command)
@@ -121,7 +125,7 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
       file: command.file,
       args: command.args,
       runAs: command.runAs,
-      env: context.toolEnv(spanIds[index]!),
+      env: traceContextIn(context.toolEnv(spanIds[index]!)),
     })),
     stdin: typeof run.stdin === 'function' ? run.stdin() : run.stdin,
     runDir: context.runDir,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
@@ -36,7 +36,7 @@ function setUp() {
     signal: controller.signal,
     detached: () => detached,
     now: Date.now,
-    toolEnv: () => ({}),
+    toolEnv: () => ({ TRACEPARENT: '00-1-2-01', AWS_SECRET_ACCESS_KEY: 'hunter2' }),
   }
   return {
     runDir,
@@ -64,6 +64,15 @@ test('an abort in the instant in which the tools are started ends them as well',
   queueMicrotask(() => controller.abort(new RestoreError('source_missing', 'ahead')))
   await expect(running).rejects.toMatchObject({ code: 'source_missing' })
   expect(performance.now() - begunAtMs).toBeLessThan(20_000)
+})
+
+test('a tool gets the trace context of its span, and no secret of the agent’s environment', async () => {
+  const { runDir, run } = setUp()
+  await run('prepare', 'env >&2')
+  const file = readdirSync(runDir).find(name => name.endsWith('.stderr'))!
+  const environment = readFileSync(join(runDir, file), 'utf8')
+  expect(environment).toContain('TRACEPARENT=00-1-2-01')
+  expect(environment).not.toContain('hunter2')
 })
 
 test('that a run has begun is in the file before its tool is there: what was started in the instant of a kill is not trusted', async () => {
