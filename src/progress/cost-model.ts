@@ -129,27 +129,18 @@ export const soften = (x: number): number => (x <= 0.7 ? x : 1 - 0.3 * Math.exp(
  * The disk's speed, measured in steps that stream through it (delta apply, scan). It counts where they waited for the
  * disk: most bytes came from or went to the device, not the page cache, and the CPU was mostly idle.
  */
-export interface DiskMeter {
-  seconds: number
-  cpuSeconds: number
-  /** From and to the device, and in all. */
-  deviceBytes: number
-  movedBytes: number
-  /** Fastest reading over at least a second, in any step, bytes/s; and the open window. */
-  peakRate: number
-  windowSeconds: number
-  windowBytes: number
-}
-
-export const initialDisk: DiskMeter = {
+export const initialDisk = {
   seconds: 0,
   cpuSeconds: 0,
+  /** From and to the device, and in all. */
   deviceBytes: 0,
   movedBytes: 0,
+  /** Fastest reading over at least a second, in any step, bytes/s; and the open window. */
   peakRate: 0,
   windowSeconds: 0,
   windowBytes: 0,
 }
+export type DiskMeter = Readonly<typeof initialDisk>
 
 const LEAST_SECONDS = 1
 const MOSTLY_DEVICE = 0.5

@@ -14,12 +14,8 @@
 import type { ToolEvent } from '../tool/events.ts'
 import type { WorkFacts } from './progress.ts'
 
-export interface MyHoard {
-  firstLsn: number | null
-  currentLsn: number | null
-}
-
-export const initialMyHoard: MyHoard = { firstLsn: null, currentLsn: null }
+export const initialMyHoard = { firstLsn: null as number | null, currentLsn: null as number | null }
+export type MyHoard = Readonly<typeof initialMyHoard>
 
 export function myHoardAfter(before: MyHoard, event: ToolEvent, facts: WorkFacts): MyHoard {
   const lsn = lsnOf(event, facts)

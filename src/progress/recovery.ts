@@ -19,76 +19,47 @@ import type { ToolEvent } from '../tool/events.ts'
 import { pagesOfBatch, weights } from './cost-model.ts'
 import type { WorkFacts } from './progress.ts'
 
-export interface Recovery {
+export const initialRecovery = {
   /** How many events moved it forward. */
-  evidence: number
-  /** InnoDB reads redo: all deltas are applied. */
-  begun: boolean
-  startLsn: number | null
-  endLsn: number | null
-  /** Highest LSN that the first start of InnoDB read. If it ends below last_lsn, redo is missing. */
-  scannedLsn: number | null
-  /** All redo was read: it ends at `scannedLsn`. */
-  isEndKnown: boolean
-  /** The data files hold all changes up to this LSN. */
-  appliedLsn: number | null
-  /** Where the redo has filled the memory: MariaDB prints it. The first batch ends there. */
-  fullAtLsn: number | null
-  /** Redo bytes read by the running pass, and by a finished pass before it. */
-  scannedBytes: number
-  firstPassBytes: number
-  scanSeconds: number
-  scanEnded: boolean
-  /** InnoDB has shut down: a second start scans no redo of the backup. */
-  ended: boolean
-  /** Bytes of redo that batches have covered so far. */
-  coveredBytes: number
-  batches: number
-  inBatch: boolean
-  batchPages: number
-  /** Pages left in the batch by the newest line, and the I/O since. */
-  linePages: number
-  lineReadBytes: number
-  lineWriteBytes: number
-  batchSeconds: number
-  batchWriteBytes: number
-  batchSpanBytes: number
-  /** Sums over ended batches; older batches weigh less. */
-  pastSeconds: number
-  pastPages: number
-  pastBytes: number
-  pastWriteBytes: number
-}
-
-export const initialRecovery: Recovery = {
   evidence: 0,
-  begun: false,
-  startLsn: null,
-  endLsn: null,
-  scannedLsn: null,
-  isEndKnown: false,
-  appliedLsn: null,
-  fullAtLsn: null,
+  /** InnoDB reads redo: all deltas are applied. */
+  begun: false as boolean,
+  startLsn: null as number | null,
+  endLsn: null as number | null,
+  /** Highest LSN that the first start of InnoDB read. If it ends below last_lsn, redo is missing. */
+  scannedLsn: null as number | null,
+  /** All redo was read: it ends at `scannedLsn`. */
+  isEndKnown: false as boolean,
+  /** The data files hold all changes up to this LSN. */
+  appliedLsn: null as number | null,
+  /** Where the redo has filled the memory: MariaDB prints it. The first batch ends there. */
+  fullAtLsn: null as number | null,
+  /** Redo bytes read by the running pass, and by a finished pass before it. */
   scannedBytes: 0,
   firstPassBytes: 0,
   scanSeconds: 0,
-  scanEnded: false,
-  ended: false,
+  scanEnded: false as boolean,
+  /** InnoDB has shut down: a second start scans no redo of the backup. */
+  ended: false as boolean,
+  /** Bytes of redo that batches have covered so far. */
   coveredBytes: 0,
   batches: 0,
-  inBatch: false,
+  inBatch: false as boolean,
   batchPages: 0,
+  /** Pages left in the batch by the newest line, and the I/O since. */
   linePages: 0,
   lineReadBytes: 0,
   lineWriteBytes: 0,
   batchSeconds: 0,
   batchWriteBytes: 0,
   batchSpanBytes: 0,
+  /** Sums over ended batches; older batches weigh less. */
   pastSeconds: 0,
   pastPages: 0,
   pastBytes: 0,
   pastWriteBytes: 0,
 }
+export type Recovery = Readonly<typeof initialRecovery>
 
 /** A batch's percent counts pages queued for reading, not pages done. */
 const HANDED_OUT_IS_DONE = 0.97
