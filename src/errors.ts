@@ -59,6 +59,7 @@ export const ERRORS = {
   chain_broken: failed(28, 'give the full backup first, then every incremental in the order they were taken'),
   backup_incomplete: damaged(29, 'files that every finished backup has are missing: use another backup'),
   outside_refused: failed(30, 'give --allow-outside if you trust this backup to write to these places'),
+  source_changed: failed(32, 'restore again: the backup that is there now is looked at anew'),
   unsafe_path: failed(
     31,
     'name a place whose parent directories only root or the owner of the restored files can change',

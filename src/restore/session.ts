@@ -26,7 +26,7 @@ export async function startSession(
   try {
     const found = stateDir.read()
     if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup)
-    checkSameRestore(found, options)
+    await checkSameRestore(found, options)
     return await goOn(stateDir, found, options, surroundings)
   } catch (error) {
     stateDir.release()

@@ -1,5 +1,6 @@
 import { lstat, open, opendir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { directoryIdentity } from './identity.ts'
 import { type DirectoryFile, type DirectorySource, PEEK_BYTES } from './source.ts'
 import { unreadable } from './unreadable.ts'
 
@@ -11,6 +12,7 @@ export function openDirectorySource(path: string): DirectorySource {
     name: path,
     kind: 'directory',
     path,
+    identity: () => directoryIdentity(files()),
     files,
     async storedBytes() {
       let sum = 0
@@ -45,8 +47,8 @@ async function* walk(root: string, below: string, around: readonly string[]): As
       if (entry.isDirectory() || (link?.isDirectory && !inside.includes(link.path))) {
         yield* walk(root, path, inside)
       } else if (!link?.isDirectory) {
-        const { size, blocks } = await (link ? stat : lstat)(join(root, path))
-        yield { path, bytes: size, allocatedBytes: blocks * 512 }
+        const { size, blocks, mtimeNs } = await (link ? stat : lstat)(join(root, path), { bigint: true })
+        yield { path, bytes: Number(size), mtimeNs, allocatedBytes: Number(blocks) * 512 }
       }
     }
   } catch (thrown) {

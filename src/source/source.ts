@@ -1,5 +1,11 @@
 import type { SourceRef } from './source-ref.ts'
 
+/**
+ * What tells the bytes of a source from others under the same name. Two identities are of the same source where every fact
+ * that both know is equal. A modification time is compared with another one only, never with a clock.
+ */
+export type SourceIdentity = Readonly<Record<string, string>>
+
 /** How many bytes `peek` gives unless more are asked for. */
 export const PEEK_BYTES = 1 << 20
 
@@ -14,6 +20,8 @@ interface AnySource {
   readonly ref: SourceRef
   /** `nameOfSource(ref)`. */
   readonly name: string
+  /** What tells its bytes from others under the same name; null for a pipe. */
+  identity(): Promise<SourceIdentity | null>
   /** Releases every descriptor that this source opened; descriptor 0 is left to the process. */
   close(): Promise<void>
 }
@@ -59,6 +67,7 @@ export interface DirectoryFile {
   /** Relative to the directory, with `/`. */
   path: string
   bytes: number
+  mtimeNs: bigint
   /** Blocks on disk, in bytes: less than `bytes` for a sparse file. */
   allocatedBytes: number
 }

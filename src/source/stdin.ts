@@ -2,6 +2,7 @@ import { fstatSync, readFileSync, type Stats } from 'node:fs'
 import { Socket } from 'node:net'
 import { isatty } from 'node:tty'
 import { RestoreError } from '../errors.ts'
+import { contentIdentity } from './identity.ts'
 import { positionedFile } from './positioned-file.ts'
 import { PEEK_BYTES, type StreamSource } from './source.ts'
 import { nameOfSource } from './source-ref.ts'
@@ -36,6 +37,7 @@ function redirectedFile(fd: number, size: number): StreamSource {
     name: nameOfSource(REF),
     kind: 'stream',
     storedBytes: Math.max(0, size - startOffset),
+    identity: () => contentIdentity(Math.max(0, size - startOffset), readAt),
     peek: (count = PEEK_BYTES) => peek(count),
     bytes,
     file: {
@@ -79,6 +81,7 @@ function pipe(fd: number): StreamSource {
     name: nameOfSource(REF),
     kind: 'stream',
     storedBytes: null,
+    identity: async () => null,
     file: null,
     async peek(count = PEEK_BYTES) {
       if (consumed) throw new RestoreError('internal', `${SPOKEN} was peeked at after it was consumed`)

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import type { Backup } from './make-backup.ts'
@@ -66,16 +66,28 @@ async function interrupted(at: Workspace, source: string): Promise<void> {
   process.kill(tool, 'SIGKILL')
 }
 
-test('an interrupted restore does not go on with a source that is another one now', async () => {
+test('an interrupted restore does not go on with a source that is another one now, however old it says to be', async () => {
   const at = workspace()
   const source = join(at.dir, 'latest.zst')
   cpSync(backup.full.zst, source)
   utimesSync(source, 1, 1)
   await interrupted(at, source)
-  cpSync(backup.full.zst, source)
+  cpSync(backup.full.zst, `${source}.new`)
+  utimesSync(`${source}.new`, 1, 1)
+  renameSync(`${source}.new`, source)
   const ended = await at.restore([source])
   expect(ended).toMatchObject({ code: 17 })
-  expect(ended.stderr).toContain('latest.zst was changed after')
+  expect(ended.stderr).toMatch(/latest\.zst was changed after .* its inode differs/)
+})
+
+test('it does with one that did not change, though its modification time is ahead of our clock', async () => {
+  const at = workspace()
+  const source = join(at.dir, 'latest.zst')
+  cpSync(backup.full.zst, source)
+  utimesSync(source, new Date('2099-01-01'), new Date('2099-01-01'))
+  await interrupted(at, source)
+  writeFileSync(join(at.dir, 'mariadb-backup'), '#!/bin/sh\nexec mariadb-backup "$@"\n', { mode: 0o755 })
+  expectSuccess(await at.restore([source]))
 })
 
 test('of options that an interrupted restore was not begun with it takes what it can, and tells both', async () => {
@@ -88,7 +100,7 @@ test('of options that an interrupted restore was not begun with it takes what it
   expect(ended.stderr).toMatch(
     /as it was begun with tool_path \S+mariadb-backup \(not default\); to begin anew .* cancel/,
   )
-  expect(readdirSync(join(at.stateDir, at.state()!.restoreId)).join(' ')).toContain('start-check')
+  expect(readdirSync(join(at.stateDir, at.state()!.restoreId)).join(' ')).toContain('start_check')
 })
 
 test('an option that is wrong costs an interrupted restore nothing', async () => {

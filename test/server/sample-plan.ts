@@ -35,6 +35,7 @@ export function samplePlan({ sources, datadir }: Pick<RestoreOptions, 'sources' 
     elements: sources.map((source, index) => ({
       name: nameOfSource(source),
       source,
+      identity: null,
       directory: '/t',
       extracted: null,
       description: {

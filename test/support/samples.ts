@@ -89,6 +89,7 @@ export function sampleParts(
     elements: elements.map((element, index) => ({
       name: index === 0 ? 'full.xb' : `inc${index}.xb`,
       source: { kind: 'file', path: index === 0 ? '/backups/full.xb' : `/backups/inc${index}.xb` },
+      identity: null,
       extracted: null,
       ...element,
       description: sampleDescription({ kind: index === 0 ? 'full' : 'incremental', ...element.description }),

@@ -52,6 +52,7 @@ export async function preparePlan(
       })
     const descriptions = await Promise.all(sources.map(source => describe(source, options, scratchDir)))
     checkChain(descriptions)
+    const identities = await Promise.all(sources.map(source => source.identity()))
     const made = descriptions.find(({ family }) => family !== null)?.family ?? null
     const { family, planned: tool } = await findTool(options, made)
     const notices = descriptions.flatMap(description => [
@@ -77,6 +78,7 @@ export async function preparePlan(
       elements: descriptions.map((description, index) => ({
         name: description.name,
         source: sources[index]!.ref,
+        identity: identities[index]!,
         description,
         extracted: null,
       })),

@@ -69,6 +69,8 @@ const element = z.object({
   name: text,
   /** As it was opened: a path is a `file` or a `directory`, which is extracted or prepared already. */
   source: sourceRefSchema,
+  /** Of the source when it was looked at; null for a pipe. */
+  identity: z.record(text, text).nullable().default(null),
   description,
   /** Where it is extracted: the full to the target dir, each incremental to a directory of its own. */
   directory: text,

@@ -1,5 +1,6 @@
 import type { BackupDescription } from '../../backup/backup.ts'
 import { RestoreError } from '../../errors.ts'
+import { identityDifference } from '../../source/identity.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
 import { describe } from '../plan/inputs.ts'
@@ -19,7 +20,10 @@ export async function inputAgain(stands: RestoreState, runDir: string): Promise<
   let source: Source | null = null
   try {
     source = openSource({ kind: 'stdin' })
-    checkSame(stands.plan.elements[0]!.description, await describe(source, options, runDir))
+    const { description, identity } = stands.plan.elements[0]!
+    checkSame(description, await describe(source, options, runDir))
+    const difference = identityDifference(identity, await source.identity())
+    if (difference !== null) throw otherBackup(`its ${difference} differs`)
     return source
   } catch (thrown) {
     await source?.close()
@@ -55,10 +59,13 @@ export function checkSame(before: BackupDescription, now: BackupDescription): vo
   for (const key of TELLING) {
     const [was, is] = [before[key], now[key]]
     if (was === null || is === null || String(was) === String(is)) continue
-    throw new RestoreError(
-      'unfinished',
-      `standard input holds another backup than the one whose restore was interrupted: ${key} is ${String(is) || 'none'}, not ${String(was) || 'none'}`,
-      { hint: 'pipe the same backup in again, or restore this one with another --state-dir' },
-    )
+    throw otherBackup(`${key} is ${String(is) || 'none'}, not ${String(was) || 'none'}`)
   }
 }
+
+const otherBackup = (why: string): RestoreError =>
+  new RestoreError(
+    'unfinished',
+    `standard input holds another backup than the one whose restore was interrupted: ${why}`,
+    { hint: 'pipe the same backup in again, or restore this one with another --state-dir' },
+  )

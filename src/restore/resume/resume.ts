@@ -1,8 +1,10 @@
-import { statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { bootId } from '../../process/proc-stat.ts'
+import { identityDifference } from '../../source/identity.ts'
+import { openSource } from '../../source/open-source.ts'
 import { isSameChain, isStdin, localPathOf, nameOfSource } from '../../source/source-ref.ts'
 import { canAdopt, hasFailed } from '../run/adopt-tool.ts'
 import { type RestoreSession, runSession, type SessionSurroundings } from '../run-session.ts'
@@ -58,28 +60,35 @@ export async function goOn(
 }
 
 /** Throws `unfinished` where another restore is asked for than the one that was found. */
-export function checkSameRestore(found: RestoreState, asked: RestoreOptions): void {
+export async function checkSameRestore(found: RestoreState, asked: RestoreOptions): Promise<void> {
   if (!isSameRestore(found.options, asked))
     throw new RestoreError(
       'unfinished',
       `the restore of ${found.options.sources.map(nameOfSource).join(' ')} into ${found.options.datadir} was interrupted and is not finished`,
     )
-  checkUnchanged(found)
+  await checkUnchanged(found)
 }
 
 const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
   a.datadir === b.datadir && isSameChain(a.sources, b.sources)
 
-/** What was extracted of another file under the same name must not pass for this one. Throws `unfinished`. */
-function checkUnchanged(found: RestoreState): void {
-  for (const source of currentOptions(found).sources) {
-    const path = localPathOf(source)
-    const stat = path === null ? undefined : statSync(path, { throwIfNoEntry: false })
-    if (stat?.isFile() && stat.mtimeMs > found.startedAtMs)
+/**
+ * Refuses to continue with a source that another backup has replaced; one that is gone, and not needed any more, does not
+ * matter. Throws `unfinished`.
+ */
+async function checkUnchanged({ plan, runs }: RestoreState): Promise<void> {
+  for (const { source: ref, identity } of plan?.elements ?? []) {
+    const path = localPathOf(ref)
+    if (path === null || identity === null || !existsSync(path)) continue
+    // `--in-place` changes its source.
+    if (plan!.inPlace && path === plan!.targetDir && runs.length > 0) continue
+    const source = openSource(ref)
+    const difference = identityDifference(identity, await source.identity().finally(source.close))
+    if (difference !== null)
       throw new RestoreError(
         'unfinished',
-        `${path} was changed after the restore began that was interrupted and is not finished`,
-        { hint: 'to restore what it is now, begin anew with another --state-dir' },
+        `${path} was changed after the restore began that was interrupted and is not finished: its ${difference} differs`,
+        { hint: 'to restore what it is now, give another --state-dir' },
       )
   }
 }

@@ -6,8 +6,9 @@ import { checkChain } from '../../backup/chain.ts'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes, formatFirst } from '../../format.ts'
 import { type AvailableMemory, availableMemory } from '../../process/memory.ts'
+import { identityDifference } from '../../source/identity.ts'
 import { openSource } from '../../source/open-source.ts'
-import type { Source } from '../../source/source.ts'
+import type { Source, SourceIdentity } from '../../source/source.ts'
 import { isStdin } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
 import type { RestoreContext } from '../context.ts'
@@ -44,16 +45,18 @@ export async function fetchElement(
 ): Promise<PlanParts> {
   const { store, now } = context
   const run = { element: position, kind: 'fetch' } as const
-  const { directory, source: ref } = store.state.plan!.elements[position - 1]!
+  const { directory, source: ref, identity } = store.state.plan!.elements[position - 1]!
   if (!hasBegun(store.state, run)) {
     store.dispatch({ type: 'run_begun', atMs: now(), run })
     if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
   const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
   // One that is adopted has its input, or is done with it; standard input cannot be opened again.
-  const adopted = isStdin(ref) && toolsOf(store.state, { element: position }).length > 0
+  const tools = toolsOf(store.state, { element: position })
+  const adopted = isStdin(ref) && tools.length > 0
   const opened = adopted ? null : (source ?? openSource(ref))
   try {
+    if (source === null && opened !== null && tools.length === 0) await checkUnchanged(opened, identity)
     if (undone('copy') && opened !== null)
       for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
     if (undone('extract') && opened?.kind !== 'directory')
@@ -67,6 +70,16 @@ export async function fetchElement(
   const refined = await learn(context, parts, position, directory)
   store.dispatch({ type: 'run_finished', atMs: now(), run })
   return refined
+}
+
+/** The plan, and elements that are fetched already, are of the source as it was looked at. Throws `source_changed`. */
+async function checkUnchanged(source: Source, identity: SourceIdentity | null): Promise<void> {
+  const difference = identityDifference(identity, await source.identity())
+  if (difference !== null)
+    throw new RestoreError(
+      'source_changed',
+      `${source.name} is not the backup that this restore began with: its ${difference} differs`,
+    )
 }
 
 /** Makes a directory that is taken away again; noted before, so that a kill between the two leaves none behind. */
