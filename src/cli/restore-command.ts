@@ -53,6 +53,7 @@ async function restore(options: RestoreOptions): Promise<number> {
       observers: [telemetry, viewObserver(view)],
       beginTrace: () => beginTrace(telemetry),
       childEnv: telemetry.childEnv,
+      onSpansExported: telemetry.onSpansExported,
       warn: text => warn(text),
     })
     if (ending !== null) session.abort(ending)

@@ -1,6 +1,7 @@
 import { loadServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
 import { RestoreError } from '../errors.ts'
 import { resumeSession, startSession } from '../restore/session.ts'
+import { forgetSent, leftSpans } from '../restore/state/left-spans.ts'
 import type { Observer } from '../restore/state/state.ts'
 import { type AgentLog, createAgentLog } from '../server/agent-log.ts'
 import { restoreBody } from '../server/restore-body.ts'
@@ -53,8 +54,14 @@ export async function serveCommand(flags: ServeFlags): Promise<number> {
       observers: [telemetry, logStates(log)],
       beginTrace: () => telemetry.beginTrace(),
       childEnv: telemetry.childEnv,
+      onSpansExported: telemetry.onSpansExported,
       log,
     })
+    const left = leftSpans(config.stateDir)
+    if (left.length > 0) {
+      telemetry.onSpansExported(ids => forgetSent(config.stateDir, ids))
+      telemetry.resend(left)
+    }
     if (ending !== null) served.stop(ending, onTerm ?? undefined)
     await served.ended
     return 0

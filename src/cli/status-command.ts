@@ -2,9 +2,12 @@ import { defaultStateDir } from '../config/options.ts'
 import { defaultAddress, loadServeConfig, readToken } from '../config/serve-config.ts'
 import { addressUrl } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
+import { forgetSent, leftSpans } from '../restore/state/left-spans.ts'
 import type { RestoreBody, StatusBody } from '../server/api-schema.ts'
 import { type AgentAddress, fetchStatus, followStatus } from '../server/client.ts'
+import { startTelemetry } from '../telemetry/telemetry.ts'
 import { errorLines, reportError } from './report-error.ts'
+import { version } from './version.ts'
 import { chooseView, createView } from './view.ts'
 import { renderFrame } from './views/frame.ts'
 import { jsonState } from './views/json-view.ts'
@@ -26,22 +29,43 @@ export interface StatusFlags {
  * of the restore that failed. Throws `agent_unreachable` and `agent_refused`.
  */
 export async function statusCommand(flags: StatusFlags): Promise<number> {
-  const agent = await agentAddress(flags)
-  return flags.watch ? watch(agent, flags) : once(agent, flags)
+  const { stateDir, ...agent } = await agentAddress(flags)
+  try {
+    return await (flags.watch ? watch(agent, flags) : once(agent, flags))
+  } finally {
+    if (stateDir !== null) await sendLeftSpans(stateDir)
+  }
 }
 
-async function agentAddress({ url, config, tokenFile }: StatusFlags): Promise<AgentAddress> {
+/** Exports what an ended restore in this state dir could not, as the next `restore` or `serve` would. Takes 3 s at most. */
+async function sendLeftSpans(stateDir: string): Promise<void> {
+  const left = leftSpans(stateDir)
+  if (left.length === 0) return
+  const telemetry = await startTelemetry({ env: process.env, version, warn() {} })
+  telemetry.onSpansExported(ids => forgetSent(stateDir, ids))
+  telemetry.resend(left)
+  await telemetry.shutdown()
+}
+
+async function agentAddress({
+  url,
+  config,
+  tokenFile,
+}: StatusFlags): Promise<AgentAddress & { stateDir: string | null }> {
   if (url !== undefined && config !== undefined) throw new RestoreError('usage', '--url and --config: give one of them')
   if (url !== undefined && !/^(unix:[^\0]+|https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?)$/i.test(url))
     throw new RestoreError('usage', '--url: must be unix:PATH or a URL such as http://127.0.0.1:8321')
   const token = tokenFile === undefined ? null : await readToken(tokenFile)
   const surroundings = { cwd: process.cwd(), env: process.env, isRoot: process.getuid?.() === 0 }
-  if (config === undefined)
-    return { url: url?.replace(/\/+$/, '') ?? addressUrl(defaultAddress(defaultStateDir(surroundings))), token }
-  const { listen, token: configured } = await loadServeConfig(config, surroundings)
+  if (url !== undefined) return { url: url.replace(/\/+$/, ''), token, stateDir: null }
+  if (config === undefined) {
+    const stateDir = defaultStateDir(surroundings)
+    return { url: addressUrl(defaultAddress(stateDir)), token, stateDir }
+  }
+  const { listen, token: configured, stateDir } = await loadServeConfig(config, surroundings)
   const local: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
   const reached = 'path' in listen ? listen : { ...listen, host: local[listen.host] ?? listen.host }
-  return { url: addressUrl(reached), token: token ?? configured }
+  return { url: addressUrl(reached), token: token ?? configured, stateDir }
 }
 
 async function once(agent: AgentAddress, flags: StatusFlags): Promise<number> {

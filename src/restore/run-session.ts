@@ -5,6 +5,7 @@ import { isAlive } from '../process/proc-stat.ts'
 import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
+import { forgetSent } from './state/left-spans.ts'
 import type { Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state/state.ts'
 import type { StateDir } from './state/state-dir.ts'
 import { createStore, type Store } from './state/store.ts'
@@ -31,6 +32,8 @@ export interface SessionSurroundings {
   beginTrace(): { trace: TraceIdentity; link: SpanLink | null }
   /** Environment of a tool whose span has this id, besides ours. */
   childEnv(spanId: string, state: RestoreState): Readonly<Record<string, string>>
+  /** Sets who is told of span ids whose export a backend acknowledged. */
+  onSpansExported?(listener: (ids: readonly string[]) => void): void
   /** One line for the agent's own log. */
   warn(text: string): void
 }
@@ -58,6 +61,11 @@ export function runSession(
     onWriteError: error => warnOnce(`cannot write the state in ${stateDir.path}: ${(error as Error).message}`),
     onObserverError: error => warnOnce(`an observer failed: ${(error as Error).message}`),
   })
+  surroundings.onSpansExported?.(ids => store.dispatch({ type: 'spans_exported', atMs: Date.now(), ids }))
+  const end = () => {
+    stateDir.release()
+    surroundings.onSpansExported?.(ids => forgetSent(stateDir.path, ids))
+  }
   const runDir = join(stateDir.path, restoreId)
   const context: RestoreContext = {
     options,
@@ -77,7 +85,7 @@ export function runSession(
     store,
     runDir,
     resumed: first.resumed,
-    done: runRestore(context, first.opened).finally(stateDir.release),
+    done: runRestore(context, first.opened).finally(end),
     abort: context.abort,
     kill() {
       for (const { pgid, pid, startTicks } of store.state.tools) if (isAlive(pid, startTicks)) killGroup(pgid)

@@ -25,7 +25,7 @@ export async function startSession(
   const stateDir = openStateDir(options.stateDir)
   try {
     const found = stateDir.read()
-    if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup)
+    if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup, found?.unsentSpans)
     await checkSameRestore(found, options)
     return await goOn(stateDir, found, options, surroundings)
   } catch (error) {
@@ -60,6 +60,7 @@ function begin(
   options: RestoreOptions,
   surroundings: SessionSurroundings,
   backup: string | null,
+  unsentSpans: RestoreState['unsentSpans'] = [],
 ): RestoreSession {
   stateDir.toolLock.fd() // no tool of anybody is left
   const atMs = Date.now()
@@ -72,6 +73,7 @@ function begin(
       backup,
       ...surroundings.beginTrace(),
       attributes: shortPlan(options),
+      unsentSpans,
     },
     atMs,
   )

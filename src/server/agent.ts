@@ -63,6 +63,7 @@ export interface AgentSurroundings {
   changed(): void
   beginTrace: SessionSurroundings['beginTrace']
   childEnv: SessionSurroundings['childEnv']
+  onSpansExported?: SessionSurroundings['onSpansExported'] | undefined
 }
 
 /** How restores are run: restore/session.ts, or a test's. */
@@ -112,6 +113,7 @@ export function createAgent(around: AgentSurroundings): Agent {
         ],
         beginTrace: around.beginTrace,
         childEnv: around.childEnv,
+        ...(around.onSpansExported && { onSpansExported: around.onSpansExported }),
         warn: text => log('warning', 'restore', text),
       })
     } finally {

@@ -28,6 +28,7 @@ export interface ServeOptions {
   observers: SessionSurroundings['observers']
   beginTrace: SessionSurroundings['beginTrace']
   childEnv: SessionSurroundings['childEnv']
+  onSpansExported?: SessionSurroundings['onSpansExported']
   log: AgentLog
 }
 
@@ -90,6 +91,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     },
     beginTrace: options.beginTrace,
     childEnv: options.childEnv,
+    onSpansExported: options.onSpansExported,
   })
 
   const statusBody = (): StatusBody => ({

@@ -11,7 +11,7 @@ import type { LogRecordProcessor } from '@opentelemetry/sdk-logs'
 import { BatchLogRecordProcessor } from '@opentelemetry/sdk-logs'
 import type { MetricReader, PushMetricExporter } from '@opentelemetry/sdk-metrics'
 import { AggregationTemporality, InstrumentType, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import type { SpanProcessor } from '@opentelemetry/sdk-trace'
+import type { SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace'
 import { BatchSpanProcessor } from '@opentelemetry/sdk-trace'
 import { positiveNumber, type Settings } from './settings.ts'
 
@@ -30,11 +30,20 @@ export interface Processors {
   logRecordProcessors: LogRecordProcessor[]
 }
 
-export function makeProcessors({ signals }: Settings, env: NodeJS.ProcessEnv): Processors {
+export function makeProcessors(
+  { signals }: Settings,
+  env: NodeJS.ProcessEnv,
+  withReceipts: (exporter: SpanExporter) => SpanExporter,
+): Processors {
   const { traces, logs } = signals
   return {
     spanProcessors: traces
-      ? [new BatchSpanProcessor({ exporter: new OTLP_EXPORTERS.traces[traces.protocol](), ...batching(env, 'BSP') })]
+      ? [
+          new BatchSpanProcessor({
+            exporter: withReceipts(new OTLP_EXPORTERS.traces[traces.protocol]()),
+            ...batching(env, 'BSP'),
+          }),
+        ]
       : [],
     logRecordProcessors: logs
       ? [new BatchLogRecordProcessor({ exporter: new OTLP_EXPORTERS.logs[logs.protocol](), ...batching(env, 'BLRP') })]

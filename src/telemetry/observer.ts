@@ -1,4 +1,4 @@
-import { logs, trace } from '@opentelemetry/api'
+import { logs } from '@opentelemetry/api'
 import type { RestoreEvent, RestoreState } from '../restore/state/state.ts'
 import { makeDelivery, untilDelivered } from './delivery.ts'
 import { emitTo, makeRestoreLog } from './logs.ts'
@@ -6,7 +6,6 @@ import type { Telemetry, TelemetryOptions } from './off.ts'
 import { type MeteredRestore, meterRestore } from './restore-metrics.ts'
 import { SCOPE, type Sdk } from './sdk.ts'
 import { definedEnv } from './settings.ts'
-import { exportSpan } from './spans.ts'
 import { makeToolLog } from './tool-log.ts'
 import { beginTrace, childEnv } from './trace-context.ts'
 
@@ -25,7 +24,6 @@ interface Watched {
  */
 export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOptions): Telemetry {
   const [hasTraces, hasLogs] = [sdk.spanProcessors.length > 0, sdk.logRecordProcessors.length > 0]
-  const tracer = trace.getTracer(SCOPE, version)
   const emit = emitTo(logs.getLogger(SCOPE, version))
   const delivery = makeDelivery([...sdk.spanProcessors, ...sdk.logRecordProcessors])
   const inherited = definedEnv(env)
@@ -58,7 +56,7 @@ export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOption
     const { before, metrics, logRestore, logTools } = now
     now.before = state
     metrics.observe(state, event)
-    for (const span of state.endedSpans) exportSpan(tracer, sdk.ids, state.trace, span)
+    if (hasTraces) sdk.spans.send(state.unsentSpans)
     if (hasLogs) {
       logRestore(state, event)
       logTools(state, event)
@@ -86,6 +84,10 @@ export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOption
         if (!failed) warn(`telemetry: ${thrown instanceof Error ? thrown.message : thrown} (said once)`)
         failed = true
       }
+    },
+    onSpansExported: sdk.spans.onExported,
+    resend(spans) {
+      if (hasTraces) sdk.spans.send(spans)
     },
     async shutdown() {
       if (watched) endMetrics(watched)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Observer, RestoreState, SpanLink, TraceIdentity } from '../restore/state/state.ts'
+import type { Observer, RestoreState, SpanLink, TraceIdentity, UnsentSpan } from '../restore/state/state.ts'
 import { definedEnv } from './settings.ts'
 
 export interface TelemetryOptions {
@@ -19,6 +19,10 @@ export interface Telemetry extends Observer {
   beginTrace(): { trace: TraceIdentity; link: SpanLink | null }
   /** The whole environment of a tool or hook whose parent is the span `spanId`. */
   childEnv(spanId: string, state: RestoreState): Record<string, string>
+  /** Sets who is told of span ids whose export a backend acknowledged. Earlier ones are kept until then. */
+  onSpansExported(listener: (ids: readonly string[]) => void): void
+  /** Exports spans that an ended restore left in its state. */
+  resend(spans: readonly UnsentSpan[]): void
   /** Sends what is left, for 3 s at most. Call it once, last. */
   shutdown(): Promise<void>
 }
@@ -30,6 +34,8 @@ export const telemetryOff = (env: NodeJS.ProcessEnv): Telemetry => ({
   // The caller's context stays: no span of ours is between the caller's and the child's.
   childEnv: () => definedEnv(env),
   observe() {},
+  onSpansExported() {},
+  resend() {},
   async shutdown() {},
 })
 

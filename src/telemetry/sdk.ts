@@ -19,9 +19,12 @@ import { makeIds, type PinnedIds } from './pinned-ids.ts'
 import { processResource } from './resource.ts'
 import { openScrapeEndpoint } from './scrape-endpoint.ts'
 import { type Settings, setting } from './settings.ts'
+import { makeSpanDelivery, type SpanDelivery } from './span-delivery.ts'
+import { exportSpan } from './spans.ts'
 
 /** The running SDK: its providers of traces and logs are the global ones of @opentelemetry/api. */
 export interface Sdk extends Processors {
+  spans: SpanDelivery
   ids: PinnedIds
   /**
    * Metrics of one restore, in a provider of its own: a shared provider sends the series of every earlier restore again
@@ -47,8 +50,9 @@ export const SCOPE = 'restore-agent'
 export function startSdk(settings: Settings, { env, version, warn }: TelemetryOptions): Sdk {
   sendDiagnosticsTo(warn, setting(env, 'OTEL_LOG_LEVEL'))
   const ids = makeIds()
+  const spans = makeSpanDelivery(span => exportSpan(trace.getTracer(SCOPE, version), ids, span))
   const { processors, resource } = withProcessEnv(env, () => {
-    const made = { processors: makeProcessors(settings, env), resource: processResource(version) }
+    const made = { processors: makeProcessors(settings, env, spans.withReceipts), resource: processResource(version) }
     new NodeSDK({
       ...made.processors,
       metricReaders: [],
@@ -64,6 +68,7 @@ export function startSdk(settings: Settings, { env, version, warn }: TelemetryOp
   return {
     ...processors,
     ids,
+    spans,
     startMetrics() {
       const readers = withProcessEnv(env, () => makeMetricReaders(settings, env, () => endpoint!.makeReader()))
       const meter = new MeterProvider({ resource, readers }).getMeter(SCOPE, version)

@@ -1,11 +1,11 @@
 import { SpanStatusCode, type Tracer } from '@opentelemetry/api'
-import type { AttributeValue, EndedSpan, TraceIdentity } from '../restore/state/state.ts'
+import type { AttributeValue, UnsentSpan } from '../restore/state/state.ts'
 import { scrubText } from '../secrets.ts'
 import type { PinnedIds } from './pinned-ids.ts'
 import { contextOf } from './trace-context.ts'
 
 /** Makes and ends an SDK span from the state's record of it; none in a trace that is not sampled. */
-export function exportSpan(tracer: Tracer, ids: PinnedIds, identity: TraceIdentity, ended: EndedSpan): void {
+export function exportSpan(tracer: Tracer, ids: PinnedIds, { trace: identity, ...ended }: UnsentSpan): void {
   if ((identity.flags & 1) === 0) return
   const span = ids.with({ traceId: identity.traceId, spanId: ended.id }, () =>
     tracer.startSpan(

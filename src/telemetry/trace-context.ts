@@ -1,5 +1,5 @@
 import { type Context, createTraceState, propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api'
-import type { RestoreState, SpanLink, TraceIdentity } from '../restore/state/state.ts'
+import type { RestoreState, SpanLink, TraceIdentity, UnsentSpan } from '../restore/state/state.ts'
 import { randomTrace } from './off.ts'
 import type { PinnedIds } from './pinned-ids.ts'
 
@@ -37,7 +37,7 @@ export function beginTrace(env: NodeJS.ProcessEnv, ids: PinnedIds): { trace: Tra
 }
 
 /** The context whose current span is `spanId` of this restore's trace; the root context for null. */
-export function contextOf(identity: TraceIdentity, spanId: string | null): Context {
+export function contextOf(identity: UnsentSpan['trace'], spanId: string | null): Context {
   if (spanId === null) return ROOT_CONTEXT
   return trace.setSpanContext(ROOT_CONTEXT, {
     traceId: identity.traceId,

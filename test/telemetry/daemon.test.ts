@@ -127,7 +127,8 @@ describe('two restores of one daemon', () => {
     const { telemetry, receiver } = await startWithReceiver()
     begin(telemetry, 'one')
     fail(telemetry, 'one', 'source_missing')
-    begin(telemetry, 'two')
+    const trace = { ...sampleState().trace, traceId: 'ee'.repeat(16) }
+    begin(telemetry, 'two', { trace })
     fail(telemetry, 'two', 'source_missing')
     await telemetry.shutdown()
     const resources = [...receiver.resourceSpans, ...receiver.resourceMetrics, ...receiver.resourceLogs]

@@ -1,4 +1,5 @@
 import type { Plan } from '../../src/restore/plan/plan.ts'
+import { keepUnsent } from '../../src/restore/state/spans.ts'
 import type { EndedSpan, OpenSpan, RestoreState } from '../../src/restore/state/state.ts'
 import { blankState } from '../support/blank-state.ts'
 
@@ -28,14 +29,17 @@ export const samplePlan = (changes: Partial<Plan> = {}): Plan =>
     ...changes,
   }) as unknown as Plan
 
-export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState => ({
-  ...blankState('restore-1', TRACE_ID, PREFIX, T0),
-  progress: sampleProgress(),
-  estimator: null as never,
-  spans: [openSpan(2, 'outcome', 1), openSpan(3, 'attempt', 1)],
-  lastAttemptSpanId: spanId(3),
-  ...changes,
-})
+/** Every span that ended is unsent, as the reducer has it. */
+export const sampleState = (changes: Partial<RestoreState> = {}): RestoreState =>
+  keepUnsent({
+    ...blankState('restore-1', TRACE_ID, PREFIX, T0),
+    unsentSpans: [],
+    progress: sampleProgress(),
+    estimator: null as never,
+    spans: [openSpan(2, 'outcome', 1), openSpan(3, 'attempt', 1)],
+    lastAttemptSpanId: spanId(3),
+    ...changes,
+  })
 
 export const sampleProgress = (changes: Partial<RestoreState['progress']> = {}): RestoreState['progress'] => ({
   phasePercent: null,

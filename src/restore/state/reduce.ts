@@ -14,7 +14,7 @@ import {
   updatePrefetched,
 } from './reduce-tools.ts'
 import { isRun, survivingRuns, withRun } from './runs.ts'
-import { addEndedSpan, endSpans, openSpan, openSpanOf } from './spans.ts'
+import { addEndedSpan, endSpans, keepUnsent, openSpan, openSpanOf, withoutSent } from './spans.ts'
 import type { AttributeValue, EventOf, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state.ts'
 import { SCHEMA, stallThresholds, stateSchema } from './state-schema.ts'
 
@@ -28,7 +28,7 @@ export function reduce(before: RestoreState, raw: RestoreEvent): RestoreState {
   // A clock that was set back must not make a span end before it began.
   const event = raw.atMs < before.updatedAtMs ? { ...raw, atMs: before.updatedAtMs } : raw
   const fresh: RestoreState = { ...before, endedSpans: [], updatedAtMs: event.atMs }
-  return followProgress(before, apply(fresh, event), event.atMs)
+  return keepUnsent(followProgress(before, apply(fresh, event), event.atMs))
 }
 
 function apply(state: RestoreState, event: RestoreEvent): RestoreState {
@@ -105,6 +105,8 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
       )
     case 'progress':
       return advanceEstimator(state, event.input, event.atMs)
+    case 'spans_exported':
+      return withoutSent(state, event.ids)
     case 'notice':
       return { ...state, notices: [...state.notices, event.text].slice(-20) }
     case 'tick':
@@ -211,6 +213,8 @@ export interface RestoreIdentity {
   link: SpanLink | null
   /** The plan in short, for the spans `restore` and `restore outcome`. */
   attributes: Readonly<Record<string, AttributeValue>>
+  /** Spans that an ended restore left in the state dir. */
+  unsentSpans?: RestoreState['unsentSpans']
 }
 
 /**
@@ -228,6 +232,7 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     options: identity.options,
     backup: identity.backup,
     trace: identity.trace,
+    unsentSpans: identity.unsentSpans ?? [],
     startedAtMs: atMs,
     updatedAtMs: atMs,
     phaseStartedAtMs: atMs,
@@ -238,7 +243,7 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
   const root = { kind: 'restore', name: 'restore', atMs, endedAtMs: atMs + 1, attributes, links } as const
   const begun = addEndedSpan(blank, root)
   const parent = begun.endedSpans[0]
-  return openSpan(begun, { kind: 'outcome', name: 'restore outcome', atMs, attributes, parent })
+  return keepUnsent(openSpan(begun, { kind: 'outcome', name: 'restore outcome', atMs, attributes, parent }))
 }
 
 /**

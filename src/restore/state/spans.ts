@@ -58,6 +58,28 @@ export function addEndedSpan(before: RestoreState, span: NewSpan & { endedAtMs: 
   }
 }
 
+/**
+ * A restore has about a hundred spans. Beyond this number, with a backend that is away for long, the oldest are dropped.
+ */
+const MAX_UNSENT = 500
+
+/**
+ * Keeps the spans that just ended until a backend acknowledges their export, so that a kill loses none. A trace that is
+ * not sampled has none to send.
+ */
+export function keepUnsent(state: RestoreState): RestoreState {
+  const { trace, endedSpans, unsentSpans } = state
+  if (endedSpans.length === 0 || (trace.flags & 1) === 0) return state
+  const { traceId, flags, traceState, parentSpanId } = trace
+  const added = endedSpans.map(span => ({ ...span, trace: { traceId, flags, traceState, parentSpanId } }))
+  return { ...state, unsentSpans: [...unsentSpans, ...added].slice(-MAX_UNSENT) }
+}
+
+export const withoutSent = (state: RestoreState, ids: readonly string[]): RestoreState => ({
+  ...state,
+  unsentSpans: state.unsentSpans.filter(({ id }) => !ids.includes(id)),
+})
+
 /** Ends every open span that `which` picks, innermost first. Times never run backwards: an end is at least its start. */
 export function endSpans(
   state: RestoreState,

@@ -41,6 +41,10 @@ const endedSpan = openSpan.extend({
     .default(null),
 })
 
+const unsentSpan = endedSpan.extend({
+  trace: z.object({ traceId: text, flags: count, traceState: textOrNull, parentSpanId: textOrNull }),
+})
+
 const run = { element: positive, kind: z.enum(RUN_KINDS) }
 const signal = z.custom<NodeJS.Signals>(value => typeof value === 'string')
 
@@ -185,6 +189,8 @@ const fields = z.object({
   spans: z.array(openSpan).default([]),
   /** Spans that the last event ended, exported once this state is on disk. Not in the file. */
   endedSpans: z.array(endedSpan).default([]),
+  /** Ended spans whose export was not acknowledged, with those that an ended restore left (left-spans.ts). */
+  unsentSpans: z.array(unsentSpan).default([]),
   tools: z.array(tool).default([]),
   /** Runs that began, the newest last: a later attempt knows from them what stands. */
   runs: z.array(z.object({ ...run, finished: z.boolean() })).default([]),

@@ -20,6 +20,7 @@ export type Counters = RestoreState['counters']
 export type TraceIdentity = RestoreState['trace']
 export type OpenSpan = RestoreState['spans'][number]
 export type EndedSpan = RestoreState['endedSpans'][number]
+export type UnsentSpan = RestoreState['unsentSpans'][number]
 export type SpanKind = OpenSpan['kind']
 export type SpanLink = OpenSpan['links'][number]
 export type AttributeValue = OpenSpan['attributes'][string]
@@ -73,6 +74,8 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'source_size'; position: number; bytes: number | null }
   | { type: 'progress'; input: ProgressInput }
   | { type: 'notice'; text: string }
+  /** A backend acknowledged these spans. */
+  | { type: 'spans_exported'; ids: readonly string[] }
   | { type: 'tick' }
   | { type: 'ended'; status: Exclude<RestoreStatus, 'running'>; phase: Phase; error: ErrorRecord | null }
   | { type: 'run_begun'; run: RunId }

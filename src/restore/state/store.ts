@@ -20,8 +20,8 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
   let state = initial
   let writtenAtMs = 0
 
-  const save = (durable: boolean, atMs: number) => {
-    if (!durable && atMs - writtenAtMs < PROGRESS_WRITE_MS) return
+  const save = (durable: boolean, atMs: number, atOnce = false) => {
+    if (!durable && !atOnce && atMs - writtenAtMs < PROGRESS_WRITE_MS) return
     writtenAtMs = atMs
     try {
       options.write(state, durable)
@@ -49,7 +49,8 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
     dispatch(event) {
       const before = state
       state = reduce(before, event)
-      save(isDurable(before, state), event.atMs)
+      // Acknowledged spans are removed at once, so that a kill sends few of them again.
+      save(isDurable(before, state), event.atMs, event.type === 'spans_exported')
       tell(event)
     },
   }
