@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { leaveOneOut } from '../../bench/progress/leave-one-out.ts'
 import { type Score, score } from '../../bench/progress/score.ts'
 import { readTranscript } from '../../bench/progress/transcript.ts'
+import { scratch } from '../support/scratch.ts'
 
 /** bench/progress.ts on folders as others may have them: whole, in part, cut, broken. */
 
@@ -13,12 +13,6 @@ const ROOT = join(import.meta.dirname, '../..')
 const FIXTURES = join(ROOT, 'test/fixtures/transcripts')
 const MARIADB = join(FIXTURES, 'mariadb/inc-chain-3-inc2')
 const XTRABACKUP = join(FIXTURES, 'xtrabackup/8.4.0-single-batch-undo-structured')
-
-function scratch(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ra-bench-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 /** A copy of a recorded run that can be changed. */
 function copyOf(dir: string): string {

@@ -1,19 +1,18 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Command } from '../../src/tool/command.ts'
 import { filterGrammar } from '../../src/tool/filter-grammar.ts'
 import { COMPRESSIONS, decompressStage, gpgStage, opensslStage } from '../../src/tool/filters.ts'
 import { judgePipeline } from '../../src/tool/judge-pipeline.ts'
+import { fileScratch } from '../support/scratch.ts'
 import { eventsOf, only } from './transcripts.ts'
 
 /* The real programs, on good, cut, changed and foreign input. */
 
-const directory = mkdtempSync(join(tmpdir(), 'filters-'))
-afterAll(() => rmSync(directory, { recursive: true }))
+const directory = fileScratch()
 
 const keyFile = join(directory, 'key')
 const wrongKeyFile = join(directory, 'wrong')

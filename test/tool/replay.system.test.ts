@@ -1,21 +1,20 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Command } from '../../src/tool/command.ts'
 import { toolFamily } from '../../src/tool/families.ts'
 import { judgeExit, type ToolPhase } from '../../src/tool/judge-exit.ts'
 import { payloadChunk, xbstream } from '../fixtures/xbstream-writer.ts'
+import { fileScratch } from '../support/scratch.ts'
 import { eventsOf, only, stderrOf, transcriptDir } from './transcripts.ts'
 
 /* The stand-ins for Percona's programs, called with our commands: what other tests rely on. */
 
 const family = toolFamily('xtrabackup')
 const bin = join(import.meta.dirname, '../fixtures/bin')
-const directory = mkdtempSync(join(tmpdir(), 'replay-'))
-afterAll(() => rmSync(directory, { recursive: true }))
+const directory = fileScratch()
 let used = 0
 const fresh = () => {
   const path = join(directory, String(++used))
