@@ -100,9 +100,13 @@ export function judgeExit(ended: EndedTool): Judgement | null {
   if (signal !== null && FROM_OUTSIDE.has(signal) && failure?.code !== 'disk_full')
     return { code: 'tool_killed', message: `${program} was killed by ${signal}` }
   if (failure !== undefined) return { code: failure.code, message: `${program}: ${failure.text}` }
-  const fault = exit.signal === null ? CANNOT_RUN[exit.code!] : FAULT_SIGNALS[exit.signal]
+  const fault = exit.signal === null ? (CANNOT_RUN[exit.code!] ?? caughtFault(ended)) : FAULT_SIGNALS[exit.signal]
   return { code: fault ?? general, message: headline(ended) }
 }
+
+/** xtrabackup 2.4 catches its own SIGILL (4), prints `got signal 4` and exits with 2. */
+const caughtFault = ({ complaints = [] }: EndedTool): ErrorCode | undefined =>
+  complaints.some(({ level, text }) => level === 'crash' && text.endsWith(' 4')) ? FAULT_SIGNALS.SIGILL : undefined
 
 /** The tool's own words where it printed some, else how it ended. */
 function headline({ program, exit, complaints = [] }: EndedTool): string {

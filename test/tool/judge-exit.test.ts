@@ -72,6 +72,11 @@ describe('which failure counts', () => {
       code: 'prepare_failed',
       message: 'xtrabackup got signal 6',
     })
+    const illegal = complaint('crash', 'xtrabackup got signal 4')
+    expect(judgeExit(ended('prepare', 2, { complaints: [illegal] }))).toEqual({
+      code: 'tool_broken',
+      message: 'xtrabackup got signal 4',
+    })
   })
 
   test('without any the exit code is all there is to say', () => {
