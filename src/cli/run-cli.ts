@@ -120,6 +120,10 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
       const { checkCommand } = await import('./check-command.ts')
       setExitCode(await checkCommand(flags))
     })
+  program.command('check-stream', { hidden: true }).action(async () => {
+    const { checkStream } = await import('../source/check-stream.ts')
+    setExitCode(checkStream())
+  })
   return program
 }
 

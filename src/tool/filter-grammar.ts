@@ -11,6 +11,8 @@ const NOTHING: readonly ToolEvent[] = []
  * first match counts. gzip, bzip2 and openssl explain themselves over several lines, of which only one names the cause.
  */
 const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
+  // source/check-stream.ts
+  ['restore-agent: source_corrupt:', 'source_corrupt'],
   // What gpg says of a stream that ends too early, before it calls it manipulated: of known, then of unknown length.
   ['problem reading source', 'source_truncated'],
   [': read error (size=', 'source_truncated'],

@@ -23,6 +23,13 @@ export const mariadbBackup: ToolFamily = {
   version: program => ({ file: program, args: ['--no-defaults', '--version'] }),
   parseVersion: output => /based on MariaDB server (\S+)/.exec(output)?.[1] ?? null,
   versionFits,
+  // MDEV-39408, fixed in these two series; of others nobody has said so.
+  refusesUnsafePaths(toolVersion) {
+    const version = parseVersion(toolVersion)
+    if (version === null) return false
+    const { major, minor, patch } = version
+    return (major === 10 && minor === 11 && patch >= 17) || (major === 11 && minor === 8 && patch >= 7)
+  },
   extract: ({ extractor, directory, parallel }) => ({
     file: extractor,
     args: ['-x', '-C', directory, ...(parallel > 1 ? ['-p', String(parallel)] : [])],

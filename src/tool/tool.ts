@@ -81,6 +81,8 @@ export interface ToolFamily {
   /** From the output (stdout and stderr) of `version`; null where no banner is in it. */
   parseVersion(output: string): string | null
   versionFits(toolVersion: string | null, backup: BackupVersions): Fit
+  /** Whether the extractor of this version refuses every path that leads out of its directory. */
+  refusesUnsafePaths(toolVersion: string): boolean
   /** Reads the stream from stdin. */
   extract(options: ExtractOptions): Command
   /** What the extractor could not decompress or decrypt itself; null where nothing is left to do. */

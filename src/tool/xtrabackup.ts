@@ -23,6 +23,7 @@ export const xtrabackup: ToolFamily = {
   version: program => ({ file: program, args: ['--no-defaults', '--version'] }),
   parseVersion: output => /\bversion (\S+) based on MySQL server/.exec(output)?.[1] ?? null,
   versionFits: xtrabackupFits,
+  refusesUnsafePaths: () => false,
   extract: options => ({
     file: options.extractor,
     args: [

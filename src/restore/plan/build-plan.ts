@@ -1,6 +1,7 @@
 import { ENCRYPTED } from '../../backup/formats.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import type { Filters } from '../../source/filter.ts'
+import { isStdin } from '../../source/source-ref.ts'
 import type { Command } from '../../tool/command.ts'
 import { serverCommand } from '../../tool/server-command.ts'
 import type { InnerKey, InnerSuffix, ToolFamily } from '../../tool/tool.ts'
@@ -21,6 +22,8 @@ export interface PlanParts {
   runAs: Plan['runAs']
   /** Whether `runAs` can read the key file; the commands that need the key run as the agent's user otherwise. */
   keyIsReadable: boolean
+  /** Refuses unsafe paths in a stream, in front of an extractor that may write them. */
+  streamCheck: Command
   /** Whether `runAs` owns the datadir, or it does not exist. */
   ownsDatadir: boolean
   moveBack: Plan['moveBack']
@@ -91,7 +94,7 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
 /** Bytes of an element into its directory. */
 function fetchSteps(plan: Draft, index: number): PlanStep[] {
   const { family, options, tool, filters, parallel } = plan
-  const { description, source, directory } = plan.elements[index]!
+  const { description, source, identity, directory } = plan.elements[index]!
   const base = { phase: 'restoring_basebackup', element: index + 1 } as const
   const steps: PlanStep[] = []
   const runAs = unpackUser(plan, description)
@@ -103,12 +106,17 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     key: description.innerEncryption ? plan.innerKey : null,
   }
   if (source.kind !== 'directory') {
+    // The chunk headers of a bare stream in a file were read one by one when it was looked at.
+    const isChecked =
+      description.layers.length === 0 && identity !== null && (source.kind === 'file' || isStdin(source))
+    const check = isChecked || family.refusesUnsafePaths(tool.version) ? [] : [plan.streamCheck]
     // What needs the key reads it as the agent's user.
     const filterStages = description.layers.map(format =>
       asUser(ENCRYPTED.has(format) ? null : plan.runAs, [], filters(format, options.decryptKeyFile)),
     )
     const stages = [
       ...filterStages,
+      ...check,
       asUser(runAs, [directory], family.extract({ ...unpack, extractor: tool.extractor })),
     ]
     steps.push({ ...base, kind: 'extract', into: directory, stages })

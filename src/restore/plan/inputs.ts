@@ -20,7 +20,7 @@ import { chooseMemory } from './memory.ts'
 import { plannedOwner, plannedRunAs, userCan } from './owner.ts'
 import type { Plan } from './plan.ts'
 import { checkDatadir, checkOutside, checkSpace, checkTargetDir, checkUnshared, checkWritable } from './prechecks.ts'
-import { checkKey, checkUnpackers, filterCommands, innerKeyOf } from './unpack.ts'
+import { checkKey, checkUnpackers, filterCommands, innerKeyOf, streamCheckCommand } from './unpack.ts'
 
 export interface PreparedPlan {
   plan: Plan
@@ -67,6 +67,7 @@ export async function preparePlan(
       options,
       restoreId,
       filters: filterCommands(options, scratchDir),
+      streamCheck: streamCheckCommand(),
       innerKey: innerKeyOf(options.decryptKeyFile),
       parallel: threadsOf(options),
       family,

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
 import type { InnerCompression } from '../../backup/file-name.ts'
 import { ENCRYPTED, type OuterFormat } from '../../backup/formats.ts'
@@ -8,6 +8,7 @@ import { RestoreError } from '../../errors.ts'
 import { findProgram } from '../../process/find-program.ts'
 import type { Filters } from '../../source/filter.ts'
 import { checkKeyFile } from '../../source/key-file.ts'
+import type { Command } from '../../tool/command.ts'
 import { decompressStage, gpgStage, opensslStage } from '../../tool/filters.ts'
 import type { InnerKey } from '../../tool/tool.ts'
 import type { Plan } from './plan.ts'
@@ -62,4 +63,10 @@ export function checkUnpackers({ steps, elements }: Plan): void {
       })
     }
   }
+}
+
+/** This program's own stage that refuses unsafe paths: src/source/check-stream.ts in a process of its own. */
+export function streamCheckCommand(): Command {
+  const main = join(import.meta.dirname, '../..', `main${extname(import.meta.filename)}`)
+  return { file: process.execPath, args: [main, 'check-stream'] }
 }

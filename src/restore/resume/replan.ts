@@ -8,7 +8,7 @@ import { plannedServer, threadsOf } from '../plan/inputs.ts'
 import { chooseMemory } from '../plan/memory.ts'
 import { plannedOwner, userCan } from '../plan/owner.ts'
 import type { Plan } from '../plan/plan.ts'
-import { checkKey, filterCommands, innerKeyOf } from '../plan/unpack.ts'
+import { checkKey, filterCommands, innerKeyOf, streamCheckCommand } from '../plan/unpack.ts'
 import { isFinished } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
 import { currentOptions } from '../state/state.ts'
@@ -63,6 +63,7 @@ export function partsOf(state: RestoreState, runDir: string): PlanParts {
     options,
     restoreId: state.restoreId,
     filters: filterCommands(options, runDir),
+    streamCheck: streamCheckCommand(),
     innerKey: hasInnerKey ? innerKeyOf(options.decryptKeyFile) : null,
     parallel: threadsOf(options),
     family,

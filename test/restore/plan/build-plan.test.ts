@@ -18,9 +18,31 @@ test('a bare stream is extracted, prepared, moved and verified', () => {
 })
 
 test('layers are taken off from the outermost', () => {
-  expect(told({ elements: [{ description: { layers: ['gpg', 'zstd'] } }] })[0]).toBe(
+  expect(told({ toolVersion: '10.11.19-MariaDB', elements: [{ description: { layers: ['gpg', 'zstd'] } }] })[0]).toBe(
     `gpg -dc | zstd -dc | /usr/bin/mbstream -x -C ${TARGET}`,
   )
+})
+
+describe('paths in a stream are checked in front of an extractor that may write unsafe ones', () => {
+  const packed = { description: { layers: ['zstd' as const] } }
+  test.each([
+    ['mariadb-backup', '10.11.6-MariaDB', true],
+    ['mariadb-backup', '10.11.17-MariaDB', false],
+    ['mariadb-backup', '11.8.6-MariaDB', true],
+    ['mariadb-backup', '11.8.7-MariaDB', false],
+    ['mariadb-backup', '12.3.1-MariaDB', true],
+    ['xtrabackup', '8.4.0-6', true],
+  ] as const)('%s %s: %s', (tool, toolVersion, isChecked) => {
+    const [extract] = told({ tool, toolVersion, elements: [packed] })
+    expect(extract?.startsWith('zstd -dc | check | /usr/bin/')).toBe(isChecked)
+  })
+  test('of a pipe too, and not of a bare stream in a file, whose chunk headers were read', () => {
+    const old = { toolVersion: '10.11.6-MariaDB' }
+    const pipe = { source: { kind: 'stdin' }, identity: null, description: { complete: true } } as const
+    expect(told({ ...old, elements: [pipe] })[0]).toMatch(/^check \| /)
+    expect(told({ ...old, elements: [{ ...pipe, identity: { size: '1' } }] })[0]).toMatch(/^\/usr\/bin\/mbstream/)
+    expect(told({ ...old, elements: [{ identity: { size: '1' } }] })[0]).toMatch(/^\/usr\/bin\/mbstream/)
+  })
 })
 
 test('a directory is copied; in place it is its own target dir and nothing is brought', () => {

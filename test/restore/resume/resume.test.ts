@@ -23,7 +23,11 @@ function interrupted(): RestoreState {
     retries: 0,
   })
   const elements = [{ source: options.sources[0]! }]
-  const plan = makePlan({ ...sampleParts({ options, elements, toolVersion: '10.11.6' }), restoreId: 'r1', parallel: 2 })
+  const plan = makePlan({
+    ...sampleParts({ options, elements, toolVersion: '10.11.19' }),
+    restoreId: 'r1',
+    parallel: 2,
+  })
   const state = [
     { type: 'attempt_started', atMs: 1 } as const,
     { type: 'planned', atMs: 2, plan } as const,

@@ -35,7 +35,7 @@ function midPrepare(folder: string): RestoreState {
     retryDelayMs: 1,
   })
   const elements = options.sources.map(source => ({ source }))
-  const plan = makePlan({ ...sampleParts({ options, elements, toolVersion: '10.11.6' }), restoreId: 'r1' })
+  const plan = makePlan({ ...sampleParts({ options, elements, toolVersion: '10.11.19' }), restoreId: 'r1' })
   const tool = sampleTool({
     stderrPath: join(stateDir, 'r1', 'x.stderr'),
     statusPath: join(stateDir, 'r1', 'x.status'),
