@@ -7,11 +7,16 @@ import { RestoreError } from '../errors.ts'
  * Throws `tool_missing`.
  */
 export function findProgram(name: string, env: NodeJS.ProcessEnv = process.env): string {
+  const [found] = findPrograms(name, env)
+  if (found !== undefined) return found
+  throw new RestoreError('tool_missing', name.includes('/') ? `${name} is not a program` : `${name} is not on PATH`)
+}
+
+/** All programs of that name on PATH, in its order. */
+export function findPrograms(name: string, env: NodeJS.ProcessEnv = process.env): string[] {
   const folders = name.includes('/') ? null : (env.PATH ?? '').split(delimiter)
   const candidates = folders === null ? [resolve(name)] : folders.map(folder => resolve(join(folder || '.', name)))
-  const found = candidates.find(isProgram)
-  if (found !== undefined) return found
-  throw new RestoreError('tool_missing', folders === null ? `${name} is not a program` : `${name} is not on PATH`)
+  return candidates.filter(isProgram)
 }
 
 function isProgram(path: string): boolean {

@@ -74,13 +74,22 @@ function isOurs(group: Group, running: readonly ProcStat[], seen: Set<string>, l
   return proven
 }
 
+/** Sends a signal to every process of a group but its leader, the wrapper that waits for them. */
+export function signalMembers(group: Group, signal: NodeJS.Signals): void {
+  if (readProcStat(group.pid)?.startTicks !== group.startTicks) return
+  for (const { pid } of membersOf([group]).get(group.pgid)!) if (pid !== group.pid) send(pid, signal)
+}
+
 function signalGroups(groups: readonly Group[], signal: 'SIGINT' | 'SIGKILL'): void {
-  for (const { pgid } of groups) {
-    try {
-      process.kill(-pgid, signal)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH')
-        throw systemError(error, `cannot end process group ${pgid}`)
-    }
+  for (const { pgid } of groups) send(-pgid, signal)
+}
+
+/** Negative: to a process group. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH')
+      throw systemError(error, `cannot end process${pid < 0 ? ' group' : ''} ${Math.abs(pid)}`)
   }
 }

@@ -3,20 +3,16 @@ import { basename, join, sep } from 'node:path'
 import { listPids } from './proc-stat.ts'
 
 /**
- * Another process that has a file in `directory` open, or has its working directory there unless `cwd` is false. With
+ * Another process that has a file in `directory` open. With
  * `readers` false only files open for writing count: a server's, not a virus scanner's. Only root sees other users'
  * files.
  */
-export function processIn(
-  directory: string,
-  { cwd = true, readers = true } = {},
-): { pid: number; name: string } | null {
+export function processIn(directory: string, { readers = true } = {}): { pid: number; name: string } | null {
   const root = realpathSync(directory)
   const inside = (path: string) => path === root || path.startsWith(root + sep)
   for (const pid of listPids()) {
     if (pid === process.pid) continue
-    const links = [...(cwd ? [`/proc/${pid}/cwd`] : []), ...list(`/proc/${pid}/fd`)]
-    if (links.some(link => inside(targetOf(link)) && (readers || isWritable(link))))
+    if (list(`/proc/${pid}/fd`).some(link => inside(targetOf(link)) && (readers || isWritable(link))))
       return { pid, name: basename(targetOf(`/proc/${pid}/exe`)) }
   }
   return null

@@ -125,7 +125,7 @@ const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as co
 function staysAsItIs(state: RestoreState, makesRoom: boolean): boolean {
   const { plan, cleanup } = state
   if (cleanup.partialDatadir === null || !isFinished(state, { kind: 'move_back' })) return false
-  return !makesRoom || plan?.inPlace === true || processIn(cleanup.partialDatadir.datadir, { cwd: false }) !== null
+  return !makesRoom || plan?.inPlace === true || processIn(cleanup.partialDatadir.datadir) !== null
 }
 
 /** The terminal state an error leads to. */

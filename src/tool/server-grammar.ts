@@ -17,6 +17,15 @@ const ENGINE_NAMES_DAMAGE =
 const AROUND_THE_DATA =
   /access rights|must be writable|Unable to lock|\berror: 11\b|Unsupported redo log format|Upgrade after a crash|Invalid MySQL server (?:up|down)grade|unknown (?:option|variable)/i
 
+/** lower_case_table_names of the data, where MySQL 8 ends because it was started with another; null otherwise. */
+export function lowerCaseOfDictionary(lines: readonly string[]): string | null {
+  for (const line of lines) {
+    const found = /Different lower_case_table_names settings for server .* and data dictionary \('([012])'\)/.exec(line)
+    if (found) return found[1]!
+  }
+  return null
+}
+
 const MERE_REMARK = /\[(?:Note|System|Warning)\]/
 
 /** What mysqld and mariadbd say when they end by themselves. `server_failed` says that the data are not to blame. */

@@ -23,7 +23,7 @@ test('a chain, an owner and a start check; no listener, timer or descriptor is l
   const before = listeners()
   const exitCode = await runCli([
     ...['restore', backup.full.gpg, backup.incremental, '--decrypt-key-file', backup.keyFile],
-    ...['--datadir', at.datadir, '--state-dir', at.stateDir, '--start-check', '--owner', 'root:root'],
+    ...['--datadir', at.datadir, '--state-dir', at.stateDir, '--start-check', '--owner', 'nobody:nogroup'],
   ])
   expect(exitCode, said.stderr).toBe(0)
   expect(listeners()).toEqual(before)

@@ -100,7 +100,7 @@ describe('the hint of a cancelled restore is true of what remains', () => {
 
   test('after all was moved the datadir stays', async () => {
     const at = workspace()
-    const agent = at.start([backup.full.zst], { args: ['--start-check'] })
+    const agent = at.start([backup.full.zst], { args: ['--start-check', '--owner', 'nobody:nogroup'] })
     await processAt(at.dir, /^\S*(?:mariadbd|mysqld) /)
     process.kill(agent.pid, 'SIGINT')
     const ended = await agent.ended

@@ -27,7 +27,7 @@ test('the file system of the datadir is synced when all else is done, and before
     at,
     `echo "$@" >> ${then}.args; cp ${at.stateDir}/state.json ${then}; sync "$@"`.replace('; sync', '; /bin/sync'),
   )
-  expectSuccess(await at.restore([backup.full.prepared], { env, args: ['--start-check'] }))
+  expectSuccess(await at.restore([backup.full.prepared], { env, args: ['--start-check', '--owner', 'nobody:nogroup'] }))
   expect(readFileSync(`${then}.args`, 'utf8')).toBe(`-f ${at.datadir}\n`)
   const state = JSON.parse(readFileSync(then, 'utf8'))
   expect(state).toMatchObject({ status: 'running', phase: 'finalizing', step: 'start_check' })

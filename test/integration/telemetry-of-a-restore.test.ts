@@ -57,7 +57,7 @@ test('one trace that can be opened early, whose parents are all there, and metri
   // Stopped in prepare, so that there is time for the gauges of it to be seen.
   const agent = at.start([backup.full.zst], {
     env: to(backend.url),
-    args: ['--tool-path', stoppingTool(at, '--prepare'), '--start-check'],
+    args: ['--tool-path', stoppingTool(at, '--prepare'), '--start-check', '--owner', 'nobody:nogroup'],
   })
   const tool = await stoppedTool(at)
   await until(() => named(backend.spans(), 'restore').length === 1)

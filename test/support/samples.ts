@@ -85,7 +85,9 @@ export function sampleParts(
     keyIsReadable: true,
     ownsDatadir: true,
     moveBack: null,
-    server: options?.startCheck ? { program: '/usr/sbin/mariadbd', user: null } : null,
+    server: options?.startCheck
+      ? { program: '/usr/sbin/mariadbd', directory: '/run/restore-agent-1', runAs: null }
+      : null,
     ...rest,
     elements: elements.map((element, index) => ({
       name: index === 0 ? 'full.xb' : `inc${index}.xb`,

@@ -27,8 +27,8 @@ export interface PlanParts {
   /** Whether `runAs` owns the datadir, or it does not exist. */
   ownsDatadir: boolean
   moveBack: Plan['moveBack']
-  /** mysqld or mariadbd for the start check, and its --user where root starts it; null without a start check. */
-  server: { program: string; user: string | null } | null
+  /** mysqld or mariadbd for the start check, and the directory of its socket; null without a start check. */
+  server: { program: string; directory: string; runAs: Plan['runAs'] } | null
   elements: readonly Omit<PlanElement, 'directory'>[]
 }
 
@@ -163,7 +163,7 @@ function finalSteps(plan: Draft): PlanStep[] {
   ]
   if (owner) steps.push({ ...base, kind: 'ownership' })
   if (server !== null) {
-    const command = serverCommand(server.program, options.datadir, server.user)
+    const command = asUser(server.runAs, [], serverCommand({ ...server, datadir: options.datadir, settings: [] }))
     steps.push({ ...base, kind: 'start_check', command })
   }
   return steps

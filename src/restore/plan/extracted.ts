@@ -42,11 +42,11 @@ export async function directoryStats(directory: string): Promise<DirectoryStats>
 
 const isDelta = (name: string): boolean => /\.delta(\.meta)?$/.test(name)
 
-/** Every regular file below a directory; symbolic links are not followed. */
+/** Every regular file below a directory, except in `lost+found`; symbolic links are not followed. */
 export async function* filesUnder(directory: string): AsyncGenerator<string> {
   for await (const entry of await opendir(directory)) {
     const path = join(directory, entry.name)
-    if (entry.isDirectory()) yield* filesUnder(path)
+    if (entry.isDirectory() && entry.name !== 'lost+found') yield* filesUnder(path)
     else if (entry.isFile()) yield path
   }
 }

@@ -1,11 +1,13 @@
-import { existsSync, realpathSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
-import { findProgram } from '../../process/find-program.ts'
+import { findProgram, findPrograms } from '../../process/find-program.ts'
 import { toolEnv } from '../../process/tool-env.ts'
 import { toolFamily } from '../../tool/families.ts'
+import { isServerOf, serverMisfit } from '../../tool/server-command.ts'
 import type { FamilyName, ToolFamily } from '../../tool/tool.ts'
 import type { PlannedTool } from './plan.ts'
 
@@ -114,25 +116,43 @@ async function versionOf(family: ToolFamily, path: string, withinMs: number): Pr
 }
 
 const SERVERS = { 'mariadb-backup': ['mariadbd', 'mysqld'], xtrabackup: ['mysqld'] } as const
-const CLIENTS = { 'mariadb-backup': ['mariadb', 'mysql'], xtrabackup: ['mysql'] } as const
+const CLIENTS = { 'mariadb-backup': ['mariadb', 'mysql'], xtrabackup: ['mysql', 'mariadb'] } as const
+const SERVER_VERSION_WITHIN_MS = 10_000
 
-/** The server of the start check. Throws `tool_missing`. */
-export const serverProgram = (family: FamilyName): string => startCheckProgram(SERVERS[family])
-/** The client that queries it. Throws `tool_missing`. */
-export const clientProgram = (family: FamilyName): string => startCheckProgram(CLIENTS[family])
-
-function startCheckProgram(names: readonly string[]): string {
-  const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` }
-  for (const name of names) {
-    try {
-      const path = findProgram(name, env)
-      // Debian's mysqld is a link to mariadbd, which must not touch MySQL's files.
-      if (names.includes('mariadbd') || basename(realpathSync(path)) !== 'mariadbd') return path
-    } catch {
-      // the next name
-    }
+/**
+ * The server of the start check: the first one on PATH that may start on data of `dataVersion` (null: not known yet).
+ * Throws `tool_missing` where there is none, `tool_version` where none fits.
+ */
+export function serverProgram(family: FamilyName, dataVersion: string | null): string {
+  const misfits: string[] = []
+  for (const path of new Set(SERVERS[family].flatMap(name => findPrograms(name, serverEnv())))) {
+    const { stdout = '' } = spawnSync(path, ['--no-defaults', '--version'], {
+      encoding: 'utf8',
+      timeout: SERVER_VERSION_WITHIN_MS,
+      env: toolEnv(),
+    })
+    if (!isServerOf(family, stdout)) continue
+    const misfit = serverMisfit(stdout, dataVersion)
+    if (misfit === null) return path
+    misfits.push(`${path}: ${misfit}`)
   }
-  throw new RestoreError('tool_missing', `--start-check needs ${names[0]}, which is not on PATH`, {
-    hint: 'install it, or leave --start-check out',
+  if (misfits.length === 0) throw notOnPath(SERVERS[family])
+  throw new RestoreError('tool_version', `no server for the start check fits the backup: ${misfits.join('; ')}`, {
+    hint: `put a ${family === 'xtrabackup' ? 'mysqld' : 'mariadbd'} of the backup's series on PATH, or leave --start-check out`,
   })
 }
+
+/** The client that queries it. Throws `tool_missing`. */
+export function clientProgram(family: FamilyName): string {
+  const [path] = CLIENTS[family].flatMap(name => findPrograms(name, serverEnv()))
+  if (path === undefined) throw notOnPath(CLIENTS[family])
+  return path
+}
+
+/** Debian keeps servers where other users' PATH does not lead. */
+const serverEnv = () => ({ ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` })
+
+const notOnPath = ([name]: readonly string[]) =>
+  new RestoreError('tool_missing', `--start-check needs ${name}, which is not on PATH`, {
+    hint: 'install it, or leave --start-check out',
+  })

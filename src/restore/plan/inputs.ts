@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import { dirname } from 'node:path'
+import { existsSync, statSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { type BackupDescription, partialNotice } from '../../backup/backup.ts'
 import { checkChain } from '../../backup/chain.ts'
 import type { RestoreOptions } from '../../config/options.ts'
@@ -75,7 +75,7 @@ export async function preparePlan(
       memory: chooseMemory(options.memory, availableMemory(), family.memoryFloorBytes, descriptions[0]!, null),
       owner,
       moveBack: null,
-      server: plannedServer(options, family.family, owner),
+      server: null,
       elements: descriptions.map((description, index) => ({
         name: description.name,
         source: sources[index]!.ref,
@@ -84,6 +84,7 @@ export async function preparePlan(
         extracted: null,
       })),
     }
+    parts.server = plannedServer(parts)
     const plan = makePlan(parts)
     checkUnpackers(plan)
     notices.push(...checkPaths(plan))
@@ -118,15 +119,31 @@ export function plannedUsers(
   }
 }
 
-/** Root's server needs a --user. Throws `tool_missing`. */
-export function plannedServer(
-  { startCheck }: Pick<RestoreOptions, 'startCheck'>,
-  family: PlanParts['family']['family'],
-  owner: Plan['owner'],
-): PlanParts['server'] {
+/**
+ * The server of the start check, by what is known of the backup. It never runs as root: `usage` where nothing tells
+ * another owner. Throws `tool_missing`, `tool_version`.
+ */
+export function plannedServer({
+  options: { startCheck, datadir },
+  restoreId,
+  family: { family },
+  owner,
+  elements,
+}: Pick<PlanParts, 'options' | 'restoreId' | 'family' | 'owner' | 'elements'>): PlanParts['server'] {
   if (!startCheck) return null
-  const user = process.getuid?.() === 0 ? (owner?.name.split(':')[0] ?? 'root') : null
-  return { program: serverProgram(family), user }
+  const isRoot = process.getuid?.() === 0
+  if (isRoot && (owner === null || owner.uid === 0))
+    throw new RestoreError('usage', `--start-check would run a server as root: ${datadir} is to belong to root`, {
+      hint: 'name the user of the server with --owner USER:GROUP',
+    })
+  const dataVersion = elements.at(-1)!.description.serverVersion
+  // A path short enough for a socket, where the server's user comes and where nobody else can make entries for root.
+  const parent = isRoot && existsSync('/run') ? '/run' : tmpdir()
+  return {
+    program: serverProgram(family, dataVersion),
+    directory: join(parent, `restore-agent-${restoreId}`),
+    runAs: isRoot && owner !== null ? owner : null,
+  }
 }
 
 export const closeAll = (sources: readonly Source[]) => Promise.all(sources.map(source => source.close()))

@@ -95,7 +95,7 @@ export function plannedRunAs(
 }
 
 /** Asks test(1), run as that user: it knows groups, ACLs and mount options. */
-export function userCan(user: NonNullable<Plan['runAs']>, right: '-r' | '-x', path: string): boolean {
+export function userCan(user: NonNullable<Plan['runAs']>, right: '-r' | '-w' | '-x', path: string): boolean {
   const [program, ...args] = [...dropTo(user), 'test', right, path]
   return spawnSync(program!, args, { stdio: 'ignore', env: toolEnv() }).status === 0
 }

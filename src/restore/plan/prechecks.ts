@@ -10,10 +10,10 @@ import { systemError } from '../../process/system-error.ts'
 /** Checks before anything is written. Each throws an error that a person can act on, or returns what it found. */
 
 /**
- * The datadir is absent or empty, and no process uses it. With `cwd` false a process that only has its working
- * directory there, such as a shell, does not count. Returns whether the datadir exists.
+ * The datadir is absent or empty, and no process has a file in it open. A shell that stands in it does not count, nor
+ * does `lost+found`, which each ext4 file system has in its root. Returns whether the datadir exists.
  */
-export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
+export function checkDatadir(datadir: string): boolean {
   checkReachable(datadir)
   if (!existsSync(datadir)) {
     if (lstatSync(datadir, { throwIfNoEntry: false }))
@@ -24,16 +24,11 @@ export function checkDatadir(datadir: string, { cwd = true } = {}): boolean {
   }
   if (!statSync(datadir).isDirectory())
     throw new RestoreError('datadir_not_empty', `${datadir} is not a directory`, { hint: 'name a directory' })
-  const user = processIn(datadir, { cwd })
+  const user = processIn(datadir)
   if (user) throw new RestoreError('server_running', `process ${user.pid} (${user.name}) uses ${datadir}`)
-  const [first] = namesIn(datadir)
+  const first = namesIn(datadir).find(name => name !== 'lost+found')
   if (first === undefined) return true
-  const onMountPoint = first === 'lost+found' // each ext4 file system has it in its root
-  throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`, {
-    ...(onMountPoint && {
-      hint: `it is the root of a file system: name a directory in it, such as ${join(datadir, 'data')}`,
-    }),
-  })
+  throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`)
 }
 
 /** Finds what `existsSync` hides: a path that this user may not look at, or that can never exist. */

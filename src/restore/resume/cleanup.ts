@@ -51,7 +51,8 @@ async function giveBack(datadir: string, source: string): Promise<void> {
 
 async function emptyDirectory(directory: string): Promise<void> {
   if (!existsSync(directory)) return
-  for (const name of readdirSync(directory)) await rm(join(directory, name), { recursive: true, force: true })
+  for (const name of readdirSync(directory).filter(name => name !== 'lost+found'))
+    await rm(join(directory, name), { recursive: true, force: true })
 }
 
 /** A directory of ours in which somebody else may have put something meanwhile. */

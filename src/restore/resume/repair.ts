@@ -73,7 +73,7 @@ const madeAnew = (datadir: string): RestoreError =>
   )
 
 function serverIn(datadir: string): RestoreError | null {
-  const user = processIn(datadir, { cwd: false })
+  const user = processIn(datadir)
   return user && new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir}`, HANDS_OFF)
 }
 

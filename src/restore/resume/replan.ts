@@ -24,9 +24,7 @@ import type { OptionChanges } from './option-changes.ts'
 export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: string): Plan | null {
   if (stands.plan === null) return null
   const isNew = (option: OptionName) => taken.some(({ name }) => name === option)
-  const parts = partsOf(stands, runDir)
-  const owner = isNew('owner') ? ownerNow(stands) : parts.owner
-  const plan = makePlan({ ...parts, owner, server: plannedServer(parts.options, parts.family.family, owner) })
+  const plan = makePlan(partsOf(stands, runDir, isNew('owner') ? ownerNow(stands) : stands.plan.owner))
   if (isNew('memory') && stands.tools.length === 0 && hasPrepare(plan, stands)) checkMemory(stands, plan)
   return plan
 }
@@ -52,14 +50,14 @@ function checkMemory({ options }: RestoreState, { tool, elements }: Plan): void 
  * The parts of the plan in the state, for a later attempt or agent. The key is checked only where it is still needed; throws
  * `key_missing`, `wrong_key` or `usage` then.
  */
-export function partsOf(state: RestoreState, runDir: string): PlanParts {
+export function partsOf(state: RestoreState, runDir: string, owner = state.plan!.owner): PlanParts {
   const options = currentOptions(state)
   const plan = state.plan!
   const needed = plan.elements.map(({ description }) => description).filter((_, index) => needsBytes(state, index + 1))
   for (const description of needed) checkKey(description, options.decryptKeyFile)
   const hasInnerKey = needed.some(({ innerEncryption }) => innerEncryption)
   const family = toolFamily(plan.tool.family)
-  return {
+  const parts: PlanParts = {
     options,
     restoreId: state.restoreId,
     filters: filterCommands(options, runDir),
@@ -69,14 +67,15 @@ export function partsOf(state: RestoreState, runDir: string): PlanParts {
     family,
     tool: plan.tool,
     memory: plan.memory,
-    owner: plan.owner,
+    owner,
     runAs: plan.runAs ?? null,
     keyIsReadable: !plan.runAs || !hasInnerKey || userCan(plan.runAs, '-r', options.decryptKeyFile!),
     ownsDatadir: ownsDatadir(plan),
     moveBack: plan.moveBack,
-    server: plannedServer(options, family.family, plan.owner),
+    server: null,
     elements: plan.elements,
   }
+  return { ...parts, server: plannedServer(parts) }
 }
 
 const ownsDatadir = ({ datadir, runAs }: Plan): boolean => {

@@ -73,7 +73,8 @@ const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): Watched
 /** Files that this restore made have disappeared under the tool: that explains whatever the tool says. */
 function lostTarget({ store }: RestoreContext, { id }: ToolRun, { code }: Judgement): RestoreError | null {
   const element = store.state.plan?.elements[id.element - 1]
-  if (element === undefined) return null
+  // Nothing is left in the target dir when the start check runs.
+  if (element === undefined || id.kind === 'start_check') return null
   const gone = [store.state.plan!.targetDir, element.directory].find(directory => !existsSync(directory))
   if (gone !== undefined) return new RestoreError('target_lost', `${gone} disappeared while a tool worked in it`)
   if (code !== 'backup_incomplete' || element.extracted === null) return null

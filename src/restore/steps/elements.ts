@@ -16,7 +16,7 @@ import { noticeOnce } from '../context.ts'
 import type { HoldingContext } from '../hold-datadir.ts'
 import { makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { refineParts } from '../plan/extracted.ts'
-import { checkVersion } from '../plan/inputs.ts'
+import { checkVersion, plannedServer } from '../plan/inputs.ts'
 import { chooseMemory } from '../plan/memory.ts'
 import type { PlanStep } from '../plan/plan.ts'
 import { hasBegun, isFinished, type RunKind, toolsOf } from '../state/runs.ts'
@@ -114,6 +114,8 @@ async function learn(
   checkMetadataNames(parts, directory)
   for (const text of [...checkVersion(parts.family, parts.tool.version, description), partialNotice(description)])
     if (text !== null) noticeOnce(context, text)
+  // A packed stream tells only now which server made it.
+  refined.server = plannedServer(refined)
   keepMetadata(directory, runDir, position)
   const dropped = replaceConfig(directory, runDir, position)
   if (dropped.length > 0)

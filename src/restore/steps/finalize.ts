@@ -8,7 +8,7 @@ import { toolsOf } from '../state/runs.ts'
 import { isPartial, metadataDir, moveRemnants } from './kept-files.ts'
 import { checkAllMoved, settle } from './move-back.ts'
 import { setOwner } from './ownership.ts'
-import { layoutArguments, startCheck } from './start-check.ts'
+import { startCheck } from './start-check.ts'
 import { syncFiles } from './sync.ts'
 import { layoutOf } from './tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from './verify.ts'
@@ -28,7 +28,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
   const hasServer = toolsOf(store.state, { kind: 'start_check' }).length > 0
   await checkAllMoved(context, plan, layout)
   if (!hasServer) refuseServer(datadir)
-  await settle(context, plan)
+  if (!hasServer) await settle(context, plan) // its socket's directory is noted as created
   for (const step of steps) {
     if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue
     if (hasServer && step.kind !== 'start_check') continue
@@ -45,11 +45,9 @@ export async function finalize(context: RestoreContext): Promise<void> {
       if (remnants.length > 0)
         noticeOnce(context, `moved out of the datadir, to ${join(runDir, 'remnants')}: ${formatFirst(remnants, 8)}`)
     }
-    if (step.kind === 'ownership') await setOwner(datadir, owner!)
-    if (step.kind === 'start_check') {
-      const command = { file: step.command.file, args: [...step.command.args, ...layoutArguments(backupConfig)] }
-      await startCheck(context, command, plan)
-    }
+    if (step.kind === 'ownership')
+      await setOwner(datadir, owner!, { createdParents: store.state.cleanup.parents, onGiven: moved })
+    if (step.kind === 'start_check') await startCheck(context, step, backupConfig)
     signal.throwIfAborted()
   }
   await syncFiles(datadir, signal, moved)
@@ -57,7 +55,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
 
 /** Hours may lie between a move-back and the agent that goes on after it, in which somebody may have started a server. */
 function refuseServer(datadir: string): void {
-  const user = processIn(datadir, { cwd: false, readers: false })
+  const user = processIn(datadir, { readers: false })
   if (user === null) return
   throw new RestoreError('server_running', `process ${user.pid} (${user.name}) works in ${datadir} already`, {
     hint: 'the files are all there, but were not checked; nothing was changed under the server',

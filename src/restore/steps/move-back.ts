@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
+import { existingAncestor, missingParents } from '../../process/file-system.ts'
+import type { Command } from '../../tool/command.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
 import type { HoldingContext } from '../hold-datadir.ts'
 import { filesUnder } from '../plan/extracted.ts'
+import { userCan } from '../plan/owner.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
 import { checkDatadir } from '../plan/prechecks.ts'
 import { identityOf, removeIfEmpty } from '../resume/cleanup.ts'
@@ -15,7 +18,7 @@ import { judgeOne } from '../run/tool-run.ts'
 import { isFinished, toolsOf } from '../state/runs.ts'
 import type { CleanupLedger } from '../state/state.ts'
 import { makeDirectory } from './extract.ts'
-import type { Layout } from './tablespaces.ts'
+import { type Layout, outsideFiles } from './tablespaces.ts'
 
 /**
  * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One that
@@ -28,13 +31,16 @@ export async function moveBack(
   family: ToolFamily,
 ): Promise<void> {
   const { store, now } = context
-  const { cleanup } = store.state
   if (isFinished(store.state, { kind: 'move_back' })) return
   store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
-  const goesOn = cleanup.partialDatadir !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
-  if (cleanup.partialDatadir === null) {
+  const goesOn = store.state.cleanup.partialDatadir !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
+  if (store.state.cleanup.partialDatadir === null) {
     // Hours may have passed since it was found empty.
-    const existed = checkDatadir(plan.datadir, { cwd: false })
+    const existed = checkDatadir(plan.datadir)
+    const outside = await outsidePaths(plan)
+    const parents = [...new Set([...store.state.cleanup.parents, ...missingParents(outside)])]
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, parents } })
+    const { cleanup } = store.state
     const fill = (identity: string | null) =>
       store.dispatch({
         type: 'cleanup',
@@ -52,8 +58,8 @@ export async function moveBack(
     if (!existed) fill(identityOf(plan.datadir))
     takeNew(context, cleanup)
   }
-  const { file, args } = step.command
-  const command = goesOn ? { file, args: [...args, '--force-non-empty-directories'] } : step.command
+  const force = goesOn || existsSync(join(plan.datadir, 'lost+found')) ? ['--force-non-empty-directories'] : []
+  const command = { ...step.command, args: [...step.command.args, ...force], runAs: await moveBackUser(step, plan) }
   await runTools(context, {
     id: { element: step.element, kind: 'move_back' },
     stages: [{ command, grammar: family.grammar() }],
@@ -67,6 +73,34 @@ export async function moveBack(
     }
     throw error
   })
+}
+
+/**
+ * Where move-back will put files outside the datadir. The tool would overwrite what is there already. Throws
+ * `datadir_not_empty`.
+ */
+async function outsidePaths({ targetDir }: Plan): Promise<string[]> {
+  const outside = await outsideFiles(targetDir)
+  const taken = outside.find(({ path }) => existsSync(path))
+  if (taken)
+    throw new RestoreError(
+      'datadir_not_empty',
+      `${taken.path} exists: the file of a table with DATA DIRECTORY goes there`,
+      {
+        hint: 'the source server may use it: restore on another machine, or move the file away',
+      },
+    )
+  return outside.map(({ path }) => path)
+}
+
+/** The owner, unless a table with DATA DIRECTORY goes where he may not write: root moves it, and gives it to him later. */
+async function moveBackUser(
+  { command: { runAs } }: { command: Command },
+  { targetDir }: Plan,
+): Promise<Command['runAs']> {
+  if (runAs === undefined) return undefined
+  const directories = (await outsideFiles(targetDir)).map(({ path }) => existingAncestor(dirname(path)))
+  return [...new Set(directories)].every(directory => userCan(runAs, '-w', directory)) ? runAs : undefined
 }
 
 /** Another agent may have been told to use the datadir that we have just made. */

@@ -46,7 +46,7 @@ export async function findMissing(datadir: string): Promise<MissingFiles> {
   const undefinedFiles: string[] = []
   let hasDefinitions = false
   for (const entry of await readdir(datadir, { withFileTypes: true })) {
-    if (!entry.isDirectory() || entry.name.startsWith('#')) continue
+    if (!entry.isDirectory() || entry.name.startsWith('#') || entry.name === 'lost+found') continue
     const directory = join(datadir, entry.name)
     const names = new Set(await readdir(directory))
     const isThere = (name: string) => names.has(name) && existsSync(join(directory, name))

@@ -58,6 +58,14 @@ export async function* tablespacesIn(datadir: string): AsyncGenerator<Tablespace
   }
 }
 
+/** Files of tables with DATA DIRECTORY: `name` in the directory, `path` where the server looks for it. */
+export async function outsideFiles(directory: string): Promise<Tablespace[]> {
+  const found: Tablespace[] = []
+  for await (const { name, path } of tablespacesIn(directory))
+    if (name.endsWith('.isl')) found.push({ name: name.replace(/isl$/, 'ibd'), path })
+  return found
+}
+
 /** The path that an `.isl` file holds. */
 export const linkedFile = (path: string): string => readFileSync(path, 'utf8').trim()
 
