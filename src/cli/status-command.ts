@@ -25,8 +25,8 @@ export interface StatusFlags {
 }
 
 /**
- * `restore-agent status`. 0 while a restore runs, where the last one succeeded, and where there was none; else the exit code
- * of the restore that failed. Throws `agent_unreachable` and `agent_refused`.
+ * `restore-agent status`. 0 while a restore runs, where the last one succeeded, and where there was none; else the exit
+ * code of the restore that failed. Throws `agent_unreachable` and `agent_refused`.
  */
 export async function statusCommand(flags: StatusFlags): Promise<number> {
   const { stateDir, ...agent } = await agentAddress(flags)
@@ -37,7 +37,9 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   }
 }
 
-/** Exports what an ended restore in this state dir could not, as the next `restore` or `serve` would. Takes 3 s at most. */
+/**
+ * Exports what an ended restore in this state dir could not, as the next `restore` or `serve` would. Takes 3 s at most.
+ */
 async function sendLeftSpans(stateDir: string): Promise<void> {
   const left = leftSpans(stateDir)
   if (left.length === 0) return

@@ -5,8 +5,8 @@ import { HttpError } from './http-error.ts'
 
 /**
  * Who may call the API. File permissions guard a unix socket; TCP needs the token, because any local user can connect.
- * A web page may not call: a name of its own that resolves to 127.0.0.1 (DNS rebinding) shows in Host, and a call across
- * origins in Origin. Throws HttpError.
+ * A web page may not call: a name of its own that resolves to 127.0.0.1 (DNS rebinding) shows in Host, and a call
+ * across origins in Origin. Throws HttpError.
  */
 export function checkCaller({ headers }: IncomingMessage, bound: Address, token: string | null, open: boolean): void {
   if (!('path' in bound) && isLoopback(bound) && !isOwnName(headers.host ?? ''))

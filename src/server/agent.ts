@@ -36,8 +36,8 @@ export interface Agent {
   /** Takes no new restore from now on. */
   drain(): void
   /**
-   * Lets go of the restore's tools, for the next agent; its id, null where none runs. One that was cancelled is ended, not left to
-   * be gone on with. The process must end then.
+   * Lets go of the restore's tools, for the next agent; its id, null where none runs. One that was cancelled is ended,
+   * not left to be gone on with. The process must end then.
    */
   detach(): Promise<string | null>
   /** SIGKILL to the tools of a restore that was cancelled; nothing to those of another. */
@@ -131,7 +131,10 @@ export function createAgent(around: AgentSurroundings): Agent {
     return own.session
   }
 
-  /** What the configuration says now of the backup whose restore was interrupted; null where it names it no more, or twice. */
+  /**
+   * What the configuration says now of the backup whose restore was interrupted; null where it names it no more, or
+   * twice.
+   */
   function askedNow({ options }: RestoreState): RestoreOptions | null {
     const config = around.config()
     const [backup, ...others] = backupsOf(config, options)
@@ -213,7 +216,10 @@ export function createAgent(around: AgentSurroundings): Agent {
   }
 }
 
-/** What is restored now: as it was asked for; else, such as an older one, by its name in the configuration, or its first file's. */
+/**
+ * What is restored now: as it was asked for; else, such as an older one, by its name in the configuration, or its first
+ * file's.
+ */
 function backupName(config: ServeConfig, state: RestoreState): string {
   // Where all failed, the error is that of the one asked for.
   const backupIndex = state.phase === 'failed_basebackup' ? 0 : state.backupIndex

@@ -4,9 +4,9 @@ import { PHASES, RESTORE_STATUSES, STEPS } from '../phases.ts'
 import { HTTP_ERRORS } from './http-error.ts'
 
 /**
- * Every body the API takes or gives. The server's types, GET /openapi.json, the client's checks and the tests all come from
- * here. Names are those of `restore --json`. Times are ISO 8601 in UTC, sizes and LSNs bytes, percents 0 to 100, and null is
- * unknown. A request may hold nothing else; an answer of a newer agent may.
+ * Every body the API takes or gives. The server's types, GET /openapi.json, the client's checks and the tests all come
+ * from here. Names are those of `restore --json`. Times are ISO 8601 in UTC, sizes and LSNs bytes, percents 0 to 100,
+ * and null is unknown. A request may hold nothing else; an answer of a newer agent may.
  */
 
 const time = z.iso.datetime({ precision: 3 })

@@ -30,8 +30,8 @@ export async function fetchStatus(agent: AgentAddress): Promise<StatusBody> {
 }
 
 /**
- * The agent's status whenever it changes, until `signal`. A broken connection is opened again; an agent that is away for
- * more than `awayMs` is not waited for. Throws as `fetchStatus` does.
+ * The agent's status whenever it changes, until `signal`. A broken connection is opened again; an agent that is away
+ * for more than `awayMs` is not waited for. Throws as `fetchStatus` does.
  */
 export async function* followStatus(
   agent: AgentAddress,

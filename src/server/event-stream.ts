@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http'
 import { HttpError } from './http-error.ts'
 
 /**
- * GET /events: the body of GET /status whenever it has changed, at most ten times a second, to as many readers as there may
- * be. It is made once for all of them. A reader that does not read is not waited for: what lies unread in its socket is
- * bounded, and beyond that it is cut off and may come again.
+ * GET /events: the body of GET /status whenever it has changed, at most ten times a second, to as many readers as there
+ * may be. It is made once for all of them. A reader that does not read is not waited for: what lies unread in its
+ * socket is bounded, and beyond that it is cut off and may come again.
  */
 export interface EventStream {
   /** The body has changed; cheap, and sends nothing itself. */

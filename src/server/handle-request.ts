@@ -5,7 +5,10 @@ import { answerTo, HttpError } from './http-error.ts'
 import { FAR_BYTES, readJson } from './read-body.ts'
 import { ROUTES, type Route, type RouteName } from './routes.ts'
 
-/** What each route does: the answer's body, or `streamed` where it has answered itself. Throws HttpError or RestoreError. */
+/**
+ * What each route does: the answer's body, or `streamed` where it has answered itself. Throws HttpError or
+ * RestoreError.
+ */
 export type Actions = Readonly<Record<RouteName, (call: Call) => Answer | Promise<Answer>>>
 
 export interface Call {

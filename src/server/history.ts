@@ -6,11 +6,12 @@ import { type HistoryEntry, historyEntrySchema, type RestoreBody, restoreSchema 
 import { historyEntry } from './restore-body.ts'
 
 /**
- * Restores that ended, the newest first, and of the last one all there is to show, so that an agent that was replaced still
- * tells how it went. One small file, written whole to a new name and renamed: a reader sees the old one or the new one.
+ * Restores that ended, the newest first, and of the last one all there is to show, so that an agent that was replaced
+ * still tells how it went. One small file, written whole to a new name and renamed: a reader sees the old one or the
+ * new one.
  *
- * A restore that falls out of it takes its run dir along. It stands in the file until that is gone, so that an agent that ends in
- * between leaves none behind.
+ * A restore that falls out of it takes its run dir along. It stands in the file until that is gone, so that an agent
+ * that ends in between leaves none behind.
  */
 export interface History {
   readonly entries: readonly HistoryEntry[]

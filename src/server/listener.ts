@@ -139,8 +139,8 @@ function groupId(group: string): number {
 }
 
 /**
- * At the limit a new connection takes the place of the oldest one that waits without a request, so that clients that only
- * connect cannot keep others out. Node's own maxConnections refuses the new one.
+ * At the limit a new connection takes the place of the oldest one that waits without a request, so that clients that
+ * only connect cannot keep others out. Node's own maxConnections refuses the new one.
  */
 function makeRoomForNewConnections(server: Server): void {
   const sockets = new Set<Socket>()

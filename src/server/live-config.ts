@@ -9,8 +9,8 @@ import type { AgentLog } from './agent-log.ts'
 /**
  * The configuration in force, and its reload.
  *
- * Most keys apply at once, because a running restore keeps the options that it began with. Two can disturb a restore and
- * wait (`mayApply`). An invalid file changes nothing, and neither does an address that cannot be opened.
+ * Most keys apply at once, because a running restore keeps the options that it began with. Two can disturb a restore
+ * and wait (`mayApply`). An invalid file changes nothing, and neither does an address that cannot be opened.
  */
 export interface LiveConfig {
   readonly current: ServeConfig
@@ -43,7 +43,9 @@ export interface LiveConfigSurroundings {
 /** Phases whose work a disturbed restore would begin again. */
 const NOT_SAFE: readonly Phase[] = ['restoring_basebackup', 'preparing_backup']
 
-/** MyHoard's rule for an address: not while a backup is fetched or prepared. The state dir of a restore never changes. */
+/**
+ * MyHoard's rule for an address: not while a backup is fetched or prepared. The state dir of a restore never changes.
+ */
 const mayApply = (key: PendingKey, running: ReturnType<LiveConfigSurroundings['running']>): boolean =>
   running === null || (key === 'listen' && (running === 'starting' || !NOT_SAFE.includes(running.phase)))
 

@@ -18,8 +18,8 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 }
 
 /**
- * A body that is too large is read to its end all the same, unless that is far: closing a socket with bytes unread in it
- * resets the connection, and the caller would never see why.
+ * A body that is too large is read to its end all the same, unless that is far: closing a socket with bytes unread in
+ * it resets the connection, and the caller would never see why.
  */
 export const FAR_BYTES = 1024 * 1024
 

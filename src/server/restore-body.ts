@@ -88,9 +88,9 @@ function progressBody({ progress, phase, step, plan }: RestoreState): RestoreBod
 }
 
 /**
- * MyHoard's /status/restore (web_server.py, restore_coordinator.py), field for field and in its order. What it fills with 0
- * where it does not know, such as a size, is null here. Before the backup has been looked at it says, as MyHoard does, that
- * the backup asked for is 1 of 1.
+ * MyHoard's /status/restore (web_server.py, restore_coordinator.py), field for field and in its order. What it fills
+ * with 0 where it does not know, such as a size, is null here. Before the backup has been looked at it says, as MyHoard
+ * does, that the backup asked for is 1 of 1.
  */
 export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
   const { phase, progress, elements } = restore
@@ -159,7 +159,9 @@ export const historyEntry = (restore: RestoreBody): HistoryEntry => ({
 
 export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
 const isoOrNull = (atMs: number | null | undefined) => (Number.isFinite(atMs) ? isoOf(atMs!) : null)
-/** Two decimals, never rounded up: 99.999 is not 100. What has two decimals stays as it is: 1.15 times 100 is below 115. */
+/**
+ * Two decimals, never rounded up: 99.999 is not 100. What has two decimals stays as it is: 1.15 times 100 is below 115.
+ */
 function cut(percent: number | null): number | null {
   if (percent === null) return null
   const nearest = Math.round(percent * 100) / 100

@@ -39,8 +39,8 @@ export interface Served {
   /** What SIGHUP asks for. Never rejects. */
   reload(): Promise<void>
   /**
-   * What SIGTERM asks for; a second time, the tools of a restore that is being cancelled get SIGKILL. Tools that were detached are
-   * never ended.
+   * What SIGTERM asks for; a second time, the tools of a restore that is being cancelled get SIGKILL. Tools that were
+   * detached are never ended.
    */
   stop(reason: RestoreError, how?: ServeConfig['onTerm']): void
   /** Resolves when it was stopped or is drained, and nothing of it is left but tools that were detached. */
@@ -49,7 +49,10 @@ export interface Served {
 
 const HOOKS_GRACE_MS = 5_000
 
-/** From a configuration to an agent that takes requests. Throws `listen_failed`, `not_permitted`, or why it cannot go on with what it found. */
+/**
+ * From a configuration to an agent that takes requests. Throws `listen_failed`, `not_permitted`, or why it cannot go on
+ * with what it found.
+ */
 export async function serve(options: ServeOptions): Promise<Served> {
   const { log, version, place } = options
   const startedAtMs = Date.now()

@@ -10,8 +10,8 @@ export interface Pipeline {
 const SHUTDOWN_MS = 2700
 
 /**
- * Flushes and ends pipelines independently, so that none waits for another. A pipeline has one flush running and at most
- * one waiting, so a backend that hangs gathers no queue. NodeSDK's own shutdown gives up at the first rejection.
+ * Flushes and ends pipelines independently, so that none waits for another. A pipeline has one flush running and at
+ * most one waiting, so a backend that hangs gathers no queue. NodeSDK's own shutdown gives up at the first rejection.
  */
 export function makeDelivery(pipelines: readonly Pipeline[]) {
   const flushes = new Map<Pipeline, Promise<void>>()

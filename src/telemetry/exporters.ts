@@ -85,8 +85,8 @@ function periodicReader(exporter: PushMetricExporter, env: NodeJS.ProcessEnv): M
 }
 
 /**
- * With cumulative temporality the SDK sends a gauge's last value again for ever; with delta an unobserved gauge is absent.
- * On the wire a gauge has no temporality. All other instruments keep the configured one.
+ * With cumulative temporality the SDK sends a gauge's last value again for ever; with delta an unobserved gauge is
+ * absent. On the wire a gauge has no temporality. All other instruments keep the configured one.
  */
 function withAbsentGauges(reader: MetricReader): MetricReader {
   const asked = reader.selectAggregationTemporality.bind(reader)

@@ -19,8 +19,8 @@ interface Watched {
 }
 
 /**
- * Telemetry as an observer of states: it hands each change to the SDK's queues. The restores of a daemon share the queues
- * of traces and logs; each has metrics of its own, whose last export may come while the next restore runs.
+ * Telemetry as an observer of states: it hands each change to the SDK's queues. The restores of a daemon share the
+ * queues of traces and logs; each has metrics of its own, whose last export may come while the next restore runs.
  */
 export function observeWithSdk(sdk: Sdk, { env, version, warn }: TelemetryOptions): Telemetry {
   const [hasTraces, hasLogs] = [sdk.spanProcessors.length > 0, sdk.logRecordProcessors.length > 0]

@@ -9,7 +9,10 @@ export interface MeteredRestore {
   observe(state: RestoreState, event: RestoreEvent): void
   /** Not to be awaited. */
   flush(): void
-  /** Exports the last state and ends the provider. Resolves when the backend took it or the exporter gave up; never rejects. */
+  /**
+   * Exports the last state and ends the provider. Resolves when the backend took it or the exporter gave up; never
+   * rejects.
+   */
   end(): Promise<void>
 }
 
@@ -37,7 +40,10 @@ export function meterRestore({ meter, pushed, readers, ended }: RestoreMetrics):
   }
 }
 
-/** Counts one error for each failed attempt, and one for a restore that failed outside its attempts or for another reason. */
+/**
+ * Counts one error for each failed attempt, and one for a restore that failed outside its attempts or for another
+ * reason.
+ */
 function makeErrorCount({ errors }: OwnCounts): (state: RestoreState, event: RestoreEvent) => void {
   let counted: string | null = null
   return (state, event) => {

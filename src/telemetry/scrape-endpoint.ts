@@ -8,8 +8,8 @@ import { positiveNumber, setting } from './settings.ts'
 const SHOWN_AFTER_END_MS = 5 * 60_000
 
 /**
- * /metrics for a Prometheus that scrapes: one server a process, which shows the newest restore. Names and labels are those
- * that Prometheus gives to the same metrics when they arrive by OTLP (docs/telemetry.md).
+ * /metrics for a Prometheus that scrapes: one server a process, which shows the newest restore. Names and labels are
+ * those that Prometheus gives to the same metrics when they arrive by OTLP (docs/telemetry.md).
  */
 export interface ScrapeEndpoint {
   /** A reader for a new restore, which is shown from now on. */

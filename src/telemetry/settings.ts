@@ -3,8 +3,9 @@ import { checkVariables } from './check-variables.ts'
 /**
  * The settings of the OTEL_* variables, read before any SDK is imported.
  *
- * A signal is on if its OTEL_<SIGNAL>_EXPORTER names an exporter, or, where that is unset, if an OTLP endpoint is set for
- * it. NodeSDK alone pushes every other signal to localhost, and so it does with a malformed endpoint: here both are off.
+ * A signal is on if its OTEL_<SIGNAL>_EXPORTER names an exporter, or, where that is unset, if an OTLP endpoint is set
+ * for it. NodeSDK alone pushes every other signal to localhost, and so it does with a malformed endpoint: here both are
+ * off.
  */
 export const SIGNALS = ['traces', 'metrics', 'logs'] as const
 export type Signal = (typeof SIGNALS)[number]

@@ -5,8 +5,8 @@ import type { Emit } from './logs.ts'
 import type { OwnCounts } from './metrics.ts'
 
 /**
- * The tools' lines as log records: warnings and errors at their level, all others at DEBUG. At most 100 a second pass, the
- * last 20 of them only warnings and errors, so that a flood does not hide its cause. The number of dropped lines is
+ * The tools' lines as log records: warnings and errors at their level, all others at DEBUG. At most 100 a second pass,
+ * the last 20 of them only warnings and errors, so that a flood does not hide its cause. The number of dropped lines is
  * logged when the next second begins or the tool ends.
  */
 const LINES_PER_SECOND = 100

@@ -4,8 +4,8 @@ import { randomTrace } from './off.ts'
 import type { PinnedIds } from './pinned-ids.ts'
 
 /**
- * Trace context in environment variables, with the propagators of OTEL_PROPAGATORS: TRACEPARENT becomes the parent, or a
- * link if it is not sampled, and each child process gets the span that it works for.
+ * Trace context in environment variables, with the propagators of OTEL_PROPAGATORS: TRACEPARENT becomes the parent, or
+ * a link if it is not sampled, and each child process gets the span that it works for.
  */
 const variableOf = (field: string): string => field.toUpperCase().replace(/[^A-Z0-9]/g, '_')
 

@@ -7,8 +7,8 @@ import { cutPathTo, type Piece, piece, toText, widthOf } from './text-line.ts'
 import { currentRate, recentActivity, type Timeline } from './timeline.ts'
 
 /**
- * The terminal's lines: what is restored, the phases, one progress line, and warnings if there are any. Pure. Every line
- * fits the width: the least important parts are left out first, and no line wraps.
+ * The terminal's lines: what is restored, the phases, one progress line, and warnings if there are any. Pure. Every
+ * line fits the width: the least important parts are left out first, and no line wraps.
  */
 export interface Look {
   /** Columns and rows to use. */
@@ -80,7 +80,9 @@ export function renderChecklist(body: RestoreBody, timeline: Timeline, nowMs: nu
   return [headerLine(body, nowMs, look), ...lines].map(line => toText(line, look.width, look.color, glyph.ellipsis))
 }
 
-/** The datadir and the progress of the whole restore. Numbers go before the path, and the first of them before the rest. */
+/**
+ * The datadir and the progress of the whole restore. Numbers go before the path, and the first of them before the rest.
+ */
 function headerLine(body: RestoreBody, nowMs: number, look: Look): Piece[] {
   const { dot, ellipsis, to } = glyphs(look)
   const running = body.status === 'running'

@@ -5,8 +5,8 @@ import { addToTimeline, type Timeline } from './timeline.ts'
 /**
  * `--json`: one object a line on stdout. `schema` is 1 until a field changes its meaning or goes; new fields may come.
  * `type` is `state` (jsonState, at each change of status, attempt, element, phase, step, whole percent, quiet, stall,
- * notice or error), `summary` (last, after a success) or `error` (report-error.ts). Times are ISO 8601 in UTC, sizes and
- * LSNs bytes, percents 0 to 100 with two decimals, rounded down; null is unknown.
+ * notice or error), `summary` (last, after a success) or `error` (report-error.ts). Times are ISO 8601 in UTC, sizes
+ * and LSNs bytes, percents 0 to 100 with two decimals, rounded down; null is unknown.
  */
 export function createJsonView({ stream }: { stream: ViewStream }): View {
   const output = openOutput(stream)
