@@ -63,6 +63,6 @@ function phaseOf(command: string): ToolPhase {
 function stderrOf(dir: string): string {
   const chunks = join(dir, 'stderr.chunks.jsonl')
   if (!existsSync(chunks)) return readFileSync(join(dir, 'stderr.log'), 'utf8')
-  const lines = readFileSync(chunks, 'utf8').trim().split('\n')
+  const lines = readFileSync(chunks, 'utf8').split('\n').filter(Boolean)
   return lines.map(line => (JSON.parse(line) as { data: string }).data).join('')
 }

@@ -68,6 +68,34 @@ describe('prepares', () => {
   })
 })
 
+describe('the other commands', () => {
+  const others = foldersOf(DIR).filter(name => /moveback|compress|encrypted/.test(name))
+
+  test('all captures but the failures are looked at', () => {
+    const prepares = [
+      'full-200m',
+      'full-200m-quiet',
+      'full-200m-1g',
+      'chain-base',
+      'chain-inc1',
+      'undo-512m',
+      'undo-100m-slow',
+    ]
+    expect([...others, ...prepares, 'errors'].sort()).toEqual(foldersOf(DIR).sort())
+  })
+
+  test.each(others)('%s ends as it did: every file that begins is done, nothing is taken for a failure', name => {
+    const { phase, exit, events, verdict } = judgeCapture(transcriptDir(`${DIR}/${name}`))
+    expect([exit, verdict]).toEqual([0, null])
+    expect(events.filter(({ type }) => type === 'failure' || type === 'complaint')).toEqual([])
+    const counts = countsOf(events)
+    if (phase === 'move_back') expect(counts.file_done).toBeGreaterThan(100)
+    if (phase === 'move_back') expect(counts.file_done).toBe(counts.file_started)
+    if (phase === 'decompress') expect(counts.file_started).toBeGreaterThan(10)
+    if (phase !== 'extract') expect(counts.completed_ok).toBe(1)
+  })
+})
+
 describe('counts that are written number by number', () => {
   const GLUED =
     'InnoDB: Rolling back trx with id 7, 5000 rows to undo\n\nInnoDB: Progress in percents: 1 2 3InnoDB: File x is now 12 MB.\n' +
