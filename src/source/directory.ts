@@ -1,5 +1,7 @@
+import { constants } from 'node:fs'
 import { lstat, open, opendir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { RestoreError } from '../errors.ts'
 import { directoryIdentity } from './identity.ts'
 import { type DirectoryFile, type DirectorySource, PEEK_BYTES } from './source.ts'
 import { unreadable } from './unreadable.ts'
@@ -21,7 +23,9 @@ export function openDirectorySource(path: string): DirectorySource {
     },
     async read(relative) {
       try {
-        await using handle = await open(join(path, relative))
+        // A FIFO would wait for a writer.
+        await using handle = await open(join(path, relative), constants.O_RDONLY | constants.O_NONBLOCK)
+        if (!(await handle.stat()).isFile()) throw notRegular(join(path, relative))
         const buffer = Buffer.alloc(PEEK_BYTES)
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
         return buffer.subarray(0, bytesRead)
@@ -34,8 +38,9 @@ export function openDirectorySource(path: string): DirectorySource {
 }
 
 /**
- * All files, what links lead to included: a directory is copied with its links followed. A link that leads nowhere takes no
- * room, and one to a directory around it is not followed again; the copy will complain of both.
+ * All files, what links lead to included: a directory is copied with its links followed. A link that leads nowhere
+ * takes no room, and one to a directory around it is not followed again; the copy will complain of both. Throws
+ * `source_unreadable` for what is no regular file: a FIFO would be waited for, a device copied without end.
  */
 async function* walk(root: string, below: string, around: readonly string[]): AsyncGenerator<DirectoryFile> {
   const directory = join(root, below)
@@ -47,7 +52,9 @@ async function* walk(root: string, below: string, around: readonly string[]): As
       if (entry.isDirectory() || (link?.isDirectory && !inside.includes(link.path))) {
         yield* walk(root, path, inside)
       } else if (!link?.isDirectory) {
-        const { size, blocks, mtimeNs } = await (link ? stat : lstat)(join(root, path), { bigint: true })
+        const stats = await (link ? stat : lstat)(join(root, path), { bigint: true })
+        if (!stats.isFile() && !stats.isSymbolicLink()) throw notRegular(join(root, path))
+        const { size, blocks, mtimeNs } = stats
         yield { path, bytes: Number(size), mtimeNs, allocatedBytes: Number(blocks) * 512 }
       }
     }
@@ -56,10 +63,24 @@ async function* walk(root: string, below: string, around: readonly string[]): As
   }
 }
 
-/** Null where a link leads nowhere. */
+const notRegular = (path: string): RestoreError =>
+  new RestoreError('source_unreadable', `${path} is a FIFO, a socket or a device`, {
+    hint: 'a backup has regular files only: take it away',
+  })
+
+/** Null where a link leads nowhere. Root follows no link that its owner made to somebody else's file. */
 async function leadsTo(link: string): Promise<{ path: string; isDirectory: boolean } | null> {
   try {
-    return { path: await realpath(link), isDirectory: (await stat(link)).isDirectory() }
+    const [target, { uid }] = await Promise.all([stat(link), lstat(link)])
+    if (process.geteuid?.() === 0 && uid !== 0 && uid !== target.uid)
+      throw new RestoreError(
+        'source_unreadable',
+        `${link} is a link of user ${uid} to what belongs to user ${target.uid}`,
+        {
+          hint: 'put the file itself in its place, if it belongs to the backup',
+        },
+      )
+    return { path: await realpath(link), isDirectory: target.isDirectory() }
   } catch (error) {
     if (['ENOENT', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
     throw error
