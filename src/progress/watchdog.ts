@@ -34,14 +34,22 @@ export const DEFAULT_THRESHOLDS = {
   default: 5 * MINUTE,
 } as const satisfies StallThresholds & Partial<Record<Step | Phase | 'flooding' | 'default', number>>
 
+/** The slowest disk on which a new redo file is waited for, of which nothing tells while it is synced. */
+const SLOWEST_SYNC_BYTES_PER_MS = 5_000
+
 /** The threshold of the running step or phase: the operator's for it, else the operator's default, else ours. */
-export function thresholdOf({ thresholds, step, phase, starvedSinceMs }: ProgressState): number {
+export function thresholdOf(state: ProgressState): number {
+  const { thresholds, step, phase, starvedSinceMs } = state
   const find = (all: StallThresholds, name: string | null) => (name === null ? undefined : all[name])
   const own = find(thresholds, step) ?? find(thresholds, phase) ?? thresholds.default
-  const usual = own ?? find(DEFAULT_THRESHOLDS, step) ?? find(DEFAULT_THRESHOLDS, phase) ?? DEFAULT_THRESHOLDS.default
+  const ours = find(DEFAULT_THRESHOLDS, step) ?? find(DEFAULT_THRESHOLDS, phase) ?? DEFAULT_THRESHOLDS.default
+  const usual = own ?? Math.max(ours, syncedBytes(state) / SLOWEST_SYNC_BYTES_PER_MS)
   if (starvedSinceMs === null) return usual
   return Math.min(usual, thresholds.flooding ?? DEFAULT_THRESHOLDS.flooding)
 }
+
+/** Bytes of the new redo file that the tool now makes; 0 where it makes none. */
+const syncedBytes = ({ work }: ProgressState): number => (work.ending === 'new_redo' ? work.newRedoFileBytes : 0)
 
 type Watch = Pick<
   Progress,
@@ -79,5 +87,6 @@ function activityOf(
   if (state.starvedSinceMs !== null && recent(state.lastPrintedAtMs)) return 'flooding'
   if (recent(lastActivityAtMs)) return 'working'
   const isSampled = state.lastSampleAtMs !== null && nowMs - state.lastSampleAtMs < QUIET_AFTER_MS
-  return isSampled ? 'dead' : 'unknown'
+  // While the kernel syncs a new redo file, no counter of the tool moves.
+  return isSampled && syncedBytes(state) === 0 ? 'dead' : 'unknown'
 }

@@ -127,3 +127,28 @@ test('nothing is stalled or quiet when it has passed, or has ended', () => {
   feed({ type: 'phase', phase: 'failed' })
   expect(view(9_999_999)).toMatchObject({ stalled: false, quietSinceMs: null, eta: null })
 })
+
+test('a new redo file that is synced is no dead tool, and a large one is waited for on the slowest disk', () => {
+  const { view, event, feed, sample } = scanning()
+  feed({ type: 'facts', facts: { tool: 'xtrabackup' } })
+  event({ type: 'version', version: '2.4.20' })
+  event({ type: 'shutdown_started' })
+  event({ type: 'shutdown_completed', lsn: 1000 * MB })
+  event({ type: 'redo_file_started', bytes: 48 * 1024 * MB })
+  for (let second = 0; second < 700; second++) sample(500, 5)
+  expect(view()).toMatchObject({ activity: 'unknown', stalled: false })
+  expect(view().stallThresholdMs).toBeGreaterThan(9_000_000)
+  event({ type: 'redo_files_created' }, 1000)
+  for (let second = 0; second < 601; second++) sample(500, 5)
+  expect(view()).toMatchObject({ activity: 'dead', stalled: true, stallThresholdMs: 600_000 })
+})
+
+test('an operator’s own threshold counts for a new redo file too', () => {
+  const { view, event, feed } = scanning({ default: 60_000 })
+  feed({ type: 'facts', facts: { tool: 'xtrabackup' } })
+  event({ type: 'version', version: '2.4.20' })
+  event({ type: 'shutdown_started' })
+  event({ type: 'shutdown_completed', lsn: 1000 * MB })
+  event({ type: 'redo_file_started', bytes: 48 * 1024 * MB })
+  expect(view().stallThresholdMs).toBe(60_000)
+})
