@@ -130,8 +130,7 @@ test('nothing is stalled or quiet when it has passed, or has ended', () => {
 
 test('a new redo file that is synced is no dead tool, and a large one is waited for on the slowest disk', () => {
   const { view, event, feed, sample } = scanning()
-  feed({ type: 'facts', facts: { tool: 'xtrabackup' } })
-  event({ type: 'version', version: '2.4.20' })
+  feed({ type: 'facts', facts: { tool: 'xtrabackup', toolVersion: '2.4.20' } })
   event({ type: 'shutdown_started' })
   event({ type: 'shutdown_completed', lsn: 1000 * MB })
   event({ type: 'redo_file_started', bytes: 48 * 1024 * MB })
@@ -145,8 +144,7 @@ test('a new redo file that is synced is no dead tool, and a large one is waited 
 
 test('an operator’s own threshold counts for a new redo file too', () => {
   const { view, event, feed } = scanning({ default: 60_000 })
-  feed({ type: 'facts', facts: { tool: 'xtrabackup' } })
-  event({ type: 'version', version: '2.4.20' })
+  feed({ type: 'facts', facts: { tool: 'xtrabackup', toolVersion: '2.4.20' } })
   event({ type: 'shutdown_started' })
   event({ type: 'shutdown_completed', lsn: 1000 * MB })
   event({ type: 'redo_file_started', bytes: 48 * 1024 * MB })
