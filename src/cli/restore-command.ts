@@ -34,8 +34,10 @@ async function restore(options: RestoreOptions): Promise<number> {
     noColor: !options.color,
     env: process.env,
   })
-  // While the view lives, a stray line would tear it: then a warning is a notice of the restore's.
-  let warn = (text: string): void => void process.stderr.write(`warning: ${text}\n`)
+  const print = (text: string): void => void process.stderr.write(`warning: ${text}\n`)
+  // A warning before the restore becomes its first notice, so that --json, the API and the view show it.
+  const early: string[] = []
+  let warn = (text: string): void => void early.push(text)
   // Before anything is begun that has to be ended: the cursor, the state, the tools of an agent before.
   let session: RestoreSession | null = null
   let ending: RestoreError | null = null
@@ -59,14 +61,20 @@ async function restore(options: RestoreOptions): Promise<number> {
     if (ending !== null) session.abort(ending)
     const { store } = session
     warn = text => store.dispatch({ type: 'notice', atMs: Date.now(), text })
+    for (const text of early.splice(0)) {
+      if (choice.kind === 'quiet' || choice.kind === 'json') print(text)
+      if (!store.state.notices.includes(text)) warn(text)
+    }
     const state = await session.done
-    warn = text => void process.stderr.write(`warning: ${text}\n`)
+    warn = print
     view.close()
     if (state.error) reportError(state.error, process, { json: options.json, color: choice.color })
     return state.error ? exitCodeOf(state.error.code) : 0
   } finally {
     stopListening()
     view.close()
+    early.splice(0).forEach(print)
+    warn = print
     await telemetry.shutdown()
   }
 }

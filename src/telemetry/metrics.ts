@@ -131,11 +131,19 @@ const ROWS: readonly Row[] = [
   preparing('restore.prepare.rollback.rows', '{row}', ({ rollbackRows }) => rollbackRows),
   running('restore.chain.position', '{backup}', ({ position }) => position || null),
   gauge('restore.chain.length', '{backup}', ({ chainLength }) => [[chainLength || null]]),
+  gauge('restore.recovery.point.time', 's', ({ plan }) => [[backupEnd(plan)]], ValueType.DOUBLE),
   counter('restore.attempts', '{attempt}', ({ counters }) => [[counters.attempts]]),
   counter('restore.errors', '{error}', (_state, { errors }) =>
     ERROR_CODES.map(code => [errors[code] ?? 0, { 'error.type': code }]),
   ),
 ]
+
+/** When the backup ended, as its server's clock showed it; a backup does not say its time zone, so it is taken as ours. */
+function backupEnd(plan: RestoreState['plan']): number | null {
+  const endTime = plan?.elements.at(-1)?.description?.endTime
+  const atMs = endTime ? Date.parse(endTime.replace(' ', 'T')) : Number.NaN
+  return Number.isFinite(atMs) ? atMs / 1000 : null
+}
 
 function readSteps(state: RestoreState): Point[] {
   const planned = new Set<Phase>(state.plan?.steps.map(({ phase }) => phase))

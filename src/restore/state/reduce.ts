@@ -190,6 +190,7 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
         : before.cleanup,
   }
   const family = state.plan?.tool.family
+  const restored = state.plan?.elements.at(-1)?.description
   return endSpans(advanceEstimator(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
     atMs: event.atMs,
     error: event.error,
@@ -197,6 +198,9 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
       result: event.status,
       'restore.attempts': state.attempt,
       ...(family && { 'db.system.name': family === 'xtrabackup' ? 'mysql' : 'mariadb' }),
+      ...(restored?.endTime && { 'restore.recovery.point': restored.endTime }),
+      ...(restored?.binlog?.file && { 'restore.binlog.file': restored.binlog.file }),
+      ...(restored?.binlog?.position && { 'restore.binlog.position': restored.binlog.position }),
     },
   })
 }
