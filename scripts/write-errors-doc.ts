@@ -39,8 +39,8 @@ Each line below is from a real run of Percona XtraBackup 2.4.20 that failed, or 
 |---|---|---|---|
 ${realLines().join('\n')}
 
-Where a tool ends with 0 and says nothing, the files tell: a stream without data is \`source_empty\`, a target dir without the
-backup's metadata \`backup_incomplete\`, a move-back of files that were not prepared \`not_prepared\`.
+Where a tool ends with 0 and says nothing, the files tell: a stream without data is \`source_empty\`, a target dir
+without the backup's metadata \`backup_incomplete\`, a move-back of files that were not prepared \`not_prepared\`.
 `
 }
 
