@@ -47,7 +47,10 @@ export interface BackupDescription {
   /** Bytes the extracted and decompressed files take. */
   dataBytes: number | null
   files: number | null
-  /** False when something is missing or damaged for certain, null when only the head was seen, or nothing for want of a key. */
+  /**
+   * False when something is missing or damaged for certain, null when only the head was seen, or nothing for want of a
+   * key.
+   */
   complete: boolean | null
   /** Why it cannot be restored, where that is known already. */
   problem: ErrorRecord | null

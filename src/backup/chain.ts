@@ -12,8 +12,8 @@ export type ChainElement = Pick<
  * that does not fit: positions count from 1.
  *
  * The first is a full, the rest are incrementals; each begins (`from_lsn`) where the one before it ended (`to_lsn`);
- * none comes twice; all are of one tool family and one server. What is unknown (null: a compressed stream tells its LSNs
- * only at its end) is passed over, because the tool checks it again when it applies the incremental.
+ * none comes twice; all are of one tool family and one server. What is unknown (null: a compressed stream tells its
+ * LSNs only at its end) is passed over, because the tool checks it again when it applies the incremental.
  */
 export function checkChain(chain: readonly ChainElement[]): void {
   if (chain.length === 0) throw new RestoreError('chain_broken', 'no backup was given')

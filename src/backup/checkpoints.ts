@@ -13,7 +13,9 @@ export interface Checkpoints {
   /** Where the redo ends: recovery must reach it. */
   lastLsn: number
   flushedLsn: number | null
-  /** Memory that xtrabackup's estimate wants for the redo, in bytes; null without `--estimate-memory` (written as 0). */
+  /**
+   * Memory that xtrabackup's estimate wants for the redo, in bytes; null without `--estimate-memory` (written as 0).
+   */
   redoMemoryBytes: number | null
   redoFrames: number | null
 }

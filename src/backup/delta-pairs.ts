@@ -14,8 +14,8 @@ export interface UnpairedDeltas {
 }
 
 /**
- * Both tools write `X.meta` and `X.delta` together. Prepare eats the deltas and leaves the metas, and prepares a second time
- * without a complaint and without the data; so a meta alone means that the incremental was used, or is not whole.
+ * Both tools write `X.meta` and `X.delta` together. Prepare eats the deltas and leaves the metas, and prepares a second
+ * time without a complaint and without the data; so a meta alone means that the incremental was used, or is not whole.
  */
 export function createDeltaPairs(): DeltaPairs {
   const seen = { meta: new Set<string>(), delta: new Set<string>() }

@@ -48,7 +48,9 @@ function tarOf(text: string): Foreign {
     : foreign('a tar archive', TAR_HINT)
 }
 
-/** What a directory without a backup's metadata is, by the paths of its files relative to it; null for anything else. */
+/**
+ * What a directory without a backup's metadata is, by the paths of its files relative to it; null for anything else.
+ */
 export function foreignDirectory(paths: readonly string[], name: string): Foreign | null {
   const inside = paths.find(path => /^[^/]+(?:\/[^/]+)?\/(?:xtrabackup|mariadb_backup)_checkpoints(?:\.|$)/.test(path))
   if (inside) {

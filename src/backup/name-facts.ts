@@ -22,9 +22,9 @@ export const NO_NAMES: NameFacts = {
 }
 
 /**
- * The facts with one more file name. Families: MariaDB has Aria logs, system tables and metadata of its own (11.x), and keeps
- * redo in `ib_logfile0`, xtrabackup in `xtrabackup_logfile`, and MySQL 8 has `mysql.ibd` and `.sdi` files. A directory
- * that xtrabackup has prepared may hold an `ib_logfile0` too: leave that name out there.
+ * The facts with one more file name. Families: MariaDB has Aria logs, system tables and metadata of its own (11.x), and
+ * keeps redo in `ib_logfile0`, xtrabackup in `xtrabackup_logfile`, and MySQL 8 has `mysql.ibd` and `.sdi` files. A
+ * directory that xtrabackup has prepared may hold an `ib_logfile0` too: leave that name out there.
  */
 export function withName(facts: NameFacts, path: string): NameFacts {
   const { base, compression, encrypted } = splitFileName(path)

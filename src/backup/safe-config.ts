@@ -1,8 +1,8 @@
 /**
  * A backup is written by somebody else, and its backup-my.cnf is read by prepare and move-back: `plugin_load` with a
- * `plugin_dir` inside the backup would run its code, `!include` and paths would read and write any file. So the tools get a
- * file of allowed lines only: sizes, numbers, switches and checksum names, paths inside the backup, and by name the plugins
- * for encryption and compression, which a tool then finds in its own plugin directory.
+ * `plugin_dir` inside the backup would run its code, `!include` and paths would read and write any file. So the tools
+ * get a file of allowed lines only: sizes, numbers, switches and checksum names, paths inside the backup, and by name
+ * the plugins for encryption and compression, which a tool then finds in its own plugin directory.
  */
 
 const NUMBER = /^\d{1,20}[kmgtpe]?$/i
@@ -70,7 +70,9 @@ export interface SafeConfig {
   dropped: readonly string[]
 }
 
-/** Names are compared as MySQL does: `-` and `_` are the same. Quotes and a comment behind a value are not allowed for. */
+/**
+ * Names are compared as MySQL does: `-` and `_` are the same. Quotes and a comment behind a value are not allowed for.
+ */
 export function safeConfig(text: string): SafeConfig {
   const lines = ['[mysqld]']
   const dropped = new Set<string>()

@@ -10,17 +10,20 @@
  *
  * all big endian, and in the clear also where the other pages are compressed or encrypted. The flags have two formats:
  *
- *   MySQL, MariaDB     bit 0, bits 1-4 ZIP_SSIZE, bit 5, bits 6-9 PAGE_SSIZE (0: 16 KiB), others that say nothing of sizes
- *   MariaDB from 10.5  full_crc32: bits 0-3 PAGE_SSIZE, bit 4 set (always 0 in the other), bits 5-7 page compression
+ * MySQL, MariaDB bit 0, bits 1-4 ZIP_SSIZE, bit 5, bits 6-9 PAGE_SSIZE (0: 16 KiB), others that say nothing of sizes
+ *   MariaDB from 10.5 full_crc32: bits 0-3 PAGE_SSIZE, bit 4 set (always 0 in the other), bits 5-7 page compression
  *
- * A size is 512 << SSIZE. MariaDB 10.1.0 to 10.1.20 wrote other bits at these places. So nothing is believed unless the page
- * size that comes out is the one of the backup, which all its tablespaces have.
+ * A size is 512 << SSIZE. MariaDB 10.1.0 to 10.1.20 wrote other bits at these places. So nothing is believed unless the
+ * page size that comes out is the one of the backup, which all its tablespaces have.
  */
 export const TABLESPACE_HEADER_BYTES = 64
 
 export const DEFAULT_PAGE_BYTES = 16384
 
-/** Files grow by so many bytes at least: of smaller pages, which ROW_FORMAT=COMPRESSED has, the last three may not be there yet. */
+/**
+ * Files grow by so many bytes at least: of smaller pages, which ROW_FORMAT=COMPRESSED has, the last three may not be
+ * there yet.
+ */
 const ALLOCATED_BYTES = 4096
 
 const FILE_HEADER_PAGE = 8
@@ -32,8 +35,8 @@ const FULL_CRC32_KNOWN = 0xff
 const CLASSIC_KNOWN = 0x17fff
 
 /**
- * The least bytes the file must have, by its own first `TABLESPACE_HEADER_BYTES`; null where they are no header or one that is not
- * understood. `pageBytes` is the backup's innodb_page_size.
+ * The least bytes the file must have, by its own first `TABLESPACE_HEADER_BYTES`; null where they are no header or one
+ * that is not understood. `pageBytes` is the backup's innodb_page_size.
  */
 export function tablespaceBytes(header: Buffer, pageBytes: number): number | null {
   if (header.length < TABLESPACE_HEADER_BYTES) return null
@@ -52,7 +55,10 @@ const isFileHeader = (header: Buffer): boolean =>
   header.readUInt16BE(24) === FILE_HEADER_PAGE &&
   header.readUInt32BE(34) === header.readUInt32BE(38)
 
-/** Bytes that a page takes in the file: less than `pageBytes` with ROW_FORMAT=COMPRESSED. Null where the flags are not understood. */
+/**
+ * Bytes that a page takes in the file: less than `pageBytes` with ROW_FORMAT=COMPRESSED. Null where the flags are not
+ * understood.
+ */
 function storedPage(flags: number, pageBytes: number): number | null {
   if (flags & FULL_CRC32) return flags <= FULL_CRC32_KNOWN && sizeOf(flags & 15) === pageBytes ? pageBytes : null
   if ((flags | CLASSIC_KNOWN) !== CLASSIC_KNOWN) return null

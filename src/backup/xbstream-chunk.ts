@@ -3,15 +3,14 @@ import { unsafePath } from './stream-path.ts'
 /**
  * The chunks of an xbstream. All numbers are little-endian.
  *
- *   "XBSTCK01"  flags 1  type 1  path length 4  path
- *   P, payload: length 8, offset 8, crc32 4, payload
- *   S, sparse (xtrabackup): map entries 4, length 8, offset 8, crc32 of map and payload 4, map of 8 bytes an entry, payload
- *   S, seek (mbstream): offset 8
- *   E, end of the file; D, file removed (mbstream): nothing more
- *   R, renamed (mbstream): path length 4, new path
+ * "XBSTCK01" flags 1 type 1 path length 4 path P, payload: length 8, offset 8, crc32 4, payload S, sparse (xtrabackup):
+ *   map entries 4, length 8, offset 8, crc32 of map and payload 4, map of 8 bytes an entry, payload S, seek (mbstream):
+ *   offset 8 E, end of the file; D, file removed (mbstream): nothing more R, renamed (mbstream): path length 4, new
+ *   path
  *
  * The two meanings of S are told apart by what comes 8 bytes later: after a seek that is the next chunk's magic, which
- * in a sparse chunk would be a length of 10^18 bytes. mbstream's types were found by feeding it every letter (10.11.19).
+ * in a sparse chunk would be a length of 10^18 bytes. mbstream's types were found by feeding it every letter
+ * (10.11.19).
  */
 export type ChunkType = 'payload' | 'sparse' | 'seek' | 'end' | 'remove' | 'rename' | 'ignorable'
 

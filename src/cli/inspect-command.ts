@@ -27,7 +27,9 @@ interface InspectFlags {
   opensslCipher?: string
 }
 
-/** `restore-agent inspect`. A backup with a problem is described as far as it goes, and gives the problem's exit code. */
+/**
+ * `restore-agent inspect`. A backup with a problem is described as far as it goes, and gives the problem's exit code.
+ */
 export async function inspectCommand(name: string, flags: InspectFlags): Promise<number> {
   const keyFile = flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null
   if (keyFile !== null) checkKeyFile(keyFile)

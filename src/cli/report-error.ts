@@ -45,5 +45,8 @@ export function errorLines(error: ErrorRecord, color = false): string[] {
   ]
 }
 
-/** What a terminal would show in the end of a line that the tool has written over, as meters of progress are, or ended with CR LF. */
+/**
+ * What a terminal would show in the end of a line that the tool has written over, as meters of progress are, or ended
+ * with CR LF.
+ */
 const asOverprinted = (line: string): string => line.trimEnd().split('\r').at(-1)!

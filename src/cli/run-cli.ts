@@ -5,8 +5,8 @@ import { reportError } from './report-error.ts'
 import { version } from './version.ts'
 
 /**
- * argv to exit code. Each command's module is loaded only when it is the one asked for, so that `--help` costs nothing of
- * the rest. Errors of every command end here, as one message with a code and a hint.
+ * argv to exit code. Each command's module is loaded only when it is the one asked for, so that `--help` costs nothing
+ * of the rest. Errors of every command end here, as one message with a code and a hint.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0

@@ -4,9 +4,9 @@ import { RestoreError } from '../errors.ts'
 import { DUPLICATE_SIGNAL_MS } from '../process/duplicate-signal.ts'
 
 /**
- * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does the
- * same as SIGTERM, but under nohup nothing. A second signal does not wait for the tools: `kill` ends them at once. Returns
- * what stops listening.
+ * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does
+ * the same as SIGTERM, but under nohup nothing. A second signal does not wait for the tools: `kill` ends them at once.
+ * Returns what stops listening.
  */
 export function endOnSignals(
   abort: (reason: RestoreError) => void,
@@ -57,8 +57,9 @@ export function dieOf(name: NodeJS.Signals): void {
 }
 
 /**
- * Whoever started us wants hangups ignored. Node sets every signal back to its default before we run, so it shows elsewhere only: bash
- * and zsh say in `_` what they ran, which is nohup, and a shell that ignores them itself (`trap '' HUP`) meant its commands too.
+ * Whoever started us wants hangups ignored. Node sets every signal back to its default before we run, so it shows
+ * elsewhere only: bash and zsh say in `_` what they ran, which is nohup, and a shell that ignores them itself
+ * (`trap '' HUP`) meant its commands too.
  */
 function isUnderNohup(): boolean {
   if (basename(process.env._ ?? '') === 'nohup') return true

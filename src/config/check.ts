@@ -15,14 +15,18 @@ export const MOST_PROBLEMS = 50
 
 export type Checked = { settings: RestoreSettings; findings: null } | { settings: null; findings: readonly Finding[] }
 
-/** Checks plain data, from YAML or from flags, against the schema: either the settings or all that is wrong with them. */
+/**
+ * Checks plain data, from YAML or from flags, against the schema: either the settings or all that is wrong with them.
+ */
 export function check(data: unknown): Checked {
   const result = restoreSchema.safeParse(data)
   if (result.success) return { settings: result.data, findings: null }
   return { settings: null, findings: findingsOf(result.error, (key, path) => unknownKey(key, path.length === 0)) }
 }
 
-/** All that a schema found, an unknown key in the words of `unknown`, which gets the path of the mapping it stands in. */
+/**
+ * All that a schema found, an unknown key in the words of `unknown`, which gets the path of the mapping it stands in.
+ */
 export function findingsOf(
   error: z.ZodError,
   unknown: (key: string, path: readonly (string | number)[]) => string,

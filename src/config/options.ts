@@ -7,9 +7,9 @@ import { absoluteSource, nameOfSource, type SourceRef, sourceRefSchema } from '.
 import * as form from './forms.ts'
 
 /**
- * The options of a restore, one row each. Everything that must know all options reads this table: the flags and `--help` of
- * `restore`, the schemas of restore.yaml, serve.yaml and of the options in state.json, the table in docs/configuration.md, and
- * what a resumed restore takes anew. A new option is a row here and the code that uses it.
+ * The options of a restore, one row each. Everything that must know all options reads this table: the flags and
+ * `--help` of `restore`, the schemas of restore.yaml, serve.yaml and of the options in state.json, the table in
+ * docs/configuration.md, and what a resumed restore takes anew. A new option is a row here and the code that uses it.
  *
  * `resume` says what becomes of the option when an unfinished restore is started again with another value:
  *
@@ -350,7 +350,9 @@ export const optionsSchema = z.object(
 
 type Written = { [N in OptionName as Table[N]['key']]: Table[N]['written'] }
 
-/** restore.yaml, and the flags by their keys. Messages never repeat a value, which might be a secret in the wrong place. */
+/**
+ * restore.yaml, and the flags by their keys. Messages never repeat a value, which might be a secret in the wrong place.
+ */
 export const restoreSchema = z
   .strictObject(
     Object.fromEntries(OPTION_NAMES.map(name => [OPTIONS[name].key, OPTIONS[name].written])) as unknown as Written,

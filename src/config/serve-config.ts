@@ -48,7 +48,10 @@ export type ServeSurroundings = Pick<Surroundings, 'cwd' | 'env' | 'isRoot'>
 const HOOK_TIMEOUT_MS = 30_000
 const SHORTEST_TOKEN = 16
 
-/** serve.yaml, with the token its token_file holds. Throws `config_invalid` with every problem found, each with its place. */
+/**
+ * serve.yaml, with the token its token_file holds. Throws `config_invalid` with every problem found, each with its
+ * place.
+ */
 export async function loadServeConfig(file: string, surroundings: ServeSurroundings): Promise<ServeConfig> {
   const path = resolve(surroundings.cwd, file)
   const settings = parseServeConfig(await readConfig(path, file), file)
@@ -101,8 +104,8 @@ export function parseServeConfig(text: string, file: string): ServeSettings {
 }
 
 /**
- * What a restore of this backup is told when it begins now: a deadline such as `6h` counts from here, and where it names no
- * older backups of its own, those after it in the list that go to the same datadir are the ones to go back to.
+ * What a restore of this backup is told when it begins now: a deadline such as `6h` counts from here, and where it
+ * names no older backups of its own, those after it in the list that go to the same datadir are the ones to go back to.
  */
 export function restoreOptions(
   backup: ServeBackup,

@@ -4,8 +4,8 @@ import { choice, duration, parsed, path, text } from './forms.ts'
 import { restoreSchema } from './options.ts'
 
 /**
- * The keys of serve.yaml. What a restore can be told is restore.yaml's own schema: under `defaults` for every backup, and
- * again in a backup, where it wins.
+ * The keys of serve.yaml. What a restore can be told is restore.yaml's own schema: under `defaults` for every backup,
+ * and again in a backup, where it wins.
  */
 
 /** Of the one-shot command only: the agent has one state dir and no terminal of its own. */
@@ -38,7 +38,10 @@ export interface UnixAddress {
   group: string | null
 }
 
-/** `unix:/run/restore-agent/agent.sock`, `127.0.0.1:8321`, `[::1]:8321`, `localhost:8321`. Other names are not looked up. */
+/**
+ * `unix:/run/restore-agent/agent.sock`, `127.0.0.1:8321`, `[::1]:8321`, `localhost:8321`. Other names are not looked
+ * up.
+ */
 export function parseAddress(value: string): Address | null {
   const socket = /^unix:([^\0]+)$/.exec(value)?.[1]
   if (socket !== undefined) return socket.endsWith('/') ? null : { path: socket, group: null }

@@ -7,7 +7,9 @@ const SIZE_UNITS = { '': 0, k: 1, m: 2, g: 3, t: 4 } as const
 const MS_PER_UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 const LONGEST_MS = 366 * MS_PER_UNIT.d
 
-/** Bytes of `4G`, `512M`, `1.5GiB` or plain bytes, units of 1024 as the servers' own options; null unless 1 to 2^53-1. */
+/**
+ * Bytes of `4G`, `512M`, `1.5GiB` or plain bytes, units of 1024 as the servers' own options; null unless 1 to 2^53-1.
+ */
 export function parseSize(text: string): number | null {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim())
   if (match === null) return null

@@ -8,9 +8,9 @@
  * wait for their ends. All streams are descriptors: no byte passes the agent, and a grandchild that keeps them open
  * does not hide the exit.
  *
- * The wrapper raises the soft limit on open files to the hard one: a prepare opens a file for each tablespace. It keeps the
- * agent's user, so that no other user can write its status file; with `runAs`, setpriv(1) gives up all rights of root and
- * then executes the tool.
+ * The wrapper raises the soft limit on open files to the hard one: a prepare opens a file for each tablespace. It keeps
+ * the agent's user, so that no other user can write its status file; with `runAs`, setpriv(1) gives up all rights of
+ * root and then executes the tool.
  */
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'

@@ -37,7 +37,8 @@ const BUFFER_BYTES = 256 * 1024
 const LF = 0x0a
 
 /**
- * From the start of the file: `onLines` gets whole lines and, at each look, the open line where it has grown; no empty batch.
+ * From the start of the file: `onLines` gets whole lines and, at each look, the open line where it has grown; no empty
+ * batch.
  */
 export function followStderr(
   path: string,

@@ -1,12 +1,12 @@
 /**
- * Every program runs in English, whatever the user's language: its messages tell a full disk from a damaged backup. Only
- * messages change: file names and data are bytes to a tool.
+ * Every program runs in English, whatever the user's language: its messages tell a full disk from a damaged backup.
+ * Only messages change: file names and data are bytes to a tool.
  */
 const TOOL_LOCALE = { LC_ALL: 'C', LANGUAGE: '' } as const
 
 /**
- * What a tool inherits from the agent's environment. Everything else stays with the agent: tokens and passwords, and what
- * would change a tool's configuration, such as MYSQL_HOME.
+ * What a tool inherits from the agent's environment. Everything else stays with the agent: tokens and passwords, and
+ * what would change a tool's configuration, such as MYSQL_HOME.
  */
 const INHERITED: ReadonlySet<string> = new Set([
   'PATH',

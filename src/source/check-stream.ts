@@ -5,9 +5,10 @@ import { toRestoreError } from '../errors.ts'
 const PIECE_BYTES = 1 << 20
 
 /**
- * A stage of its own process in front of an extractor that may write a hostile path: copies an xbstream from standard input to
- * standard output. The first path that must not be written, and the first wrong checksum, ends it before the extractor
- * has that chunk's header whole. As a process it outlives the agent as every tool does. Returns the exit code.
+ * A stage of its own process in front of an extractor that may write a hostile path: copies an xbstream from standard
+ * input to standard output. The first path that must not be written, and the first wrong checksum, ends it before the
+ * extractor has that chunk's header whole. As a process it outlives the agent as every tool does. Returns the exit
+ * code.
  */
 export function checkStream(input = 0, output = 1): number {
   const scan = createStreamScan('the stream')

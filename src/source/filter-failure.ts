@@ -3,9 +3,10 @@ import { ERRORS, type ErrorCode } from '../errors.ts'
 import { filterFailures, refusesKey, saysEarlyEnd } from '../tool/filter-grammar.ts'
 
 /**
- * Why a filter that ended with a complaint gave too little. What is wrong around the backup comes first: a key that cannot be read, a
- * cipher that does not exist or a memory limit must not make a good backup give way to an older one. Only what is left is said of
- * its bytes; that their format is unknown is not believed, for their first bytes have told it.
+ * Why a filter that ended with a complaint gave too little. What is wrong around the backup comes first: a key that
+ * cannot be read, a cipher that does not exist or a memory limit must not make a good backup give way to an older one.
+ * Only what is left is said of its bytes; that their format is unknown is not believed, for their first bytes have told
+ * it.
  */
 export function filterFailure(format: OuterFormat, stderr: string): { code: ErrorCode; hint?: string } {
   const failure = filterFailures(stderr).find(({ code }) => code !== 'source_unknown' && !ERRORS[code].backup)

@@ -25,8 +25,8 @@ const TIMEOUT_MS = 30_000
 
 /**
  * Runs a filter on the first bytes of a stream and gives the first bytes that come out, at most `limitBytes`; then the
- * filter is killed. Throws `tool_missing` when it cannot be started; `source_unreadable` and `tool_killed` when it gave nothing
- * for a reason that is not in the bytes: it hung, or was killed.
+ * filter is killed. Throws `tool_missing` when it cannot be started; `source_unreadable` and `tool_killed` when it gave
+ * nothing for a reason that is not in the bytes: it hung, or was killed.
  */
 export async function filterHead(
   command: FilterCommand,

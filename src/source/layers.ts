@@ -10,8 +10,8 @@ const MAX_LAYERS = 4
 /** Enough for nearly every filter to give something, and quick to unpack. */
 const SMALL_PEEK_BYTES = 256 << 10
 /**
- * A filter may need a whole block before it gives a byte: bzip2 900 kB, lz4 up to 8 MiB (legacy frames). So a head that yields nothing
- * is taken again at this size.
+ * A filter may need a whole block before it gives a byte: bzip2 900 kB, lz4 up to 8 MiB (legacy frames). So a head that
+ * yields nothing is taken again at this size.
  */
 const LARGE_PEEK_BYTES = 12 << 20
 
@@ -26,7 +26,10 @@ export interface Peeled {
   layers: readonly OuterFormat[]
   /** The first bytes of the xbstream, at most 1 MiB; empty when there is a problem. */
   head: Buffer
-  /** `source_empty`, `source_unknown`, `source_corrupt`, `source_truncated`, or what `filterFailure` finds around the backup. */
+  /**
+   * `source_empty`, `source_unknown`, `source_corrupt`, `source_truncated`, or what `filterFailure` finds around the
+   * backup.
+   */
   problem: RestoreError | null
 }
 

@@ -2,9 +2,10 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 
 /**
- * Where a backup comes from, as data. An argument or a configuration's value is parsed into a SourceRef once, at the edge;
- * options, plan and state.json carry it, and `openSource` opens it. A `path` is not looked at yet: opening it tells
- * whether it is a `file` or a `directory`. In every kind that has a `path`, that is an absolute path on this host.
+ * Where a backup comes from, as data. An argument or a configuration's value is parsed into a SourceRef once, at the
+ * edge; options, plan and state.json carry it, and `openSource` opens it. A `path` is not looked at yet: opening it
+ * tells whether it is a `file` or a `directory`. In every kind that has a `path`, that is an absolute path on this
+ * host.
  *
  * A new kind of source is: a schema and a name here, its row in `open-source.ts`, and a file of its own that opens it.
  */
@@ -25,7 +26,10 @@ const NAMES: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => string } = 
   directory: ({ path }) => path,
 }
 
-/** What a person calls the source and could write to mean it; refs with the same name are the same source. No secret is in it. */
+/**
+ * What a person calls the source and could write to mean it; refs with the same name are the same source. No secret is
+ * in it.
+ */
 export const nameOfSource = (ref: SourceRef): string => (NAMES[ref.kind] as (ref: SourceRef) => string)(ref)
 
 export const isSameSource = (a: SourceRef, b: SourceRef): boolean => nameOfSource(a) === nameOfSource(b)

@@ -1,8 +1,8 @@
 import type { SourceRef } from './source-ref.ts'
 
 /**
- * What tells the bytes of a source from others under the same name. Two identities are of the same source where every fact
- * that both know is equal. A modification time is compared with another one only, never with a clock.
+ * What tells the bytes of a source from others under the same name. Two identities are of the same source where every
+ * fact that both know is equal. A modification time is compared with another one only, never with a clock.
  */
 export type SourceIdentity = Readonly<Record<string, string>>
 

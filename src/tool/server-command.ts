@@ -120,7 +120,10 @@ export const enginePlugins = ({ hasArchive, hasRocksDb }: PluginNeeds, installed
     .filter(name => installed.includes(`${name}.so`))
     .map(name => `--plugin-load-add=${name}`)
 
-/** Whether the server whose `--version` prints this banner is of the family that the backup is of. Debian links mysqld to mariadbd. */
+/**
+ * Whether the server whose `--version` prints this banner is of the family that the backup is of. Debian links mysqld
+ * to mariadbd.
+ */
 export const isServerOf = (family: FamilyName, banner: string): boolean =>
   /\bVer \d/.test(banner) && /MariaDB/i.test(banner) === (family === 'mariadb-backup')
 

@@ -90,7 +90,9 @@ export function expectOneTrace(journal: readonly JournalLine[]): void {
     expect(PARENTS[span.kind], `${span.kind} ${span.name} in ${parent!.name}`).toContain(parent!.kind)
     expect(span.startedAtMs, `${span.name} begins before ${parent!.name}`).toBeGreaterThanOrEqual(parent!.startedAtMs)
     if (parent!.kind === 'restore') continue
-    expect(span.endedAtMs, `${span.name} ends after ${parent!.name}`).toBeLessThanOrEqual(parent!.endedAtMs)
+    // A progress span is handed over before its state is on the disk, so a killed agent's phase may end before it.
+    const lateMs = span.kind === 'progress' ? 2000 : 0
+    expect(span.endedAtMs, `${span.name} ends after ${parent!.name}`).toBeLessThanOrEqual(parent!.endedAtMs + lateMs)
   }
   const attempts = spans.filter(({ kind }) => kind === 'attempt')
   const began = attempts.sort((a, b) => a.startedAtMs - b.startedAtMs)

@@ -1,0 +1,3 @@
+import { randomKills } from './kills.ts'
+
+randomKills(0)

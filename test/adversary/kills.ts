@@ -1,0 +1,120 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { expect, inject, test } from 'vitest'
+import type { ErrorCode } from '../../src/errors.ts'
+import { mountTmpfs } from '../integration/workspace.ts'
+import type { Victim } from '../kill/agent.ts'
+import type { TruthName } from '../kill/datadir.ts'
+import { type Ended, expectNothingLeft, expectRestored, type Place, place, type Request } from '../kill/restore-dirs.ts'
+import { randomFrom } from './random.ts'
+
+/**
+ * Kills at random moments. Each restore ends with the data of its backup, or with an error that is right for it.
+ * `KILLS` says how many, `SEED` repeats them.
+ */
+const KILLS = Number(process.env.KILLS ?? 10)
+
+interface Scenario {
+  truth: TruthName
+  /** About how long it takes undisturbed, in milliseconds: the kills come within that time. */
+  lastsMs: number
+  request(at: Place, random: ReturnType<typeof randomFrom>): Request | Promise<Request>
+  /** What it may end in besides success. */
+  errors?: readonly ErrorCode[]
+  /** What the request itself puts into the folder. */
+  kept?: readonly string[]
+}
+
+const elements = () => inject('chain').elements
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  'a full backup': { truth: 'full', lastsMs: 2500, request: () => ({ sources: [elements()[0]!.zst] }) },
+  'a full backup with a start check': {
+    lastsMs: 4500,
+    truth: 'full',
+    request: () => ({ sources: [elements()[0]!.zst], flags: { start_check: true, owner: 'nobody:nogroup' } }),
+  },
+  'a chain': { truth: 'chain', lastsMs: 6000, request: () => ({ sources: elements().map(({ zst }) => zst) }) },
+  'a chain of bare streams without prefetch': {
+    lastsMs: 6000,
+    truth: 'chain',
+    request: () => ({ sources: elements().map(({ bare }) => bare), flags: { prefetch: 'off' } }),
+  },
+  'a directory': {
+    truth: 'full',
+    lastsMs: 2500,
+    request: async at => ({ sources: [await extracted(at)] }),
+    kept: ['source'],
+  },
+  'a directory in place': {
+    lastsMs: 2500,
+    truth: 'full',
+    request: async at => ({ sources: [await extracted(at)], flags: { in_place: true } }),
+    errors: ['not_prepared', 'tool_killed', 'interrupted'],
+    kept: ['source'],
+  },
+  'a disk that is nearly too small': {
+    lastsMs: 3000,
+    truth: 'full',
+    async request(at, random) {
+      const small = join(at.dir, 'small')
+      await mountTmpfs(small, (150 + 200 * random.next()) * 1024 ** 2)
+      return { sources: [elements()[0]!.zst], flags: { target_dir: join(small, 'target') } }
+    },
+    errors: ['disk_full'],
+    kept: ['small'],
+  },
+}
+
+const VICTIMS: readonly (readonly Victim[])[] = [
+  ['agent'],
+  ['agent'],
+  ['tools', 'agent'],
+  ['groups', 'agent'],
+  ['wrappers', 'agent'],
+  ['power'],
+  ['tools'],
+]
+
+async function extracted(at: Place): Promise<string> {
+  const dir = join(at.dir, 'source')
+  mkdirSync(dir)
+  await execa('mbstream', ['-x', '-C', dir], { inputFile: elements()[0]!.bare })
+  return dir
+}
+
+/** Every other kill, so that two files can share them. */
+export function randomKills(part: 0 | 1): void {
+  const seed = inject('seed')
+  const numbers = Array.from({ length: KILLS }, (_, index) => index + 1).filter(number => number % 2 === part)
+  test.for(numbers)(`kill %i of ${KILLS}, SEED=${seed}`, async number => {
+    const random = randomFrom(seed + number)
+    const [name, scenario] = random.of(Object.entries(SCENARIOS))
+    const kills = random.of(VICTIMS)
+    const at = place()
+    const request = await scenario.request(at, random)
+    const afterMs = Math.floor(random.next() * scenario.lastsMs)
+    const first = await at.start(request, { at: { event: 'restore_started', afterMs }, kills }).ended
+    // Killed after its end, there is nothing to go on with.
+    const hadEnded = existsSync(join(at.stateDir, 'state.json')) && at.state().status === 'succeeded'
+    const ended =
+      first.signal !== 'SIGKILL'
+        ? first
+        : hadEnded
+          ? { ...first, code: 0, signal: null }
+          : await at.start(request).ended
+    console.log(
+      `${number}: ${name}; ${kills.join(' and ')} after ${afterMs} ms: ${outcome(first)}, then ${outcome(ended)}`,
+    )
+    await expectRight(at, ended, scenario)
+  })
+}
+
+const outcome = ({ code, signal, stderr }: Ended) => signal ?? /^error (\w+):/m.exec(stderr)?.[1] ?? `exit code ${code}`
+
+async function expectRight(at: Place, ended: Ended, { truth, errors = [], kept = [] }: Scenario): Promise<void> {
+  if (ended.code === 0) return expectRestored(at, ended, truth, kept)
+  expect(errors, ended.stderr).toContain(outcome(ended))
+  expectNothingLeft(at, kept)
+}
