@@ -78,6 +78,15 @@ describe('restore', () => {
     expect(state()).toMatchObject({ status: 'succeeded', attempt: 2, failures: 1 })
   })
 
+  test('OTEL_CONFIG_FILE: one loud notice, in the restore and on stderr', async () => {
+    vi.stubEnv('OTEL_CONFIG_FILE', '/etc/otel.yaml')
+    expect(await restore('--json')).toBe(0)
+    const notice =
+      'telemetry: OTEL_CONFIG_FILE is not supported: the file is ignored, and the other OTEL_* variables apply'
+    expect(state().notices.filter((text: string) => text.includes('OTEL_CONFIG_FILE'))).toEqual([notice])
+    expect(said.stderr.split('OTEL_CONFIG_FILE')).toHaveLength(2)
+  })
+
   test('copies a directory, and leaves it as it was', async () => {
     const folder = join(dir, 'folder')
     for (const [path, content] of Object.entries(filesOf(PLAIN))) {

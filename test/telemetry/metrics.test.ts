@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../../src/errors.ts'
 import { PHASES, RESTORE_STATUSES, STEPS } from '../../src/phases.ts'
+import type { Plan } from '../../src/restore/plan/plan.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
 import { attributesOf, type Metric, numberOf, type OtlpReceiver, pointsOf, refusingUrl } from './otlp-receiver.ts'
 import { endedSpan, openSpan, samplePlan, sampleProgress, sampleState, startedState, T0 } from './sample-state.ts'
@@ -251,6 +252,16 @@ test('the heartbeat leaves right after the start, and again when the phase or th
   telemetry.observe(sampleState({ phase: 'restoring_basebackup', attempt: 2 }), TICK)
   await new Promise(resolve => setTimeout(resolve, 300))
   expect(receiver.exports()).toHaveLength(3)
+})
+
+test('restore.recovery.point.time is the end of the newest backup; absent while it is unknown', async () => {
+  const withEnd = (endTime: string | null) =>
+    samplePlan({ elements: [{ name: 'full', description: { endTime } }] as unknown as Plan['elements'] })
+  expect(
+    read(await exported(full({ plan: withEnd('2026-11-23 02:03:04') })), 'restore.recovery.point.time'),
+  ).toMatchObject([{ value: new Date(2026, 10, 23, 2, 3, 4).getTime() / 1000 }])
+  for (const unknown of [null, 'yesterday'])
+    expect(read(await exported(full({ plan: withEnd(unknown) })), 'restore.recovery.point.time')).toEqual([])
 })
 
 /** The name that Prometheus 3 gives to a metric that arrives by OTLP. */
