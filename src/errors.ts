@@ -74,6 +74,11 @@ export const ERRORS = {
   file_size_limit: failed(46, 'raise the limit on file sizes (ulimit -f, LimitFSIZE in systemd)'),
   target_lost: failed(47, 'another process removed or changed files of this restore: find it, then restore again'),
 
+  state_lost: failed(
+    48,
+    'the state dir was removed or replaced during the restore: what was extracted is left as it is; restore again',
+  ),
+
   extract_failed: failed(50, "see the tool's last lines above"),
   prepare_failed: failed(51, "see the tool's last lines above"),
   redo_incomplete: damaged(

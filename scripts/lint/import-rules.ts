@@ -45,7 +45,7 @@ const ROOMS: Record<string, Room> = {
     imports: [...WORDS, ...FIELD, 'restore/state', 'restore/plan/plan.ts', 'restore/plan', 'restore/context.ts'],
   },
   'restore/steps': { imports: [...WORDS, ...FIELD, ...RESTORE, 'restore'], packages: ['execa'] },
-  'restore/resume': { imports: [...WORDS, ...FIELD, ...RESTORE, 'restore'] },
+  'restore/resume': { imports: [...WORDS, ...FIELD, ...RESTORE, 'restore'], packages: ['zod'] },
   restore: { imports: [...WORDS, ...FIELD, ...RESTORE] },
   telemetry: { imports: WORDS, types: ['restore/state', 'tool'], packages: ['@opentelemetry/'] },
   server: {

@@ -59,8 +59,8 @@ async function restore(options: RestoreOptions): Promise<number> {
       warn: text => warn(text),
     })
     if (ending !== null) session.abort(ending)
-    const { store } = session
-    warn = text => store.dispatch({ type: 'notice', atMs: Date.now(), text })
+    const { store, notice } = session
+    warn = notice
     for (const text of early.splice(0)) {
       if (choice.kind === 'quiet' || choice.kind === 'json') print(text)
       if (!store.state.notices.includes(text)) warn(text)
@@ -68,6 +68,7 @@ async function restore(options: RestoreOptions): Promise<number> {
     const state = await session.done
     warn = print
     view.close()
+    if (state.success) session.markReported()
     if (state.error) reportError(state.error, process, { json: options.json, color: choice.color })
     return state.error ? exitCodeOf(state.error.code) : 0
   } finally {

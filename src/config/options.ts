@@ -262,6 +262,17 @@ const TABLE = {
     help: 'pause before the first retry; doubled each time, with jitter',
     doc: { default: '5s' },
   }),
+  /** Nothing new begins while the state cannot be written; after so long the restore ends. */
+  stateWaitMs: option({
+    key: 'state_wait',
+    flag: '--state-wait <duration>',
+    written: form.duration,
+    stored: count.default(600_000),
+    resume: 'live',
+    show: showDuration,
+    help: 'how long to wait for a state dir that cannot be written, before the restore ends',
+    doc: { default: '10m' },
+  }),
   /** Chains to go back to, newest first, when this backup cannot be restored. */
   olderBackups: option({
     key: 'older_backups',

@@ -143,7 +143,7 @@ export function hasOpen(pid: number, file: LockFile): boolean {
 
 function openLockFile(path: string): number {
   try {
-    return openSync(path, 'a+', 0o600)
+    return openSync(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)
   } catch (error) {
     throw systemError(error, `cannot open the lock ${path}`)
   }

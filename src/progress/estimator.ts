@@ -35,7 +35,7 @@ export function initialProgress(options: { stallThresholds?: StallThresholds } =
 export function advanceProgress(state: ProgressState, input: ProgressInput, atMs: number): ProgressState {
   switch (input.type) {
     case 'tick':
-      return state
+      return input.pausedMs ? paused(state, input.pausedMs) : state
     case 'tool':
       return takeToolEvent(state, input.event, atMs)
     case 'sample':
@@ -55,6 +55,12 @@ export function advanceProgress(state: ProgressState, input: ProgressInput, atMs
     case 'restart':
       return beginAttempt(state, input, atMs)
   }
+}
+
+/** Time in which nobody watched is no stall. It stops to count where progress moves. */
+function paused(state: ProgressState, ms: number): ProgressState {
+  const { lastProgressAtMs: afterMs, pause } = state
+  return { ...state, pause: { ms: ms + (pause.afterMs === afterMs ? pause.ms : 0), afterMs } }
 }
 
 /** What is shown at `nowMs`. */

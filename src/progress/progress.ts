@@ -69,7 +69,7 @@ export type ProgressInput =
   /** The running phase has ended and passed all our checks. */
   | { type: 'passed' }
   /** Once a second. Moves nothing forward: only quiet and stall depend on it. */
-  | { type: 'tick' }
+  | { type: 'tick'; pausedMs?: number }
 
 /**
  * What is shown. Percentages are 0-100 (fractions allowed; metrics use the integer part), times Unix ms; null

@@ -125,6 +125,8 @@ export function emptyState(thresholds: StallThresholds, elements: number) {
 
     startedAtMs: null as number | null,
     lastProgressAtMs: null as number | null,
+    /** How long the agent itself did not run since progress last moved, which was at `afterMs`. */
+    pause: { ms: 0, afterMs: null as number | null },
     /** When the phase's percentage last changed. */
     lastMovedAtMs: null as number | null,
     lastActivityAtMs: null as number | null,

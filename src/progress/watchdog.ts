@@ -56,7 +56,9 @@ type Watch = Pick<
   'lastProgressAtMs' | 'lastActivityAtMs' | 'quietSinceMs' | 'activity' | 'stalled' | 'stallThresholdMs'
 >
 
-export function watch(state: ProgressState, nowMs: number): Watch {
+export function watch(state: ProgressState, atMs: number): Watch {
+  const { pause } = state
+  const nowMs = pause && pause.afterMs === state.lastProgressAtMs ? atMs - pause.ms : atMs
   const began = state.startedAtMs ?? nowMs
   const lastProgressAtMs = state.lastProgressAtMs ?? began
   const lastActivityAtMs = Math.max(state.lastActivityAtMs ?? began, lastProgressAtMs)

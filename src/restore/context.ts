@@ -1,6 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RestoreOptions } from '../config/options.ts'
-import type { RestoreError } from '../errors.ts'
+import { RestoreError } from '../errors.ts'
+import { formatDuration } from '../format.ts'
 import type { ToolLock } from '../process/lock.ts'
+import { systemError } from '../process/system-error.ts'
 import type { Store } from './state/store.ts'
 
 /** What every step of a running restore works with. */
@@ -29,4 +32,41 @@ export const NEVER = new Promise<never>(() => {})
 /** A notice for the person, unless this restore has given it before: steps can be done again. */
 export function noticeOnce({ store, now }: RestoreContext, text: string): void {
   if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
+}
+
+const RETRY_MS = 1000
+
+/**
+ * Resolves when the state, as it is now, is on the disk. Nothing that changes data begins before: after a kill the
+ * next agent would take its result for whole. Waits up to `--state-wait` for a state dir that cannot be written, and
+ * says so; what runs meanwhile is left alone. Throws `disk_full`, `not_permitted`, `state_lost`, or the reason of an
+ * abort; an aborted restore still removes what it created (`isRemoval`) where that can be recorded at once.
+ */
+export async function untilDurable(context: RestoreContext, { isRemoval = false } = {}): Promise<void> {
+  const { store, signal, now } = context
+  const beganMs = performance.now()
+  for (let isTold = false; ; isTold = true) {
+    const error = stateProblem(store)
+    if (error === null) {
+      if (isTold) store.dispatch({ type: 'notice', atMs: now(), text: 'the state can be written again' })
+      return
+    }
+    const { stateWaitMs } = store.state.options
+    if (signal.aborted) throw isRemoval ? error : signal.reason
+    if (performance.now() - beganMs >= stateWaitMs) throw error
+    const text = `waiting up to ${formatDuration(stateWaitMs)} before anything else begins: ${error.message}`
+    if (!isTold) store.dispatch({ type: 'notice', atMs: now(), text })
+    await sleep(Math.min(RETRY_MS, stateWaitMs), undefined, { signal }).catch(() => {}) // aborted: one more look
+  }
+}
+
+function stateProblem(store: Store): RestoreError | null {
+  try {
+    store.persist()
+    return null
+  } catch (thrown) {
+    const what = `cannot write the state in ${store.state.options.stateDir}`
+    const gone = ['ENOENT', 'ENOTDIR', 'ESTALE'].includes((thrown as NodeJS.ErrnoException).code ?? '')
+    return gone ? new RestoreError('state_lost', `${what}: ${(thrown as Error).message}`) : systemError(thrown, what)
+  }
 }

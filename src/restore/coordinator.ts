@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../errors.ts'
+import { formatFirst, formatIso } from '../format.ts'
 import type { Phase, RestoreStatus } from '../phases.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { processIn } from '../process/process-in.ts'
 import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
-import { NEVER, type RestoreContext } from './context.ts'
+import { NEVER, noticeOnce, type RestoreContext, untilDurable } from './context.ts'
 import { type HoldingContext, holdDatadir } from './hold-datadir.ts'
-import { removeDebris } from './resume/cleanup.ts'
+import { identityOf, movedFiles, removeCreated } from './resume/cleanup.ts'
 import { repair } from './resume/repair.ts'
 import { backoffMs, isOfBackup, nextTry } from './resume/retry.ts'
 import { watch } from './run/watchdog.ts'
 import { isFinished } from './state/runs.ts'
 import type { RestoreState } from './state/state.ts'
-import { emptyLedger } from './state/state-schema.ts'
 
 /**
  * Brings a restore to a terminal state, always: attempt by attempt, from wherever it stands. What may pass is tried again
@@ -49,11 +49,20 @@ async function tryOnce(context: HoldingContext, sources: Map<number, Source>): P
     const adopted = store.state.tools.length > 0
     if (!adopted) store.dispatch({ type: 'attempt_started', atMs: now() })
     takeDatadir(context)
+    if (store.state.cleanup.removing) await finishRemoval(context)
     if (!adopted) await repair(context)
     await attempt(context, sources)
     if (detached()) await NEVER
     store.dispatch({ type: 'attempt_ended', atMs: now(), error: null })
-    store.dispatch({ type: 'ended', atMs: now(), status: 'succeeded', phase: 'completed', error: null })
+    const datadirIdentity = identityOf(context.options.datadir)
+    store.dispatch({
+      type: 'ended',
+      atMs: now(),
+      status: 'succeeded',
+      phase: 'completed',
+      error: null,
+      datadirIdentity,
+    })
   } catch (thrown) {
     if (detached()) await NEVER
     const error = toRestoreError(thrown)
@@ -134,20 +143,47 @@ export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'ru
   return ERRORS[code].backup ? FAILED_BASEBACKUP : { status: 'failed', phase: 'failed' }
 }
 
-/** An error that comes while debris is removed must not hide the one that led there, only be told beside it. */
+/** An error that comes during removal must not hide the one that led there, only be told beside it. */
 async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: boolean): Promise<RestoreError> {
   const { store, now } = context
   try {
-    const { cleanup } = store.state
     const stays = staysAsItIs(store.state, makesRoom)
     const told = withRemains(error, store.state, stays)
-    await removeDebris(stays ? { ...cleanup, partialDatadir: null } : cleanup)
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: emptyLedger() })
+    if (stays)
+      store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, partialDatadir: null } })
+    await remove(context)
     return told
   } catch (thrown) {
     const { message } = toRestoreError(thrown)
     return new RestoreError(error.code, `${error.message}; what it left could not be removed: ${message}`, error)
   }
+}
+
+/** That removal has begun is durable before anything goes: nobody takes half of the files for all of them. */
+async function remove(context: RestoreContext): Promise<void> {
+  const { store, now, runDir } = context
+  const { cleanup, plan } = store.state
+  if (cleanup.created.length + cleanup.parents.length === 0 && cleanup.partialDatadir === null) return
+  store.dispatch({ type: 'removal_begun', atMs: now() })
+  await untilDurable(context, { isRemoval: true })
+  const left = await removeCreated(cleanup, movedFiles(runDir), plan?.targetDir ?? null)
+  if (left.length > 0)
+    noticeOnce(
+      context,
+      `left in ${cleanup.partialDatadir!.datadir}, as this restore did not create it: ${formatFirst(left)}`,
+    )
+  store.dispatch({ type: 'removal_ended', atMs: now() })
+}
+
+/** An earlier agent died while it removed, or a reboot has lost what was not synced. Then the restore begins anew. */
+async function finishRemoval(context: RestoreContext): Promise<void> {
+  const { store, now } = context
+  const { cleanup } = store.state
+  const { partialDatadir } = cleanup
+  // A server that somebody has started there since is not disturbed.
+  if (partialDatadir && processIn(partialDatadir.datadir) !== null)
+    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
+  await remove(context)
 }
 
 const SAYS_UNTOUCHED: ReadonlySet<string> = new Set(['cancelled', 'terminated'])
@@ -156,10 +192,17 @@ const SAYS_UNTOUCHED: ReadonlySet<string> = new Set(['cancelled', 'terminated'])
  * The error with which a restore ends, and its hint true of what remains: a datadir that `stays` full would refuse the same
  * command, and a directory that was prepared in place is not the backup any more that it was.
  */
-function withRemains(error: RestoreError, { plan, runs }: RestoreState, stays: boolean): RestoreError {
-  const hint = stays ? hintOfDatadir(error, plan!.datadir) : hintOfSource(error, plan, runs)
+function withRemains(error: RestoreError, { plan, runs, earlier }: RestoreState, stays: boolean): RestoreError {
+  const hint = stays
+    ? hintOfDatadir(error, plan!.datadir)
+    : (hintOfEarlier(error, earlier) ?? hintOfSource(error, plan, runs))
   return hint === error.hint ? error : new RestoreError(error.code, error.message, { ...detailsOf(error), hint })
 }
+
+const hintOfEarlier = ({ code, hint }: RestoreError, earlier: RestoreState['earlier']): string | null =>
+  code === 'datadir_not_empty' && earlier !== null
+    ? `restore ${earlier.restoreId} of ${earlier.sources.join(' ')} into it succeeded at ${formatIso(earlier.endedAtMs)}; ${hint}`
+    : null
 
 const hintOfDatadir = ({ code, hint }: RestoreError, datadir: string): string =>
   SAYS_UNTOUCHED.has(code)

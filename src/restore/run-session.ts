@@ -6,8 +6,9 @@ import type { Source } from '../source/source.ts'
 import type { RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
 import { forgetSent } from './state/left-spans.ts'
+import { reduce } from './state/reduce.ts'
 import type { Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state/state.ts'
-import type { StateDir } from './state/state-dir.ts'
+import { openStateDir, type StateDir } from './state/state-dir.ts'
 import { createStore, type Store } from './state/store.ts'
 
 /** One restore that this agent runs, from lock to terminal state. The command and the daemon both run it through here. */
@@ -18,6 +19,10 @@ export interface RestoreSession {
   resumed: boolean
   /** Resolves with the terminal state, when the lock is free again; never after `detach`. Rejects only on a bug. */
   done: Promise<RestoreState>
+  /** Tells the person something that the restore itself does not know. */
+  notice(text: string): void
+  /** The caller has told its user of the success: the same command does not report it again. */
+  markReported(): void
   /** Ends the restore: `cancelled` or `terminated`. */
   abort(reason: RestoreError): void
   /** SIGKILL to every tool now; `abort` must have come before. */
@@ -54,6 +59,7 @@ export function runSession(
   const controller = new AbortController()
   let detached = false
   const warnOnce = saidOnce(surroundings.warn)
+  const now = createClock()
   const { options, restoreId } = first.state
   const store = createStore(first.state, first.event, {
     observers: surroundings.observers,
@@ -61,7 +67,7 @@ export function runSession(
     onWriteError: error => warnOnce(`cannot write the state in ${stateDir.path}: ${(error as Error).message}`),
     onObserverError: error => warnOnce(`an observer failed: ${(error as Error).message}`),
   })
-  surroundings.onSpansExported?.(ids => store.dispatch({ type: 'spans_exported', atMs: Date.now(), ids }))
+  surroundings.onSpansExported?.(ids => store.dispatch({ type: 'spans_exported', atMs: now(), ids }))
   const end = () => {
     stateDir.release()
     surroundings.onSpansExported?.(ids => forgetSent(stateDir.path, ids))
@@ -78,13 +84,15 @@ export function runSession(
     },
     detached: () => detached,
     onBug: error => surroundings.warn(error.stack ?? error.message),
-    now: Date.now,
+    now,
     toolEnv: spanId => surroundings.childEnv(spanId, store.state),
   }
   return {
     store,
     runDir,
     resumed: first.resumed,
+    notice: text => store.dispatch({ type: 'notice', atMs: now(), text }),
+    markReported: () => markReported(stateDir.path, restoreId, surroundings.warn),
     done: runRestore(context, first.opened).finally(end),
     abort: context.abort,
     kill() {
@@ -97,6 +105,64 @@ export function runSession(
         { lock: stateDir.toolLock.file() },
       )
     },
+  }
+}
+
+/**
+ * Unix ms that never step: the wall clock of now, carried on by the monotonic clock. Durations and stalls follow it, so
+ * a clock that is set during a restore changes neither.
+ */
+function createClock(): () => number {
+  const offsetMs = Date.now() - performance.now()
+  return () => Math.round(offsetMs + performance.now())
+}
+
+/**
+ * An agent that died after the success was durable and before anybody heard of it: the same command reports that
+ * success once. Observers get its last state as they would have got it then.
+ */
+export function reportEarlier(
+  stateDir: StateDir,
+  found: RestoreState,
+  { observers, warn }: SessionSurroundings,
+): RestoreSession {
+  const text = 'this restore succeeded before; the agent died before it could report that'
+  const state = reduce(found, { type: 'notice', atMs: found.updatedAtMs, text })
+  const { updatedAtMs: atMs } = found
+  const event: RestoreEvent = { type: 'ended', atMs, status: 'succeeded', phase: 'completed', error: null }
+  const store = createStore(state, event, {
+    observers,
+    write() {}, // it is on the disk already
+    onWriteError() {},
+    onObserverError: error => warn(`an observer failed: ${(error as Error).message}`),
+  })
+  stateDir.release()
+  return {
+    store,
+    runDir: join(stateDir.path, found.restoreId),
+    resumed: true,
+    done: Promise.resolve(state),
+    notice: more => store.dispatch({ type: 'notice', atMs, text: more }),
+    markReported: () => markReported(stateDir.path, found.restoreId, warn),
+    abort() {},
+    kill() {},
+    async detach() {},
+  }
+}
+
+/** Where another restore has begun in the state dir since, or another agent holds it, nothing is marked. */
+function markReported(path: string, restoreId: string, warn: (text: string) => void): void {
+  try {
+    const stateDir = openStateDir(path)
+    try {
+      const found = stateDir.read()
+      if (found?.restoreId !== restoreId || found.success?.reported !== false) return
+      stateDir.write(reduce(found, { type: 'reported', atMs: found.updatedAtMs }), true)
+    } finally {
+      stateDir.release()
+    }
+  } catch (error) {
+    warn(`cannot record that the success was reported: ${(error as Error).message}`)
   }
 }
 

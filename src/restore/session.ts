@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { RestoreOptions } from '../config/options.ts'
 import { bootId } from '../process/proc-stat.ts'
 import { nameOfSource } from '../source/source-ref.ts'
+import { identityOf } from './resume/cleanup.ts'
 import { checkSameRestore, goOn } from './resume/resume.ts'
-import { type RestoreSession, runSession, type SessionSurroundings } from './run-session.ts'
+import { type RestoreSession, reportEarlier, runSession, type SessionSurroundings } from './run-session.ts'
 import { initialState } from './state/reduce.ts'
-import type { AttributeValue, RestoreState } from './state/state.ts'
+import type { AttributeValue } from './state/state.ts'
+import { currentOptions, type RestoreState } from './state/state.ts'
 import { openStateDir, type StateDir } from './state/state-dir.ts'
 
 export const newRestoreId = (): string =>
@@ -25,7 +27,8 @@ export async function startSession(
   const stateDir = openStateDir(options.stateDir)
   try {
     const found = stateDir.read()
-    if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup, found?.unsentSpans)
+    if (found && (await isUnreported(found, options))) return reportEarlier(stateDir, found, surroundings)
+    if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup, found)
     await checkSameRestore(found, options)
     return await goOn(stateDir, found, options, surroundings)
   } catch (error) {
@@ -60,7 +63,7 @@ function begin(
   options: RestoreOptions,
   surroundings: SessionSurroundings,
   backup: string | null,
-  unsentSpans: RestoreState['unsentSpans'] = [],
+  before: RestoreState | null,
 ): RestoreSession {
   stateDir.toolLock.fd() // no tool of anybody is left
   const atMs = Date.now()
@@ -71,13 +74,36 @@ function begin(
       bootId: bootId(),
       options,
       backup,
+      earlier: earlierSuccess(before, options),
       ...surroundings.beginTrace(),
       attributes: shortPlan(options),
-      unsentSpans,
+      unsentSpans: before?.unsentSpans ?? [],
     },
     atMs,
   )
   return runSession(stateDir, { state, event: { type: 'restore_started', atMs }, resumed: false }, surroundings)
+}
+
+/** The same restore, succeeded, in a datadir that is still there, and nobody was told. */
+async function isUnreported(found: RestoreState, asked: RestoreOptions): Promise<boolean> {
+  const { success } = found
+  if (success === null || success.reported || success.datadirIdentity !== identityOf(asked.datadir)) return false
+  try {
+    await checkSameRestore(found, asked)
+    return true
+  } catch {
+    return false // another restore, or of another backup: it fails or succeeds for itself
+  }
+}
+
+const earlierSuccess = (before: RestoreState | null, { datadir }: RestoreOptions): RestoreState['earlier'] => {
+  if (before === null || before.options.datadir !== datadir) return null
+  if (before.status !== 'succeeded') return before.earlier
+  return {
+    restoreId: before.restoreId,
+    sources: currentOptions(before).sources.map(nameOfSource),
+    endedAtMs: before.phaseStartedAtMs,
+  }
 }
 
 const shortPlan = (options: RestoreOptions): Record<string, AttributeValue> => ({

@@ -122,7 +122,10 @@ export function createAgent(around: AgentSurroundings): Agent {
     if (own.cancelled !== null) own.session?.abort(own.cancelled)
     else if (detached) await own.session?.detach()
     own.session?.done.then(
-      state => finish(own, state),
+      state => {
+        finish(own, state)
+        if (state.success) own.session?.markReported()
+      },
       thrown => {
         log('error', 'restore', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
         release(own)

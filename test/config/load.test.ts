@@ -67,6 +67,7 @@ older_backups:
   - [oldest.xb, /b/oldest-inc.xb]
 retries: 5
 retry_delay: 1m
+state_wait: 5m
 prefetch: off
 `
 
@@ -100,6 +101,7 @@ describe('a whole file', () => {
       olderBackups: [refs(join(dir, 'older.xb')), refs(join(dir, 'oldest.xb'), '/b/oldest-inc.xb')],
       retries: 5,
       retryDelayMs: 60_000,
+      stateWaitMs: 300_000,
       prefetch: false,
     })
     // No key of the schema was forgotten above.
@@ -147,6 +149,7 @@ describe('a whole file', () => {
       olderBackups: [],
       retries: 3,
       retryDelayMs: 5000,
+      stateWaitMs: 600_000,
       prefetch: true,
     })
   })

@@ -7,16 +7,18 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { existingAncestor, freeBytes, onSameFileSystem } from '../../src/process/file-system.ts'
 import { processIn } from '../../src/process/process-in.ts'
 import { directoryStats } from '../../src/restore/plan/extracted.ts'
@@ -28,7 +30,8 @@ import {
   checkUnshared,
   checkWritable,
 } from '../../src/restore/plan/prechecks.ts'
-import { identityOf, removeDebris, undoHalfMove } from '../../src/restore/resume/cleanup.ts'
+import { filesToMove, identityOf, removeCreated, undoPartialMove } from '../../src/restore/resume/cleanup.ts'
+import type { CleanupLedger } from '../../src/restore/state/state.ts'
 import { emptyLedger } from '../../src/restore/state/state-schema.ts'
 import { makeDirectory } from '../../src/restore/steps/extract.ts'
 import { keepMetadata, moveRemnants } from '../../src/restore/steps/kept-files.ts'
@@ -234,70 +237,98 @@ describe('places', () => {
 
 const fillingOf = (datadir: string, existed: boolean) => ({ datadir, existed, identity: identityOf(datadir) })
 
-describe('debris', () => {
-  test('is not a datadir that somebody made anew under the name', async () => {
-    const folder = fill(scratch(), { 'data/z': 'moved' })
-    const partialDatadir = fillingOf(join(folder, 'data'), false)
-    rmSync(join(folder, 'data'), { recursive: true })
-    fill(folder, { 'data/mine': '' })
-    await removeDebris({ created: [], partialDatadir, returnFilesTo: join(folder, 'source'), parents: [] })
-    expect(all(folder)).toEqual(['data/mine'])
-    await removeDebris({
-      created: [],
-      partialDatadir: { ...partialDatadir, identity: null },
-      returnFilesTo: null,
-      parents: [],
-    })
-    expect(all(folder)).toEqual(['data/mine'])
+const ledger = (changes: Partial<CleanupLedger>): CleanupLedger => ({ ...emptyLedger(), ...changes })
+
+/** A target dir whose files are listed, then moved into the datadir as the tool does. */
+async function moved(files: Record<string, string>) {
+  const folder = fill(
+    scratch(),
+    Object.fromEntries(Object.entries(files).map(([name, text]) => [`target/${name}`, text])),
+  )
+  const [target, datadir] = [join(folder, 'target'), join(folder, 'data')]
+  const list = await filesToMove(target, datadir)
+  renameSync(target, datadir)
+  mkdirSync(target)
+  return { folder, target, datadir, list, partialDatadir: fillingOf(datadir, false) }
+}
+
+describe('removal', () => {
+  test('leaves a datadir alone that somebody created anew under the name', async () => {
+    const { datadir, target, list, partialDatadir } = await moved({ z: 'moved' })
+    rmSync(datadir, { recursive: true })
+    fill(datadir, { mine: '' })
+    await removeCreated(ledger({ partialDatadir, returnFilesTo: target }), list, target)
+    await removeCreated(ledger({ partialDatadir: { ...partialDatadir, identity: null } }), list, target)
+    expect(all(datadir)).toEqual(['mine'])
   })
 
-  test('is what was made, and nothing else', async () => {
-    const folder = fill(scratch(), { 'target/x': '1', 'other/y': '2', 'data/z': '3' })
-    const partialDatadir = fillingOf(join(folder, 'data'), false)
-    await removeDebris({ created: [join(folder, 'target')], partialDatadir, returnFilesTo: null, parents: [] })
-    expect(readdirSync(folder)).toEqual(['other'])
-    await removeDebris({ created: [join(folder, 'target')], partialDatadir, returnFilesTo: null, parents: [] })
-    await removeDebris(emptyLedger())
+  test('takes what was created, and nothing else, as often as it is run', async () => {
+    const { folder, target, datadir, list, partialDatadir } = await moved({ 'app/z': '3', ibdata1: '4' })
+    fill(folder, { 'target/x': '1', 'other/y': '2' })
+    for (let run = 0; run < 2; run++)
+      expect(await removeCreated(ledger({ created: [target], partialDatadir }), list, target)).toEqual([])
+    expect(existsSync(datadir)).toBe(false)
     expect(all(folder)).toEqual(['other/y'])
   })
 
+  test('leaves what somebody else put into the datadir, also under a name of a moved file', async () => {
+    const { target, datadir, list, partialDatadir } = await moved({ 'app/a': '1', 'app/b': '2', ibdata1: '3' })
+    rmSync(join(datadir, 'app/b'))
+    fill(datadir, { 'app/b': 'theirs', 'app/c': 'theirs', notes: 'theirs' })
+    symlinkSync('/etc/hostname', join(datadir, 'link'))
+    const left = await removeCreated(ledger({ partialDatadir }), list, target)
+    expect(left.sort()).toEqual(['app/b', 'app/c', 'link', 'notes'])
+    expect(all(datadir)).toEqual(['app/b', 'app/c', 'notes'])
+    expect(readFileSync(join(datadir, 'app/b'), 'utf8')).toBe('theirs')
+  })
+
   test('in a datadir that was there: it stays, empty', async () => {
-    const folder = fill(scratch(), { 'data/sub/z': '3' })
-    await removeDebris({
-      created: [],
-      partialDatadir: fillingOf(join(folder, 'data'), true),
-      returnFilesTo: null,
-      parents: [],
-    })
-    expect(readdirSync(join(folder, 'data'))).toEqual([])
+    const { target, datadir, list, partialDatadir } = await moved({ 'sub/z': '3' })
+    await removeCreated(ledger({ partialDatadir: { ...partialDatadir, existed: true } }), list, target)
+    expect(readdirSync(datadir)).toEqual([])
   })
 
   test('of a directory consumed in place: files go back, the whole one of two wins', async () => {
-    const folder = fill(scratch(), {
-      'source/app/t2.ibd': 'whole',
-      'data/ibdata1': 'moved',
-      'data/app/t1.ibd': 'moved',
-      'data/app/t2.ibd': 'ha',
+    const { target, datadir, list, partialDatadir } = await moved({
+      ibdata1: 'm',
+      'app/t1.ibd': 'm',
+      'app/t2.ibd': 'ha',
     })
-    const [source, datadir] = [join(folder, 'source'), join(folder, 'data')]
-    await removeDebris({ created: [], partialDatadir: fillingOf(datadir, false), returnFilesTo: source, parents: [] })
+    fill(target, { 'app/t2.ibd': 'whole' })
+    await removeCreated(ledger({ partialDatadir, returnFilesTo: target }), list, target)
     expect(existsSync(datadir)).toBe(false)
-    expect(all(source)).toEqual(['app/t1.ibd', 'app/t2.ibd', 'ibdata1'])
-    expect(readFileSync(join(source, 'app/t2.ibd'), 'utf8')).toBe('whole')
+    expect(all(target)).toEqual(['app/t1.ibd', 'app/t2.ibd', 'ibdata1'])
+    expect(readFileSync(join(target, 'app/t2.ibd'), 'utf8')).toBe('whole')
   })
 
-  test('before a move-back goes on, half copies go and what the tool moves unasked goes back', async () => {
+  test('takes copies on another file system by name and size, and a file that goes outside the datadir', async () => {
+    const folder = fill(scratch(), { 'target/a.ibd': 'whole', 'target/b.ibd': 'x', 'target/c.ibd': 'linked' })
+    const other = mkdtempSync('/dev/shm/ra-moved-')
+    onTestFinished(() => rmSync(other, { recursive: true, force: true }))
+    const outside = join(folder, 'elsewhere/app/c.ibd')
+    const list = await filesToMove(join(folder, 'target'), other, new Map([['c.ibd', outside]]))
+    fill(other, { 'a.ibd': 'who', 'b.ibd': 'larger than ours' })
+    mkdirSync(dirname(outside), { recursive: true })
+    renameSync(join(folder, 'target/c.ibd'), outside)
+    const left = await removeCreated(ledger({ partialDatadir: fillingOf(other, true) }), list, join(folder, 'target'))
+    expect(left).toEqual(['b.ibd'])
+    expect(existsSync(join(folder, 'elsewhere'))).toBe(false)
+  })
+
+  test('before a move-back continues, half copies go and what the tool moves unasked goes back', async () => {
     const folder = fill(scratch(), {
       'target/app/a': 'whole',
+      'target/app/b': 'moved',
       'target/ibdata1': 'whole',
-      'data/app/a': 'wh',
-      'data/app/b': 'moved',
-      'data/ibdata1': 'wh',
-      'data/ib_logfile0': 'moved',
+      'target/ib_logfile0': 'moved',
     })
-    await undoHalfMove(join(folder, 'data'), join(folder, 'target'))
-    expect(all(folder)).toEqual(['data/app/b', 'target/app/a', 'target/ib_logfile0', 'target/ibdata1'])
-    expect(readFileSync(join(folder, 'target/ibdata1'), 'utf8')).toBe('whole')
+    const [target, datadir] = [join(folder, 'target'), join(folder, 'data')]
+    const list = await filesToMove(target, datadir)
+    fill(datadir, { 'app/a': 'wh', 'app/b': 'moved', ibdata1: 'wh', ib_logfile0: 'moved', theirs: '' })
+    for (const name of ['app/b', 'ib_logfile0']) rmSync(join(target, name))
+    await undoPartialMove(datadir, target, list)
+    expect(all(folder)).toEqual(['data/app/b', 'data/theirs', 'target/app/a', 'target/ib_logfile0', 'target/ibdata1'])
+    expect(readFileSync(join(target, 'ibdata1'), 'utf8')).toBe('whole')
   })
 })
 

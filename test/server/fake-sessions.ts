@@ -108,6 +108,8 @@ export function fakeSessions(): FakeSessions {
         resolve(store.state)
       },
       abort: reason => setImmediate(() => session.end(reason)),
+      notice: text => session.dispatch({ type: 'notice', text }),
+      markReported() {},
       kill() {
         session.killed = true
       },

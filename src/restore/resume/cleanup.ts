@@ -1,9 +1,112 @@
-import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { join, relative } from 'node:path'
-import { moveFile } from '../../process/file-system.ts'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { opendir, rm } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { z } from 'zod'
+import { RestoreError } from '../../errors.ts'
+import { missingParents, moveFile, onSameFileSystem } from '../../process/file-system.ts'
 import { filesUnder } from '../plan/extracted.ts'
 import type { CleanupLedger, PartialDatadir } from '../state/state.ts'
+import { readOwnFile, syncDirectory } from '../state/state-dir.ts'
+
+/**
+ * What a failed restore removes: only what it created itself, by name and identity. Before move-back, the run dir gets
+ * a list of every file that will be moved, with its inode number and birth time. A file in the datadir is this restore's
+ * where it is in the list, and is that very file (a rename) or lies on another file system than the target dir (a copy). Days may lie between
+ * an agent that was killed and the next: whatever else is in the datadir by then belongs to somebody else, and stays.
+ */
+const movedSchema = z.object({
+  /** `path`: where move-back brings the file, absolute. */
+  files: z.array(z.object({ path: z.string(), identity: z.string(), bytes: z.number() })),
+  /** Directories that move-back creates for them. */
+  folders: z.array(z.string()),
+})
+export type MovedFiles = z.output<typeof movedSchema>
+
+const listOf = (runDir: string) => join(runDir, 'moved.json')
+
+/** The files of the target dir; `outside` says which of them go elsewhere than into the datadir, by name. */
+export async function filesToMove(
+  targetDir: string,
+  datadir: string,
+  outside: ReadonlyMap<string, string> = new Map(),
+): Promise<MovedFiles> {
+  const files: MovedFiles['files'] = []
+  const folders = new Set(missingParents([...outside.values()]))
+  for await (const from of entriesUnder(targetDir)) {
+    const name = relative(targetDir, from)
+    files.push({ path: outside.get(name) ?? join(datadir, name), ...identityOfFile(from)! })
+    for (let folder = dirname(name); folder !== '.'; folder = dirname(folder)) folders.add(join(datadir, folder))
+  }
+  return { files, folders: [...folders] }
+}
+
+/** Durable before it returns. */
+export function recordMovedFiles(runDir: string, moved: MovedFiles): void {
+  const temporary = `${listOf(runDir)}.tmp`
+  rmSync(temporary, { force: true })
+  const file = openSync(temporary, 'wx', 0o600)
+  try {
+    writeFileSync(file, JSON.stringify(moved))
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(temporary, listOf(runDir))
+  syncDirectory(runDir)
+}
+
+/** Files that a server of this restore created in the datadir are this restore's too. */
+export function addMovedFiles(runDir: string, paths: readonly string[]): void {
+  const { files, folders } = movedFiles(runDir)
+  const added = paths.flatMap(path => {
+    const identity = identityOfFile(path)
+    return identity ? [{ path, ...identity }] : []
+  })
+  recordMovedFiles(runDir, { files: [...files, ...added], folders })
+}
+
+/** Empty before move-back. Throws `state_unreadable`. */
+export function movedFiles(runDir: string): MovedFiles {
+  const path = listOf(runDir)
+  if (!existsSync(path)) return { files: [], folders: [] }
+  const { success, data } = movedSchema.safeParse(parsed(readOwnFile(path)))
+  if (!success) throw new RestoreError('state_unreadable', `${path} is damaged`)
+  return data
+}
+
+function parsed(content: string): unknown {
+  try {
+    return JSON.parse(content)
+  } catch {
+    return null
+  }
+}
+
+const identityOfFile = (path: string): { identity: string; bytes: number } | null => {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat ? { identity: `${stat.ino}:${stat.birthtimeNs}`, bytes: Number(stat.size) } : null
+}
+
+/** All that is no directory; links are not followed. */
+async function* entriesUnder(directory: string): AsyncGenerator<string> {
+  for await (const entry of await opendir(directory)) {
+    const path = join(directory, entry.name)
+    if (entry.name === 'lost+found') continue // the file system's own
+    if (entry.isDirectory()) yield* entriesUnder(path)
+    else yield path
+  }
+}
 
 /** Tells a directory from one made later under the same name, which may get the same inode number; null where there is none. */
 export function identityOf(directory: string): string | null {
@@ -14,25 +117,51 @@ export function identityOf(directory: string): string | null {
 export const isStillOurs = ({ datadir, identity }: PartialDatadir): boolean =>
   identity !== null && identity === identityOf(datadir)
 
-/** Can be done again after it was cut short. */
-export async function removeDebris({ created, partialDatadir, returnFilesTo, parents }: CleanupLedger): Promise<void> {
+/**
+ * Removes what the ledger lists; interrupted, it can run again. Returns what it left in the datadir because somebody
+ * else put it there.
+ */
+export async function removeCreated(
+  { created, partialDatadir, returnFilesTo, parents }: CleanupLedger,
+  moved: MovedFiles,
+  targetDir: string | null,
+): Promise<string[]> {
+  const left: string[] = []
   if (partialDatadir && isStillOurs(partialDatadir)) {
     const { datadir, existed } = partialDatadir
-    if (returnFilesTo !== null) await giveBack(datadir, returnFilesTo)
-    await emptyDirectory(datadir)
-    if (!existed) rmdirSync(datadir)
+    const isCopy = targetDir !== null && !onSameFileSystem(targetDir, datadir)
+    removeMoved(moved, isCopy, path => {
+      const home = returnFilesTo === null ? null : join(returnFilesTo, relative(datadir, path))
+      // Still there: the tool was killed between the copy and the removal, so the original is the whole one.
+      if (home !== null && !existsSync(home)) moveFile(path, home)
+      else rmSync(path, { force: true })
+    })
+    for await (const path of entriesUnder(datadir)) left.push(relative(datadir, path))
+    if (!existed) removeIfEmpty(datadir)
   }
   for (const directory of created) await rm(directory, { recursive: true, force: true })
   for (const parent of parents) removeIfEmpty(parent)
+  return left
+}
+
+function removeMoved({ files, folders }: MovedFiles, isCopy: boolean, remove: (path: string) => void): void {
+  for (const { path, identity, bytes } of files) {
+    rmSync(`${path}.copying`, { force: true })
+    const found = identityOfFile(path)
+    if (found && (found.identity === identity || (isCopy && found.bytes <= bytes))) remove(path)
+  }
+  for (const folder of folders.toSorted((a, b) => b.length - a.length)) removeIfEmpty(folder)
 }
 
 /**
- * Makes a move-back that was cut short one that the tool can go on with. A file that lies in both places was being copied: the
- * original is the whole one. The tool moves InnoDB's own files at the top without asking whether they are still there, so
- * those go back.
+ * Makes an interrupted move-back one that the tool can continue. A file that lies in both places was being copied: the
+ * original is the whole one. The tool moves InnoDB's own files at the top without asking whether they are still there,
+ * so those go back.
  */
-export async function undoHalfMove(datadir: string, targetDir: string): Promise<void> {
+export async function undoPartialMove(datadir: string, targetDir: string, { files }: MovedFiles): Promise<void> {
+  const listed = new Set(files.map(({ path }) => path))
   for await (const path of filesUnder(datadir)) {
+    if (!listed.has(path)) continue
     const name = relative(datadir, path)
     const home = join(targetDir, name)
     if (existsSync(home)) rmSync(path)
@@ -40,22 +169,7 @@ export async function undoHalfMove(datadir: string, targetDir: string): Promise<
   }
 }
 
-async function giveBack(datadir: string, source: string): Promise<void> {
-  if (!existsSync(datadir)) return
-  for await (const path of filesUnder(datadir)) {
-    const home = join(source, relative(datadir, path))
-    // Still there: the tool was killed between copying it and removing it, so the original is the whole one.
-    if (!existsSync(home)) moveFile(path, home)
-  }
-}
-
-async function emptyDirectory(directory: string): Promise<void> {
-  if (!existsSync(directory)) return
-  for (const name of readdirSync(directory).filter(name => name !== 'lost+found'))
-    await rm(join(directory, name), { recursive: true, force: true })
-}
-
-/** A directory of ours in which somebody else may have put something meanwhile. */
+/** A directory of this restore in which somebody else may have put something meanwhile. */
 export function removeIfEmpty(directory: string): void {
   try {
     rmdirSync(directory)

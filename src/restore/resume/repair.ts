@@ -6,7 +6,7 @@ import type { RestoreContext } from '../context.ts'
 import { describeDirectory } from '../plan/extracted.ts'
 import type { Plan } from '../plan/plan.ts'
 import { hasBegun, isInterrupted, type RunId } from '../state/runs.ts'
-import { isStillOurs, removeIfEmpty, undoHalfMove } from './cleanup.ts'
+import { isStillOurs, movedFiles, removeIfEmpty, undoPartialMove } from './cleanup.ts'
 
 /**
  * What an attempt that was cut short left behind, made good before the next one goes on:
@@ -59,7 +59,7 @@ export async function repair(context: RestoreContext): Promise<void> {
       store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
       throw changed
     }
-    await undoHalfMove(datadir, plan.targetDir)
+    await undoPartialMove(datadir, plan.targetDir, movedFiles(context.runDir))
   }
 }
 

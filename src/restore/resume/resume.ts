@@ -8,7 +8,7 @@ import { openSource } from '../../source/open-source.ts'
 import { isSameChain, isStdin, localPathOf, nameOfSource } from '../../source/source-ref.ts'
 import { canAdopt, hasFailed } from '../run/adopt-tool.ts'
 import { type RestoreSession, runSession, type SessionSurroundings } from '../run-session.ts'
-import { standing } from '../state/reduce.ts'
+import { withoutTools } from '../state/reduce.ts'
 import type { RestoreState } from '../state/state.ts'
 import { currentOptions } from '../state/state.ts'
 import type { StateDir } from '../state/state-dir.ts'
@@ -35,7 +35,7 @@ export async function goOn(
   // A failure would be the end, for want of another input to try again with; but now there may be one.
   const failed = fromInput && found.tools.some(hasFailed)
   const adopted = !failed && canAdopt(found, boot, stateDir.toolLock.file())
-  const stands = { ...found, options, ...(adopted ? {} : standing(found, boot)) }
+  const stands = { ...found, options, ...(adopted ? {} : withoutTools(found, boot)) }
   const plan = changes.planIsVoid ? null : replan(stands, changes, runDir)
   const input = fromInput && plan !== null ? await inputAgain({ ...stands, plan }, runDir) : null
 
@@ -51,7 +51,7 @@ export async function goOn(
   })
   const opened = new Map(input ? [[1, input]] : [])
   const session = runSession(stateDir, { ...taken, resumed: true, opened }, surroundings)
-  const tell = (text: string) => session.store.dispatch({ type: 'notice', atMs: Date.now(), text })
+  const tell = session.notice
   const running = stands.tools.filter(({ exit }) => exit === null).map(({ name }) => name)
   for (const text of optionNotices(changes, running)) tell(text)
   if (fromInput && plan !== null && input === null)

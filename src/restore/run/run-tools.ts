@@ -11,7 +11,7 @@ import { startPipeline } from '../../process/pipeline.ts'
 import { scrubArguments } from '../../secrets.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
-import { NEVER, type RestoreContext } from '../context.ts'
+import { NEVER, type RestoreContext, untilDurable } from '../context.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runName, toolsOf } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
@@ -38,7 +38,12 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
   if (context.detached()) return NEVER
   signal.throwIfAborted()
   const survivors = toolsOf(store.state, run.id)
-  if (survivors.length === 0) store.dispatch({ type: 'run_begun', atMs: now(), run: run.id })
+  if (survivors.length === 0) {
+    store.dispatch({ type: 'run_begun', atMs: now(), run: run.id })
+    await untilDurable(context)
+    if (context.detached()) return NEVER
+    signal.throwIfAborted()
+  }
   const { tools, stdin } = survivors.length > 0 ? adopt(survivors) : await start(context, run)
   const ended = tools.map((tool, index) => watchTool(context, untilDetached(context, tool), run, index))
   const stopSampling = sampleTools(context, tools, run)

@@ -1,7 +1,6 @@
 import type { RestoreOptions } from '../../config/options.ts'
 import { ERRORS } from '../../errors.ts'
 import type { WorkPart } from '../../progress/progress.ts'
-import { emptyLedger } from '../state/state-schema.ts'
 import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
 import {
   advanceEstimator,
@@ -13,10 +12,10 @@ import {
   takeSample,
   updatePrefetched,
 } from './reduce-tools.ts'
-import { isRun, survivingRuns, withRun } from './runs.ts'
+import { asInterrupted, isFinished, isRun, surviveReboot, withRun } from './runs.ts'
 import { addEndedSpan, endSpans, keepUnsent, openSpan, openSpanOf, withoutSent } from './spans.ts'
 import type { AttributeValue, EventOf, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state.ts'
-import { SCHEMA, stallThresholds, stateSchema } from './state-schema.ts'
+import { emptyLedger, SCHEMA, stallThresholds, stateSchema } from './state-schema.ts'
 
 /**
  * The only place where a restore's state changes: (state, event) -> state. Pure.
@@ -110,7 +109,13 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'notice':
       return { ...state, notices: [...state.notices, event.text].slice(-20) }
     case 'tick':
-      return advanceEstimator(state, { type: 'tick' }, event.atMs)
+      return advanceEstimator(state, { type: 'tick', pausedMs: event.pausedMs ?? 0 }, event.atMs)
+    case 'reported':
+      return { ...state, success: state.success && { ...state.success, reported: true } }
+    case 'removal_begun':
+      return { ...state, cleanup: { ...state.cleanup, removing: true } }
+    case 'removal_ended':
+      return { ...state, cleanup: emptyLedger(), runs: [] }
     case 'resumed':
       return resume(state, event)
     case 'ended':
@@ -184,10 +189,8 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
     error: event.error,
     tools: [],
     // The datadir is the user's from now on.
-    cleanup:
-      event.status === 'succeeded'
-        ? { created: [], partialDatadir: null, returnFilesTo: null, parents: [] }
-        : before.cleanup,
+    cleanup: event.status === 'succeeded' ? emptyLedger() : before.cleanup,
+    success: event.datadirIdentity ? { datadirIdentity: event.datadirIdentity, reported: false } : null,
   }
   const family = state.plan?.tool.family
   const restored = state.plan?.elements.at(-1)?.description
@@ -212,6 +215,7 @@ export interface RestoreIdentity {
   options: RestoreOptions
   /** Name under which it was asked for. */
   backup?: string | null
+  earlier?: RestoreState['earlier']
   trace: TraceIdentity
   /** The parent of an unsampled TRACEPARENT, linked instead of joined. */
   link: SpanLink | null
@@ -235,6 +239,7 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
     bootId: identity.bootId,
     options: identity.options,
     backup: identity.backup,
+    earlier: identity.earlier,
     trace: identity.trace,
     unsentSpans: identity.unsentSpans ?? [],
     startedAtMs: atMs,
@@ -265,10 +270,16 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
     trace: { ...before.trace, idPrefix: event.idPrefix, nextId: 1 },
     counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 0 },
   }
-  if (event.adopted) return state
+  // The time in which no agent watched the tools is not a stall of theirs.
+  const pausedMs = Math.max(0, event.atMs - event.lastSeenAtMs)
+  if (event.adopted) return advanceEstimator(state, { type: 'tick', pausedMs }, event.atMs)
   const { hint } = ERRORS.interrupted
   const error = { code: 'interrupted', message: `agent ${before.agentPid} died`, lastWords: [], hint } as const
-  const stands = { ...state, ...standing(before, event.bootId), interruptions: before.interruptions + 1 }
+  const stands = {
+    ...state,
+    ...withoutTools({ ...state, bootId: before.bootId }, event.bootId),
+    interruptions: before.interruptions + 1,
+  }
   return endSpans(stands, span => span.kind !== 'outcome', {
     atMs: event.lastSeenAtMs,
     error,
@@ -285,8 +296,17 @@ const withOptions = (before: RestoreState, { options, plan }: EventOf<'resumed'>
   ...(plan === null && before.plan !== null && { chainLength: 0, cleanup: emptyLedger() }),
 })
 
-/** What stands of a restore whose tools are gone. */
-export const standing = (state: RestoreState, bootIdNow: string): Pick<RestoreState, 'tools' | 'runs'> => ({
-  tools: [],
-  runs: survivingRuns(state, bootIdNow),
-})
+/**
+ * What stands of a restore whose tools are gone. After a reboot that lost unsynced files, all that was created is
+ * removed and restored again; a directory that is consumed in place stays for repair.ts to judge.
+ */
+export function withoutTools(state: RestoreState, bootIdNow: string): Pick<RestoreState, 'tools' | 'runs' | 'cleanup'> {
+  const { runs, cleanup, plan } = state
+  if (state.bootId === bootIdNow) return { tools: [], runs, cleanup }
+  if (surviveReboot(state, plan?.moveBack?.copyBytes !== 0)) {
+    const moved = isFinished(state, { kind: 'final_sync' }) ? runs : asInterrupted(runs, { kind: 'move_back' })
+    return { tools: [], runs: moved, cleanup }
+  }
+  const removing = cleanup.removing || (runs.length > 0 && plan?.inPlace !== true)
+  return { tools: [], runs: asInterrupted(runs), cleanup: { ...cleanup, removing } }
+}

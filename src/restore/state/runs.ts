@@ -1,13 +1,24 @@
 /**
  * A run is one piece of work on one element of the chain, recorded in the state before it begins and again when it has
  * passed every check. Most runs are one pipeline of tools; `fetch` is all that brings an element's bytes into its
- * directory (copy, extract and decompress are within it).
+ * directory (copy, extract and decompress are within it). `sync` brings the prepared files to the disk before move-back,
+ * `final_sync` the datadir before success.
  *
  *   not recorded   it never began, or what it did was undone
  *   interrupted    it began and is not finished: adopted where its tools survive, otherwise undone and begun again
  *   finished       its result stands, and a later attempt or agent skips it
  */
-export const RUN_KINDS = ['fetch', 'copy', 'extract', 'decompress', 'prepare', 'move_back', 'start_check'] as const
+export const RUN_KINDS = [
+  'fetch',
+  'copy',
+  'extract',
+  'decompress',
+  'prepare',
+  'sync',
+  'move_back',
+  'start_check',
+  'final_sync',
+] as const
 
 export type RunKind = (typeof RUN_KINDS)[number]
 
@@ -51,11 +62,14 @@ export const withRun = (runs: readonly RunRecord[], { element, kind }: RunId, fi
 ]
 
 /**
- * The runs that survive when the tools are gone. After a reboot nobody knows which extracted or prepared files had
- * reached the disk, so nothing counts as finished, unless move-back had begun: files that were moved stay, and the
- * last checks look at them.
+ * Whether finished runs still stand after a reboot, when the page cache is gone. Only what is recorded as synced is
+ * believed. Files that move-back renamed are as durable as before; files that it copied to another file system
+ * (`copies`) need the final sync as well.
  */
-export const survivingRuns = ({ bootId, runs }: Runs & { bootId: string }, bootIdNow: string) =>
-  bootId === bootIdNow || hasBegun({ runs }, { kind: 'move_back' })
-    ? runs
-    : runs.map(run => ({ ...run, finished: false }))
+export function surviveReboot({ runs }: Runs, copies: boolean): boolean {
+  if (isFinished({ runs }, { kind: 'final_sync' })) return true
+  return isFinished({ runs }, { kind: 'sync' }) && !(copies && hasBegun({ runs }, { kind: 'move_back' }))
+}
+
+export const asInterrupted = (runs: readonly RunRecord[], query: RunQuery = {}): RunRecord[] =>
+  runs.map(run => (isRun(run, query) ? { ...run, finished: false } : run))

@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -37,6 +38,7 @@ export function openStateDir(path: string): StateDir {
   const agentLock = acquireLock(join(path, 'agent.lock'))
   const toolLock = createToolLock(join(path, 'lock'))
   const stateFile = join(path, 'state.json')
+  const identity = identityOf(path)
   return {
     path,
     toolLock,
@@ -45,7 +47,11 @@ export function openStateDir(path: string): StateDir {
       if (found?.status === 'running') checkSavedPaths(found, path)
       return found
     },
-    write: (state, durable) => writeStateFile(stateFile, state, durable),
+    write(state, durable) {
+      // Another directory under this name is another agent's, or nobody's: this agent's locks lie in the old one.
+      if (identityOf(path) !== identity) throw goneError(path)
+      writeStateFile(stateFile, state, durable)
+    },
     release() {
       toolLock.release()
       agentLock.release()
@@ -53,7 +59,20 @@ export function openStateDir(path: string): StateDir {
   }
 }
 
-/** Makes the state dir, for this user alone. Throws `not_permitted`. */
+const goneError = (path: string): Error =>
+  Object.assign(new Error(`${path} was removed or replaced`), {
+    code: 'ENOENT',
+  } satisfies Partial<NodeJS.ErrnoException>)
+
+function identityOf(path: string): string | null {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat ? `${stat.dev}:${stat.ino}` : null
+}
+
+/**
+ * Creates the state dir, for this user alone. Whoever else could write in it could plant links and states, and so use
+ * this agent's rights: such a directory is refused. Throws `not_permitted`.
+ */
 export function ensureStateDir(stateDir: string): void {
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
@@ -64,6 +83,14 @@ export function ensureStateDir(stateDir: string): void {
       cause,
     })
   }
+  const { uid, mode } = statSync(stateDir)
+  const user = process.geteuid?.() ?? uid
+  const problem =
+    uid !== user ? `belongs to another user (${uid})` : (mode & 0o022) !== 0 ? 'can be written by other users' : null
+  if (problem === null) return
+  throw new RestoreError('not_permitted', `the state dir ${stateDir} ${problem}`, {
+    hint: `give a --state-dir that only this user (${user}) can write: chmod 700, chown`,
+  })
 }
 
 /**
@@ -130,8 +157,8 @@ export function readStateFile(path: string): RestoreState | null {
 }
 
 /** Signals, removals and commands follow from it: what somebody else could have written is not believed. */
-function readOwnFile(path: string): string {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) // a FIFO there would hold us up
+export function readOwnFile(path: string): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW) // a FIFO would block
   try {
     const stats = fstatSync(file)
     const refuse = (why: string) => new RestoreError('state_unreadable', `${path} ${why}`)
@@ -171,7 +198,9 @@ export function parseState(content: string, path: string): RestoreState {
 export function writeStateFile(path: string, state: RestoreState, durable: boolean): void {
   const { endedSpans: _transient, ...persisted } = state
   const temporary = `${path}.tmp`
-  const file = openSync(temporary, 'w', 0o600)
+  // O_EXCL creates the file or fails: a link that another user planted is never followed.
+  rmSync(temporary, { force: true })
+  const file = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {
     writeFileSync(file, JSON.stringify(persisted))
     if (durable) fsyncSync(file)
@@ -179,8 +208,11 @@ export function writeStateFile(path: string, state: RestoreState, durable: boole
     closeSync(file)
   }
   renameSync(temporary, path)
-  if (!durable) return
-  const folder = openSync(dirname(path), 'r')
+  if (durable) syncDirectory(dirname(path))
+}
+
+export function syncDirectory(path: string): void {
+  const folder = openSync(path, 'r')
   try {
     fsyncSync(folder)
   } finally {

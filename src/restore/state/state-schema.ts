@@ -90,6 +90,8 @@ const cleanup = z.object({
   returnFilesTo: textOrNull,
   /** Missing folders above target dir and datadir, deepest first: they are removed again where they are empty. */
   parents: z.array(text).default([]),
+  /** Removal has begun: whatever these directories still hold is not believed, and removal is finished first. */
+  removing: z.boolean().default(false),
 })
 
 /** Nothing to remove. */
@@ -207,6 +209,13 @@ const fields = z.object({
   error: errorSchema.nullable().default(null),
   /** Why the backup asked for was given up for an older one. */
   firstError: errorSchema.nullable().default(null),
+  /** Set when the restore has succeeded: which directory holds the data, and whether a command has reported it. */
+  success: z.object({ datadirIdentity: text, reported: z.boolean() }).nullable().default(null),
+  /** The newest success in this state dir before this restore, into the same datadir. */
+  earlier: z
+    .object({ restoreId: text, sources: z.array(text), endedAtMs: z.number() })
+    .nullable()
+    .default(null),
   /** Things a person should know; newest last, at most 20. */
   notices: z.array(text).default([]),
 })

@@ -76,8 +76,21 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'notice'; text: string }
   /** A backend acknowledged these spans. */
   | { type: 'spans_exported'; ids: readonly string[] }
-  | { type: 'tick' }
-  | { type: 'ended'; status: Exclude<RestoreStatus, 'running'>; phase: Phase; error: ErrorRecord | null }
+  /** Once a second. `pausedMs`: for so long the agent itself did not run (SIGSTOP, a paused container). */
+  | { type: 'tick'; pausedMs?: number }
+  | {
+      type: 'ended'
+      status: Exclude<RestoreStatus, 'running'>
+      phase: Phase
+      error: ErrorRecord | null
+      /** Of a success: the directory that holds the data (`identityOf`). */
+      datadirIdentity?: string | null
+    }
+  /** A command has told its caller of the success. */
+  | { type: 'reported' }
+  /** From here on what the ledger lists is being removed; afterwards no run stands. */
+  | { type: 'removal_begun' }
+  | { type: 'removal_ended' }
   | { type: 'run_begun'; run: RunId }
   /** Its tools have ended and passed every check. */
   | { type: 'run_finished'; run: RunId }

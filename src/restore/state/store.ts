@@ -2,32 +2,45 @@ import { reduce } from './reduce.ts'
 import type { Observer, RestoreEvent, RestoreState } from './state.ts'
 
 /**
- * Holds the state, takes events, tells observers: the file first, so that what telemetry hands over is already closed on
+ * Holds the state, takes events, tells observers: the file first, so that what telemetry exports is already closed on
  * disk, and a span id is never exported twice.
  *
- * What an agent must find after a kill (spans, tools, phase, plan, what was made, end) is written durably before anybody hears of it;
- * mere progress at most once a second and without fsync.
+ * What an agent must find after a kill (spans, tools, phase, plan, cleanup ledger, end) is written durably before any
+ * observer hears of it; mere progress at most once a second and without fsync. A write that fails does not stop what
+ * runs; `persist` is what stops work from beginning unrecorded.
  */
 export interface Store {
   readonly state: RestoreState
   dispatch(event: RestoreEvent): void
+  /** Writes the state durably, unless it is on the disk already. Throws what the write throws. */
+  persist(): void
 }
 
 const PROGRESS_WRITE_MS = 1000
+/** Ticks come once a second: without any event for so long, the agent did not run. */
+const PAUSE_MS = 3000
+const TICK_MS = 1000
 
 export function createStore(initial: RestoreState, firstEvent: RestoreEvent, options: StoreOptions): Store {
   const { observers } = options
   let state = initial
+  /** The newest durable write has failed. */
+  let unsaved = false
   let writtenAtMs = 0
+  let heardAtMs = performance.now()
 
-  const save = (durable: boolean, atMs: number, atOnce = false) => {
-    if (!durable && !atOnce && atMs - writtenAtMs < PROGRESS_WRITE_MS) return
+  const write = (durably: boolean) => {
+    options.write(state, durably)
+    if (durably) unsaved = false
+  }
+  const save = (durably: boolean, atMs: number, atOnce = false) => {
+    if (!durably && !atOnce && atMs - writtenAtMs < PROGRESS_WRITE_MS) return
     writtenAtMs = atMs
+    unsaved ||= durably
     try {
-      options.write(state, durable)
+      write(unsaved)
     } catch (error) {
-      // A full disk under the state file must not stop a restore that may free it; the next event tries again.
-      options.onWriteError(error)
+      options.onWriteError(error) // the next event tries again
     }
   }
   const tell = (event: RestoreEvent) => {
@@ -39,6 +52,13 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
       }
     }
   }
+  const take = (event: RestoreEvent) => {
+    const before = state
+    state = reduce(before, event)
+    // Acknowledged spans are removed at once, so that a kill sends few of them again.
+    save(isDurable(before, state), event.atMs, event.type === 'spans_exported')
+    tell(event)
+  }
 
   save(true, firstEvent.atMs)
   tell(firstEvent)
@@ -47,11 +67,14 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
       return state
     },
     dispatch(event) {
-      const before = state
-      state = reduce(before, event)
-      // Acknowledged spans are removed at once, so that a kill sends few of them again.
-      save(isDurable(before, state), event.atMs, event.type === 'spans_exported')
-      tell(event)
+      const pausedMs = performance.now() - heardAtMs - TICK_MS
+      heardAtMs = performance.now()
+      // Before anything else, or the event would make a stall of the pause.
+      if (pausedMs > PAUSE_MS) take({ type: 'tick', atMs: event.atMs, pausedMs })
+      take(event)
+    },
+    persist() {
+      if (unsaved) write(true)
     },
   }
 }
@@ -75,7 +98,8 @@ const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.plan !== before.plan ||
   after.phase !== before.phase ||
   after.status !== before.status ||
-  after.agentPid !== before.agentPid
+  after.agentPid !== before.agentPid ||
+  after.success !== before.success
 
 /** How far a tool's lines have been read is progress: an older state and its older offset agree. */
 const toolsChanged = (before: RestoreState['tools'], after: RestoreState['tools']): boolean =>

@@ -12,7 +12,7 @@ import type { Source, SourceIdentity } from '../../source/source.ts'
 import { isStdin } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
 import type { RestoreContext } from '../context.ts'
-import { noticeOnce } from '../context.ts'
+import { noticeOnce, untilDurable } from '../context.ts'
 import type { HoldingContext } from '../hold-datadir.ts'
 import { makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { refineParts } from '../plan/extracted.ts'
@@ -146,6 +146,7 @@ export async function prepareElement(context: HoldingContext, parts: PlanParts, 
   if (!isFinished(store.state, { element: position, kind: 'prepare' }))
     for (const step of stepsOf(context, position, 'prepare'))
       await prepare(context, step, element, plan.targetDir, parts.family)
+  await untilDurable(context) // the prepare has used the incremental up
   if (position > 1) await rm(element.directory, { recursive: true, force: true })
   for (const step of stepsOf(context, position, 'move_back')) await moveBack(context, step, plan, parts.family)
 }

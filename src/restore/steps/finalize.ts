@@ -1,15 +1,16 @@
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
 import { processIn } from '../../process/process-in.ts'
 import type { RestoreContext } from '../context.ts'
 import { noticeOnce } from '../context.ts'
+import { movedFiles } from '../resume/cleanup.ts'
 import { toolsOf } from '../state/runs.ts'
 import { isPartial, metadataDir, moveRemnants } from './kept-files.ts'
 import { checkAllMoved, settle } from './move-back.ts'
 import { setOwner } from './ownership.ts'
 import { startCheck } from './start-check.ts'
-import { syncFiles } from './sync.ts'
+import { syncRun } from './sync.ts'
 import { layoutOf } from './tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from './verify.ts'
 
@@ -46,12 +47,19 @@ export async function finalize(context: RestoreContext): Promise<void> {
         noticeOnce(context, `moved out of the datadir, to ${join(runDir, 'remnants')}: ${formatFirst(remnants, 8)}`)
     }
     if (step.kind === 'ownership')
-      await setOwner(datadir, owner!, { createdParents: store.state.cleanup.parents, onGiven: moved })
+      await setOwner(datadir, owner!, {
+        createdParents: [...store.state.cleanup.parents, ...outsideFolders(runDir, datadir)],
+        onGiven: moved,
+      })
     if (step.kind === 'start_check') await startCheck(context, step, backupConfig)
     signal.throwIfAborted()
   }
-  await syncFiles(datadir, signal, moved)
+  await syncRun(context, { element: elements.length, kind: 'final_sync' }, datadir)
 }
+
+/** Directories outside the datadir that move-back created for tables with DATA DIRECTORY. */
+const outsideFolders = (runDir: string, datadir: string): string[] =>
+  movedFiles(runDir).folders.filter(folder => relative(datadir, folder).startsWith('..'))
 
 /** Hours may lie between a move-back and the agent that goes on after it, in which somebody may have started a server. */
 function refuseServer(datadir: string): void {

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
-import { existingAncestor, missingParents } from '../../process/file-system.ts'
+import { existingAncestor } from '../../process/file-system.ts'
 import type { Command } from '../../tool/command.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
@@ -12,12 +12,13 @@ import { filesUnder } from '../plan/extracted.ts'
 import { userCan } from '../plan/owner.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
 import { checkDatadir } from '../plan/prechecks.ts'
-import { identityOf, removeIfEmpty } from '../resume/cleanup.ts'
+import { filesToMove, identityOf, recordMovedFiles, removeIfEmpty } from '../resume/cleanup.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/tool-run.ts'
-import { isFinished, toolsOf } from '../state/runs.ts'
+import { hasBegun, isFinished, toolsOf } from '../state/runs.ts'
 import type { CleanupLedger } from '../state/state.ts'
 import { makeDirectory } from './extract.ts'
+import { syncRun } from './sync.ts'
 import { type Layout, outsideFiles } from './tablespaces.ts'
 
 /**
@@ -33,13 +34,13 @@ export async function moveBack(
   const { store, now } = context
   if (isFinished(store.state, { kind: 'move_back' })) return
   store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
+  if (!hasBegun(store.state, { kind: 'move_back' }))
+    await syncRun(context, { element: step.element, kind: 'sync' }, plan.targetDir)
   const goesOn = store.state.cleanup.partialDatadir !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
   if (store.state.cleanup.partialDatadir === null) {
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir)
     const outside = await outsidePaths(plan)
-    const parents = [...new Set([...store.state.cleanup.parents, ...missingParents(outside)])]
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, parents } })
     const { cleanup } = store.state
     const fill = (identity: string | null) =>
       store.dispatch({
@@ -57,6 +58,7 @@ export async function moveBack(
     }
     if (!existed) fill(identityOf(plan.datadir))
     takeNew(context, cleanup)
+    recordMovedFiles(context.runDir, await filesToMove(plan.targetDir, plan.datadir, outside))
   }
   const force = goesOn || existsSync(join(plan.datadir, 'lost+found')) ? ['--force-non-empty-directories'] : []
   const command = { ...step.command, args: [...step.command.args, ...force], runAs: await moveBackUser(step, plan) }
@@ -79,7 +81,7 @@ export async function moveBack(
  * Where move-back will put files outside the datadir. The tool would overwrite what is there already. Throws
  * `datadir_not_empty`.
  */
-async function outsidePaths({ targetDir }: Plan): Promise<string[]> {
+async function outsidePaths({ targetDir }: Plan): Promise<Map<string, string>> {
   const outside = await outsideFiles(targetDir)
   const taken = outside.find(({ path }) => existsSync(path))
   if (taken)
@@ -90,7 +92,7 @@ async function outsidePaths({ targetDir }: Plan): Promise<string[]> {
         hint: 'the source server may use it: restore on another machine, or move the file away',
       },
     )
-  return outside.map(({ path }) => path)
+  return new Map(outside.map(({ name, path }) => [name, path]))
 }
 
 /** The owner, unless a table with DATA DIRECTORY goes where he may not write: root moves it, and gives it to him later. */

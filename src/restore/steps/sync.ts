@@ -4,6 +4,8 @@ import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
 import { toolEnv } from '../../process/tool-env.ts'
 import { saysDiskFull } from '../../tool/failure-wording.ts'
+import type { RestoreContext } from '../context.ts'
+import { isFinished, type RunId } from '../state/runs.ts'
 import { tablespacesIn } from './tablespaces.ts'
 
 /**
@@ -22,6 +24,19 @@ export async function syncFiles(directory: string, signal: AbortSignal, onProgre
   } finally {
     stopWatching()
   }
+}
+
+/** Syncs as a recorded run: after a reboot, only what is recorded as synced is believed. */
+export async function syncRun(context: RestoreContext, run: RunId, directory: string): Promise<void> {
+  const { store, now, signal } = context
+  if (isFinished(store.state, run)) return
+  const onProgress = () => {
+    const { step } = store.state
+    if (step !== null) store.dispatch({ type: 'progress', atMs: now(), input: { type: 'step', step } })
+  }
+  store.dispatch({ type: 'run_begun', atMs: now(), run })
+  await syncFiles(directory, signal, onProgress)
+  store.dispatch({ type: 'run_finished', atMs: now(), run })
 }
 
 /** One directory of each file system: the given one, and those that hold tables with DATA DIRECTORY. */

@@ -14,7 +14,13 @@ const extracted = (changes: Partial<RestoreState> = {}): RestoreState =>
   sampleState({
     plan: samplePlan(),
     runs: runsOf(['1-fetch', '1-extract', '1-prepare'], ['1-extract', '1-fetch']),
-    cleanup: { created: ['/data/mysql.restore-ID'], partialDatadir: null, returnFilesTo: null, parents: [] },
+    cleanup: {
+      created: ['/data/mysql.restore-ID'],
+      partialDatadir: null,
+      returnFilesTo: null,
+      parents: [],
+      removing: false,
+    },
     ...changes,
   })
 
@@ -37,6 +43,7 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
     'older_backups /b/old.xb /b/inc.xb, /b/older (was none)',
   ],
   retries: [0, 'retries 0 (was 3)'],
+  stateWaitMs: [1, 'state_wait 1ms (was 10m00s)'],
   retryDelayMs: [1, 'retry_delay 1ms (was 5s)'],
   prefetch: [false, 'prefetch off (was auto)'],
 }

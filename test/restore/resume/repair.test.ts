@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { moveFile } from '../../../src/process/file-system.ts'
 import type { RestoreContext } from '../../../src/restore/context.ts'
 import { makePlan } from '../../../src/restore/plan/build-plan.ts'
-import { identityOf } from '../../../src/restore/resume/cleanup.ts'
+import { filesToMove, identityOf, recordMovedFiles } from '../../../src/restore/resume/cleanup.ts'
 import { repair } from '../../../src/restore/resume/repair.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { emptyLedger } from '../../../src/restore/state/state-schema.ts'
@@ -52,7 +52,7 @@ function underWay(begun: readonly string[], finished: readonly string[], { tool,
       onObserverError() {},
     },
   )
-  const context = { store, now: () => T0 } as Partial<RestoreContext> as RestoreContext
+  const context = { store, now: () => T0, runDir: dir } as Partial<RestoreContext> as RestoreContext
   return { dir, plan, store, repaired: () => repair(context) }
 }
 
@@ -124,6 +124,7 @@ const fillingAs = (dir: string, identity: string | null) => ({
     partialDatadir: { datadir: join(dir, 'data'), existed: false, identity },
     returnFilesTo: null,
     parents: [],
+    removing: false,
   },
 })
 
@@ -136,6 +137,7 @@ function halfFilled(dir: string) {
 
 test('a move-back that was cut loses its half copies', async () => {
   const { dir, plan, repaired } = underWay(['2-move_back'], [], { state: halfFilled })
+  recordMovedFiles(dir, await filesToMove(plan.targetDir, join(dir, 'data')))
   await repaired()
   expect(existsSync(join(dir, 'data/ibdata1'))).toBe(false)
   expect(readFileSync(join(plan.targetDir, 'ibdata1'), 'utf8')).toBe('x')

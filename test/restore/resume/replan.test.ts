@@ -26,7 +26,7 @@ function found(changes: Partial<RestoreState> = {}, parts: Parameters<typeof sam
     options,
     plan,
     runs: runsOf(['1-fetch', '1-extract', '1-prepare'], ['1-extract', '1-fetch', '1-prepare']),
-    cleanup: { created: [plan.targetDir], partialDatadir: null, returnFilesTo: null, parents: [] },
+    cleanup: { created: [plan.targetDir], partialDatadir: null, returnFilesTo: null, parents: [], removing: false },
     ...changes,
   })
 }
@@ -76,7 +76,10 @@ test('a datadir that was made by the restore does not say whose it shall be', ()
   if (isRoot) chownSync(folder, 1234, 1235)
   const partialDatadir = { datadir, existed: false, identity: null }
   const options = { datadir, owner: { user: '1', group: '1' } }
-  const before = found({ cleanup: { created: [], partialDatadir, returnFilesTo: null, parents: [] } }, { options })
+  const before = found(
+    { cleanup: { created: [], partialDatadir, returnFilesTo: null, parents: [], removing: false } },
+    { options },
+  )
   expect(replanned(before, { owner: null }).owner).toEqual(
     isRoot ? expect.objectContaining({ uid: 1234, gid: 1235 }) : null,
   )

@@ -1,11 +1,14 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { RestoreOptions } from '../../../src/config/options.ts'
 import { makePlan } from '../../../src/restore/plan/build-plan.ts'
+import { identityOf } from '../../../src/restore/resume/cleanup.ts'
 import { resumeSession, startSession } from '../../../src/restore/session.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
-import type { RestoreState } from '../../../src/restore/state/state.ts'
+import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
+import { writeStateFile } from '../../../src/restore/state/state-dir.ts'
+import { localPathOf } from '../../../src/source/source-ref.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
 import { runOf } from '../../support/runs.ts'
 import { sampleOptions, sampleParts, sampleState } from '../../support/samples.ts'
@@ -80,4 +83,61 @@ test('a daemon that does not know the backup any more goes on as it was begun', 
   const { first, last } = await goneOn(found, null, 'serve')
   expect(first).toMatchObject({ options: found.options, plan: found.plan })
   expect(last.notices.join('\n')).not.toContain('goes on')
+})
+
+describe('a success that nobody was told of', () => {
+  /** The agent died between the last write of its state and its report. */
+  function unreported(changes: Partial<RestoreOptions> = {}) {
+    const { options } = interrupted()
+    mkdirSync(options.datadir)
+    writeFileSync(join(options.datadir, 'ibdata1'), 'x')
+    writeFileSync(localPathOf(options.sources[0]!)!, 'backup')
+    const ended: RestoreState = reduce(sampleState({ options, startedAtMs: Date.now() + 60_000 }), {
+      type: 'ended',
+      atMs: Date.now(),
+      status: 'succeeded',
+      phase: 'completed',
+      error: null,
+      datadirIdentity: identityOf(options.datadir),
+    })
+    writeStateFile(join(options.stateDir, 'state.json'), ended, true)
+    const events: string[] = []
+    const surroundings = {
+      observers: [{ observe: (_: RestoreState, event: RestoreEvent) => void events.push(event.type) }],
+      beginTrace: () => ({ trace: randomTrace(), link: null }),
+      childEnv: () => ({}),
+      warn: (text: string) => expect.fail(text),
+    }
+    const start = () => startSession({ ...options, ...changes }, surroundings)
+    return { options, events, start }
+  }
+
+  test('is reported once by the same command; then the datadir is not empty, and the hint tells of it', async () => {
+    const { events, start } = unreported()
+    for (let call = 0; call < 2; call++) {
+      const session = await start()
+      expect(await session.done).toMatchObject({ restoreId: 'r1', status: 'succeeded', error: null })
+      if (call === 1) session.markReported() // the first agent died once more before it could
+    }
+    expect(events).toEqual(['ended', 'ended'])
+    for (let call = 0; call < 2; call++) {
+      const last = await (await start()).done
+      expect(last).toMatchObject({ status: 'failed', earlier: { restoreId: 'r1' } })
+      expect(last.error).toMatchObject({
+        code: 'datadir_not_empty',
+        hint: expect.stringMatching(/^restore r1 of .* succeeded at /),
+      })
+    }
+  })
+
+  test('is not reported where the datadir is another one by now', async () => {
+    const { options, start } = unreported()
+    rmSync(options.datadir, { recursive: true })
+    expect((await (await start()).done).status).toBe('failed')
+  })
+
+  test('is not reported to a command that asks for another restore', async () => {
+    const { start } = unreported({ sources: refs('/nowhere/other.xb') })
+    expect((await (await start()).done).status).toBe('failed')
+  })
 })

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { RestoreOptions } from '../../../src/config/options.ts'
 import { RestoreError } from '../../../src/errors.ts'
 import { createToolLock } from '../../../src/process/lock.ts'
 import type { RestoreContext } from '../../../src/restore/context.ts'
@@ -9,21 +10,26 @@ import { runTools } from '../../../src/restore/run/run-tools.ts'
 import type { RunKind } from '../../../src/restore/state/runs.ts'
 import { readStateFile, writeStateFile } from '../../../src/restore/state/state-dir.ts'
 import { createStore } from '../../../src/restore/state/store.ts'
-import { sampleState, T0 } from '../../support/samples.ts'
+import { sampleOptions, sampleState, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
+import { until } from '../../support/until.ts'
 
-function setUp() {
+function setUp(options: Partial<RestoreOptions> = {}) {
+  let failure: Error | null = null
   const runDir = scratch()
   const stateFile = join(runDir, 'state.json')
   const controller = new AbortController()
   const toolLock = createToolLock(join(runDir, 'lock'))
   onTestFinished(() => toolLock.release())
   const store = createStore(
-    sampleState(),
+    sampleState({ options: sampleOptions(options) }),
     { type: 'restore_started', atMs: T0 },
     {
       observers: [],
-      write: (state, durable) => writeStateFile(stateFile, state, durable),
+      write(state, durable) {
+        if (failure !== null) throw failure
+        writeStateFile(stateFile, state, durable)
+      },
       onWriteError() {},
       onObserverError() {},
     },
@@ -43,6 +49,10 @@ function setUp() {
     store,
     stateFile,
     controller,
+    /** From now on the state cannot be written; null: it can be again. */
+    failWrites(code: string | null) {
+      failure = code === null ? null : Object.assign(new Error(code), { code })
+    },
     detach() {
       detached = true
     },
@@ -103,4 +113,52 @@ test('detached, it does not hear that a tool has ended; its status file tells th
   expect(readFileSync(statusPath, 'utf8')).toBe('0\n')
   expect(await Promise.race([running.then(() => 'finished'), sleep(300, 'stands still')])).toBe('stands still')
   expect(readStateFile(stateFile)).toMatchObject({ tools: [{ exit: null }], runs: [{ finished: false }] })
+})
+
+describe('while the state cannot be written', () => {
+  test('no tool is started; as soon as it can be, one is, and its beginning is in the file before', async () => {
+    const { runDir, stateFile, store, failWrites, run } = setUp({ stateWaitMs: 60_000 })
+    const copy = join(runDir, 'state-at-start.json')
+    failWrites('ENOSPC')
+    const running = run('prepare', `cp ${stateFile} ${copy}`)
+    await until(() => store.state.notices.some(text => /^waiting up to .*ENOSPC/.test(text)))
+    await sleep(1500)
+    expect(existsSync(join(runDir, '1-prepare-1-sh.stderr'))).toBe(false)
+    failWrites(null)
+    await running
+    expect(readStateFile(copy)).toMatchObject({ runs: [{ element: 1, kind: 'prepare', finished: false }] })
+    expect(store.state.notices).toContain('the state can be written again')
+  })
+
+  test.each([
+    ['ENOSPC', 'disk_full'],
+    ['EDQUOT', 'disk_full'],
+    ['EACCES', 'not_permitted'],
+    ['EROFS', 'read_only'],
+    ['ENOENT', 'state_lost'],
+  ])('%s for too long ends in %s, and nothing was started', async (code, ends) => {
+    const { runDir, failWrites, run } = setUp({ stateWaitMs: 20 })
+    failWrites(code)
+    await expect(run('move_back', 'true')).rejects.toMatchObject({ code: ends })
+    expect(existsSync(join(runDir, '1-move_back-1-sh.stderr'))).toBe(false)
+  })
+
+  test('a tool that runs already is left alone', async () => {
+    const { store, failWrites, run } = setUp({ stateWaitMs: 20 })
+    const running = run('prepare', 'sleep 1; echo done >&2')
+    await until(() => store.state.tools.length > 0)
+    failWrites('ENOSPC')
+    await running
+    expect(store.state).toMatchObject({ runs: [{ finished: true }] })
+  })
+
+  test('an abort does not wait for it', async () => {
+    const { controller, store, failWrites, run } = setUp({ stateWaitMs: 60_000 })
+    failWrites('ENOSPC')
+    const running = run('prepare', 'true')
+    running.catch(() => {})
+    await until(() => store.state.notices.length > 0)
+    controller.abort(new RestoreError('cancelled', 'SIGINT'))
+    await expect(running).rejects.toMatchObject({ code: 'cancelled' })
+  })
 })

@@ -49,7 +49,7 @@ function midPrepare(folder: string): RestoreState {
     {
       type: 'cleanup',
       atMs: 6,
-      cleanup: { created: [plan.targetDir], partialDatadir: null, returnFilesTo: null, parents: [] },
+      cleanup: { created: [plan.targetDir], partialDatadir: null, returnFilesTo: null, parents: [], removing: false },
     },
     { type: 'run_begun', atMs: 7, run: runOf('1-prepare') },
     { type: 'tool_started', atMs: 8, position: 1, tool, attributes: {} },
@@ -228,11 +228,13 @@ describe('a claim that cannot be true is refused', () => {
   test.each<[what: string, (state: RestoreState) => object]>([
     [
       'the root is to be removed',
-      () => ({ cleanup: { created: ['/'], partialDatadir: null, returnFilesTo: null, parents: [] } }),
+      () => ({ cleanup: { created: ['/'], partialDatadir: null, returnFilesTo: null, parents: [], removing: false } }),
     ],
     [
       'a stranger is to be removed',
-      () => ({ cleanup: { created: ['/etc'], partialDatadir: null, returnFilesTo: null, parents: [] } }),
+      () => ({
+        cleanup: { created: ['/etc'], partialDatadir: null, returnFilesTo: null, parents: [], removing: false },
+      }),
     ],
     [
       'the source is to be removed',
@@ -242,13 +244,20 @@ describe('a claim that cannot be true is refused', () => {
           partialDatadir: null,
           returnFilesTo: null,
           parents: [],
+          removing: false,
         },
       }),
     ],
     [
       'a path that climbs is to be removed',
       ({ plan }) => ({
-        cleanup: { created: [`${plan!.targetDir}/../data`], partialDatadir: null, returnFilesTo: null, parents: [] },
+        cleanup: {
+          created: [`${plan!.targetDir}/../data`],
+          partialDatadir: null,
+          returnFilesTo: null,
+          parents: [],
+          removing: false,
+        },
       }),
     ],
     [
@@ -259,16 +268,19 @@ describe('a claim that cannot be true is refused', () => {
           partialDatadir: { datadir: '/etc', existed: true, identity: '1:1' },
           returnFilesTo: null,
           parents: [],
+          removing: false,
         },
       }),
     ],
     [
       'an empty folder of somebody is to be removed',
-      () => ({ cleanup: { created: [], partialDatadir: null, returnFilesTo: null, parents: ['/srv/empty'] } }),
+      () => ({
+        cleanup: { created: [], partialDatadir: null, returnFilesTo: null, parents: ['/srv/empty'], removing: false },
+      }),
     ],
     [
       'files go to a stranger',
-      () => ({ cleanup: { created: [], partialDatadir: null, returnFilesTo: '/etc', parents: [] } }),
+      () => ({ cleanup: { created: [], partialDatadir: null, returnFilesTo: '/etc', parents: [], removing: false } }),
     ],
     ['the target dir is the root', ({ options }) => ({ options: { ...options, targetDir: '/' } })],
     ['the target dir holds the state dir', ({ options }) => ({ options: { ...options, targetDir: folder } })],

@@ -1,11 +1,29 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { RestoreError } from '../../../src/errors.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
-import { parseState, readStateFile, writeStateFile } from '../../../src/restore/state/state-dir.ts'
+import {
+  ensureStateDir,
+  openStateDir,
+  parseState,
+  readStateFile,
+  writeStateFile,
+} from '../../../src/restore/state/state-dir.ts'
 import { runsOf } from '../../support/runs.ts'
 import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
+import { thrownBy } from '../../support/thrown-by.ts'
 
 test('what was written is read again, whole', () => {
   const path = join(scratch(), 'state.json')
@@ -44,7 +62,7 @@ test('what an older agent did not know yet is filled in', () => {
   expect(parseState(JSON.stringify(older), 'state.json')).toMatchObject({
     runs: [],
     failures: 0,
-    cleanup: { created: [], partialDatadir: null, returnFilesTo: null, parents: [] },
+    cleanup: { created: [], partialDatadir: null, returnFilesTo: null, parents: [], removing: false },
   })
 })
 
@@ -66,4 +84,62 @@ test.each([
 
 test('one that cannot be read: state_unreadable', () => {
   expect(() => readStateFile(scratch())).toThrow(expect.objectContaining({ code: 'state_unreadable' }))
+})
+
+describe('a state dir', () => {
+  test('is created for this user alone', () => {
+    const path = join(scratch(), 'deep/state')
+    ensureStateDir(path)
+    expect(statSync(path).mode & 0o777).toBe(0o700)
+  })
+
+  test.each([0o777, 0o1777, 0o770, 0o702])('that others can write (%o) is refused', mode => {
+    const path = join(scratch(), 'state')
+    mkdirSync(path)
+    chmodSync(path, mode)
+    expect(thrownBy(() => openStateDir(path))).toMatchObject({
+      code: 'not_permitted',
+      message: expect.stringContaining('other users'),
+    })
+    expect(readdirSync(path)).toEqual([])
+  })
+
+  test.runIf(process.getuid?.() === 0)('of another user is refused, also by root', () => {
+    const path = join(scratch(), 'state')
+    mkdirSync(path, { mode: 0o700 })
+    chownSync(path, 12345, 12345)
+    expect(thrownBy(() => openStateDir(path))).toMatchObject({
+      code: 'not_permitted',
+      message: expect.stringContaining('another user'),
+    })
+  })
+
+  test('a link in it is neither followed nor overwritten through', () => {
+    const folder = scratch()
+    const target = join(folder, 'target')
+    writeFileSync(target, 'precious')
+    symlinkSync(target, join(folder, 'state.json.tmp'))
+    writeStateFile(join(folder, 'state.json'), sampleState(), true)
+    for (const name of ['lock', 'agent.lock']) {
+      const path = join(scratch(), 'state')
+      mkdirSync(path, { mode: 0o700 })
+      symlinkSync(target, join(path, name))
+      expect(() => openStateDir(path).toolLock.fd()).toThrow(RestoreError)
+    }
+    symlinkSync(join(folder, 'state.json'), join(folder, 'linked.json'))
+    expect(thrownBy(() => readStateFile(join(folder, 'linked.json')))).toMatchObject({ code: 'state_unreadable' })
+    expect(readFileSync(target, 'utf8')).toBe('precious')
+  })
+
+  test('that was removed or replaced is not written', () => {
+    const path = join(scratch(), 'state')
+    const held = openStateDir(path)
+    onTestFinished(() => held.release())
+    held.write(sampleState(), true)
+    renameSync(path, `${path}.old`)
+    expect(() => held.write(sampleState(), true)).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+    mkdirSync(path, { mode: 0o700 })
+    expect(() => held.write(sampleState(), true)).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+    expect(readdirSync(path)).toEqual([])
+  })
 })

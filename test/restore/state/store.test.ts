@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { writeStateFile } from '../../../src/restore/state/state-dir.ts'
 import { emptyLedger } from '../../../src/restore/state/state-schema.ts'
@@ -103,6 +103,27 @@ test('a write that fails stops nothing, is told, and the next event tries again'
   broken = false
   store.dispatch({ type: 'run_begun', run: runOf('1-fetch'), atMs: T0 })
   expect(written).toEqual([store.state])
+})
+
+test('time in which the agent itself did not run is no stall', () => {
+  const { store } = record()
+  const clock = vi.spyOn(performance, 'now')
+  onTestFinished(() => clock.mockRestore())
+  const atMonotonicMs = performance.now()
+  const after = (seconds: number, type: 'tick' | 'attempt_started' = 'tick') => {
+    clock.mockReturnValue(atMonotonicMs + seconds * 1000)
+    store.dispatch({ type, atMs: T0 + seconds * 1000 })
+    return store.state.progress
+  }
+  after(0, 'attempt_started')
+  store.dispatch({ type: 'phase_started', atMs: T0, phase: 'preparing_backup', position: 0 })
+  const threshold = store.state.progress.stallThresholdMs / 1000
+  for (let second = 1; second < threshold - 30; second++) after(second)
+  // Frozen for two hours; then, once more, for a minute.
+  expect(after(threshold + 7200)).toMatchObject({ stalled: false, lastProgressAtMs: T0 })
+  expect(after(threshold + 7260)).toMatchObject({ stalled: false })
+  for (let second = 1; second <= 40; second++) after(threshold + 7260 + second)
+  expect(store.state.progress).toMatchObject({ stalled: true })
 })
 
 describe('the file', () => {
