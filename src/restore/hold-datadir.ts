@@ -4,9 +4,9 @@ import { systemError } from '../process/system-error.ts'
 import type { RestoreContext } from './context.ts'
 
 /**
- * The datadir of a running restore, held against agents that have another state dir: from the plan on where it exists already, else
- * from the moment it is made, to the restore's end. Tools do not hold it; what they have begun to fill is not empty, which
- * refuses others as well.
+ * The datadir of a running restore, held against agents that have another state dir: from the plan on where it exists
+ * already, else from the moment it is made, to the restore's end. Tools do not hold it; what they have begun to fill is
+ * not empty, which refuses others as well.
  */
 export interface DatadirHold {
   /** Holds the directory that has the name now, if any. Throws `locked`, `not_permitted`. */

@@ -138,7 +138,9 @@ const ROWS: readonly Row[] = [
   ),
 ]
 
-/** When the backup ended, as its server's clock showed it; a backup does not say its time zone, so it is taken as ours. */
+/**
+ * When the backup ended, as its server's clock showed it; a backup does not say its time zone, so it is taken as ours.
+ */
 function backupEnd(plan: RestoreState['plan']): number | null {
   const endTime = plan?.elements.at(-1)?.description?.endTime
   const atMs = endTime ? Date.parse(endTime.replace(' ', 'T')) : Number.NaN

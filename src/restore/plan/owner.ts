@@ -64,8 +64,8 @@ function primaryGroupOf(user: string): number {
 }
 
 /**
- * The fields of an entry, by name or id; null where there is none. `getent` asks all sources of nsswitch.conf (LDAP, SSSD,
- * systemd); only where it is not installed are the files read.
+ * The fields of an entry, by name or id; null where there is none. `getent` asks all sources of nsswitch.conf (LDAP,
+ * SSSD, systemd); only where it is not installed are the files read.
  */
 function lookUp(database: Database, name: string): string[] | null {
   try {
@@ -80,8 +80,9 @@ function lookUp(database: Database, name: string): string[] | null {
 }
 
 /**
- * The user that tools run as: under root the owner of the restored files, since root's rights are needed only to give files
- * away. Null is the agent's own user; `reason` says why, where tools keep root's rights although there is an owner.
+ * The user that tools run as: under root the owner of the restored files, since root's rights are needed only to give
+ * files away. Null is the agent's own user; `reason` says why, where tools keep root's rights although there is an
+ * owner.
  */
 export function plannedRunAs(
   owner: Plan['owner'],

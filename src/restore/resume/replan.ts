@@ -16,10 +16,10 @@ import { needsBytes } from './needs-bytes.ts'
 import type { OptionChanges } from './option-changes.ts'
 
 /**
- * The plan of a restore that goes on, made anew from what is known of the backup and from the options that it has now: of the one
- * in the state file only the tool that was chosen is kept, no command. What a first call would be refused for is thrown here too, before
- * anything has changed: a slip in an option must not cost what was extracted already. Memory is not chosen anew yet,
- * each prepare does that.
+ * The plan of a restore that goes on, made anew from what is known of the backup and from the options that it has now:
+ * of the one in the state file only the tool that was chosen is kept, no command. What a first call would be refused
+ * for is thrown here too, before anything has changed: a slip in an option must not cost what was extracted already.
+ * Memory is not chosen anew yet, each prepare does that.
  */
 export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: string): Plan | null {
   if (stands.plan === null) return null
@@ -47,8 +47,8 @@ function checkMemory({ options }: RestoreState, { tool, elements }: Plan): void 
 }
 
 /**
- * The parts of the plan in the state, for a later attempt or agent. The key is checked only where it is still needed; throws
- * `key_missing`, `wrong_key` or `usage` then.
+ * The parts of the plan in the state, for a later attempt or agent. The key is checked only where it is still needed;
+ * throws `key_missing`, `wrong_key` or `usage` then.
  */
 export function partsOf(state: RestoreState, runDir: string, owner = state.plan!.owner): PlanParts {
   const options = currentOptions(state)

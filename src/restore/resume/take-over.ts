@@ -9,9 +9,10 @@ import type { RestoreEvent, RestoreState, SpanLink } from '../state/state.ts'
 /**
  * From the state that a dead agent left to the one that this agent goes on with.
  *
- * All of its tools live without it, or have ended and said how: they are adopted, nothing of their work is lost. Otherwise
- * those that live are ended (their pipeline is torn), and a new attempt begins from what is finished. Processes that hold
- * the tools' lock but are not in the state were started in the instant before the agent died, and are ended in any case.
+ * All of its tools live without it, or have ended and said how: they are adopted, nothing of their work is lost.
+ * Otherwise those that live are ended (their pipeline is torn), and a new attempt begins from what is finished.
+ * Processes that hold the tools' lock but are not in the state were started in the instant before the agent died, and
+ * are ended in any case.
  */
 export interface Successor {
   agentPid: number
@@ -39,7 +40,10 @@ export async function takeOver(
   return { state: reduce(found, event), event }
 }
 
-/** Ends every holder of the tools' lock whose group is not to be kept. One that cannot be ended is another container's or user's. */
+/**
+ * Ends every holder of the tools' lock whose group is not to be kept. One that cannot be ended is another container's
+ * or user's.
+ */
 async function endStrangers(kept: readonly number[], toolLock: ToolLock): Promise<void> {
   const lock = toolLock.file()
   if (!lock) return

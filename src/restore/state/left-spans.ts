@@ -5,8 +5,8 @@ import type { UnsentSpan } from './state.ts'
 import { openStateDir, readStateFile, type StateDir } from './state-dir.ts'
 
 /**
- * The unsent spans of an ended restore: the next restore carries them over, and `serve` and `status` on the same state dir
- * export them.
+ * The unsent spans of an ended restore: the next restore carries them over, and `serve` and `status` on the same state
+ * dir export them.
  */
 
 /** Spans of an ended restore that nobody acknowledged. Empty for a running restore and an unreadable state. */
@@ -20,7 +20,9 @@ export function leftSpans(stateDir: string): readonly UnsentSpan[] {
   }
 }
 
-/** Removes acknowledged spans from the state of an ended restore. A later one that holds the state dir has its own copy. */
+/**
+ * Removes acknowledged spans from the state of an ended restore. A later one that holds the state dir has its own copy.
+ */
 export function forgetSent(stateDir: string, ids: readonly string[]): void {
   if (!leftSpans(stateDir).some(({ id }) => ids.includes(id))) return
   let held: StateDir

@@ -91,7 +91,10 @@ export function takeSample(before: RestoreState, event: EventOf<'sample'>): Rest
   )
 }
 
-/** What a tool's lines tell: rows to roll back, and what the running step has done. LSNs are the tracker's (recovery.ts). */
+/**
+ * What a tool's lines tell: rows to roll back, and what the running step has done. LSNs are the tracker's
+ * (recovery.ts).
+ */
 export function readToolEvents(before: RestoreState, events: readonly ToolEvent[]): RestoreState {
   if (events.length === 0) return before
   let { rollbackRows } = before

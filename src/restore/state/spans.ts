@@ -3,8 +3,8 @@ import type { Step } from '../../phases.ts'
 import type { AttributeValue, OpenSpan, RestoreState, SourceBytes, SpanKind } from './state.ts'
 
 /**
- * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. They are data until
- * they end, so a killed agent loses none: the next one ends them with the same ids.
+ * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. They are
+ * data until they end, so a killed agent loses none: the next one ends them with the same ids.
  */
 type Attributes = Readonly<Record<string, AttributeValue>>
 
@@ -59,7 +59,8 @@ export function addEndedSpan(before: RestoreState, span: NewSpan & { endedAtMs: 
 }
 
 /**
- * A restore has about a hundred spans. Beyond this number, with a backend that is away for long, the oldest are dropped.
+ * A restore has about a hundred spans. Beyond this number, with a backend that is away for long, the oldest are
+ * dropped.
  */
 const MAX_UNSENT = 500
 
@@ -80,7 +81,9 @@ export const withoutSent = (state: RestoreState, ids: readonly string[]): Restor
   unsentSpans: state.unsentSpans.filter(({ id }) => !ids.includes(id)),
 })
 
-/** Ends every open span that `which` picks, innermost first. Times never run backwards: an end is at least its start. */
+/**
+ * Ends every open span that `which` picks, innermost first. Times never run backwards: an end is at least its start.
+ */
 export function endSpans(
   state: RestoreState,
   which: (span: OpenSpan) => boolean,

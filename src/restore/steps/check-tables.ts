@@ -30,7 +30,9 @@ interface Problem {
 
 const MOST_ROWS = 20
 
-/** Transactions that an application prepared and neither committed nor rolled back: they keep their locks until it does. */
+/**
+ * Transactions that an application prepared and neither committed nor rolled back: they keep their locks until it does.
+ */
 async function preparedTransactions(sql: Sql): Promise<string[]> {
   const names = (await sql('XA RECOVER')).map(row => row.split('\t').slice(3).join(' '))
   return names.length === 0

@@ -43,9 +43,9 @@ export function keepMetadata(directory: string, runDir: string, position: number
 const CONFIG = 'backup-my.cnf'
 
 /**
- * Gives the tools a backup-my.cnf with nothing but allowed settings, here and in `metadataDir`, where the original stays as
- * `backup-my.cnf.original`. A tool ignores a file that everybody may write, so that one is replaced too. Returns the names of
- * the settings left out.
+ * Gives the tools a backup-my.cnf with nothing but allowed settings, here and in `metadataDir`, where the original
+ * stays as `backup-my.cnf.original`. A tool ignores a file that everybody may write, so that one is replaced too.
+ * Returns the names of the settings left out.
  */
 export function replaceConfig(directory: string, runDir: string, position: number): readonly string[] {
   const [path, kept] = [join(directory, CONFIG), join(metadataDir(runDir, position), CONFIG)]
@@ -66,7 +66,10 @@ export function replaceConfig(directory: string, runDir: string, position: numbe
   return dropped
 }
 
-/** Moves what a server must not find from the datadir to `<run dir>/remnants`; returns the names. Throws as `keepMetadata`. */
+/**
+ * Moves what a server must not find from the datadir to `<run dir>/remnants`; returns the names. Throws as
+ * `keepMetadata`.
+ */
 export function moveRemnants(datadir: string, runDir: string): string[] {
   const remnants = filesIn(datadir).filter(name => REMNANT.test(name) || isForeignBinlogIndex(datadir, name))
   const folder = join(runDir, 'remnants')
@@ -85,7 +88,9 @@ export const isPartial = (runDir: string, elements: number): boolean =>
     .filter(existsSync)
     .some(path => parseInfo(readFileSync(path, 'utf8'), path).partial === true)
 
-/** Files at the top of a directory. A directory there is a database, whatever its name, such as `xtrabackup_history`. */
+/**
+ * Files at the top of a directory. A directory there is a database, whatever its name, such as `xtrabackup_history`.
+ */
 const filesIn = (directory: string): string[] =>
   readdirSync(directory, { withFileTypes: true })
     .filter(entry => entry.isFile())

@@ -7,8 +7,8 @@ import type { Plan } from '../plan/plan.ts'
 import { outsideFiles } from './tablespaces.ts'
 
 /**
- * Gives the datadir, also one that is reached by a link, and all in it to the owner, and the files of tables with
- * DATA DIRECTORY outside it. Of the directories outside, only those go to him that this restore made (`createdParents`).
+ * Gives the datadir, also one that is reached by a link, and all in it to the owner, and the files of tables with DATA
+ * DIRECTORY outside it. Of the directories outside, only those go to him that this restore made (`createdParents`).
  */
 export async function setOwner(
   datadir: string,

@@ -12,7 +12,10 @@ import { fetchElement, isFetched } from './elements.ts'
 export interface Prefetch {
   /** The parts with what the element told; rejects when it cannot be fetched. */
   parts: Promise<PlanParts>
-  /** For the work in front: aborted with the restore's own, and as soon as the element fetched ahead fails for good, since then the chain cannot be restored. */
+  /**
+   * For the work in front: aborted with the restore's own, and as soon as the element fetched ahead fails for good,
+   * since then the chain cannot be restored.
+   */
   signal: AbortSignal
   /** Ends it, where it still goes on. Never rejects. */
   stop(): Promise<void>
@@ -23,7 +26,10 @@ const GROWTH = 4
 /** Left free for the prepare in front, which extends files and writes redo. */
 const RESERVE_BYTES = 1024 ** 3
 
-/** Begins to fetch an element ahead; null where there is none, no room, or it is switched off. Standard input comes alone. */
+/**
+ * Begins to fetch an element ahead; null where there is none, no room, or it is switched off. Standard input comes
+ * alone.
+ */
 export function prefetch(
   context: RestoreContext,
   parts: PlanParts,

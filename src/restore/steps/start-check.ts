@@ -133,7 +133,10 @@ async function runServer(
   throw new RestoreError('server_failed', `the restored server (${tool.family}) was shut down before it was asked`)
 }
 
-/** Only what the server says of the data counts against the backup: with an older one it would fail for any other reason too. */
+/**
+ * Only what the server says of the data counts against the backup: with an older one it would fail for any other reason
+ * too.
+ */
 export const judgeServer: ToolRun['judge'] = ([server]) => {
   const { code, signal } = server!.exit
   if (code === 0) return null
@@ -153,7 +156,9 @@ const answers = (sql: Sql, { answerWithin }: typeof START_CHECK_TIMES) =>
     () => false,
   )
 
-/** Statements go through the client's stdin, one a line. With `force` it goes on after an error and returns the errors. */
+/**
+ * Statements go through the client's stdin, one a line. With `force` it goes on after an error and returns the errors.
+ */
 async function query(
   client: string,
   socket: string,

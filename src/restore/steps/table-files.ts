@@ -25,7 +25,9 @@ const INNODB = 12
 const PARTITIONED = 20
 const HEAD_BYTES = 64
 
-/** By the engine's number in a `.frm` and by its name in a `.sdi`. `.CSM` and `.TRG` do not count: no data are in them. */
+/**
+ * By the engine's number in a `.frm` and by its name in a `.sdi`. `.CSM` and `.TRG` do not count: no data are in them.
+ */
 const ENGINE_FILES: Readonly<Record<number | string, readonly string[]>> = {
   9: ['.MYD', '.MYI'],
   10: ['.MRG'],
