@@ -25,22 +25,22 @@ export interface Agent {
   /** The newest first, and before them the one that runs. */
   readonly history: readonly HistoryEntry[]
   readonly draining: boolean
-  /** Goes on with what an earlier agent left, if anything. Throws as the session does: the agent is no use then. */
+  /** Resumes the restore that an earlier agent left, if any. Throws as the session does; then the agent cannot start. */
   resume(): Promise<void>
   /** The id of the restore that has begun. Throws HttpError, or what the session throws before it begins. */
   start(backup: string): Promise<string>
-  /** Whether there is something to cancel, from the moment it was asked for. */
+  /** Whether a restore can be cancelled: from its request on. */
   readonly busy: boolean
-  /** Ends the restore. */
+  /** Cancels the restore. */
   cancel(reason: RestoreError): void
-  /** Takes no new restore from now on. */
+  /** Refuses new restores from now on. */
   drain(): void
   /**
    * Lets go of the restore's tools, for the next agent; its id, null where none runs. One that was cancelled is ended,
    * not left to be gone on with. The process must end then.
    */
   detach(): Promise<string | null>
-  /** SIGKILL to the tools of a restore that was cancelled; nothing to those of another. */
+  /** Sends SIGKILL to the tools of a cancelled restore; does nothing to any other. */
   kill(): void
   /** Resolves as soon as no restore runs. */
   idle(): Promise<void>
@@ -48,35 +48,35 @@ export interface Agent {
 
 export interface AgentSurroundings {
   config(): ServeConfig
-  /** For what each backup's options depend on. */
+  /** What each backup's options depend on. */
   place: ServeSurroundings
   history: () => History
   log: AgentLog
   sessions: Sessions
-  /** Told of every state, after the session's own file is written. Neither may throw, wait or slow. */
+  /** Gets every state after the state file is written. It must not throw or wait. */
   observe(
     state: RestoreState,
     event: Parameters<SessionSurroundings['observers'][number]['observe']>[1],
     run: RunFacts,
   ): void
-  /** Something that GET /status shows has changed. */
+  /** Something in GET /status has changed. */
   changed(): void
   beginTrace: SessionSurroundings['beginTrace']
   childEnv: SessionSurroundings['childEnv']
   onSpansExported?: SessionSurroundings['onSpansExported'] | undefined
 }
 
-/** How restores are run: restore/session.ts, or a test's. */
+/** restore/session.ts; tests give their own. */
 export interface Sessions {
   startSession: typeof startSession
   resumeSession: typeof resumeSession
 }
 
-/** A restore from the moment it is asked for. */
+/** A restore from its request on. */
 interface Run extends RunFacts {
   session: RestoreSession | null
   state: RestoreState | null
-  /** Why it was cancelled, perhaps before its session was there. */
+  /** Why it was cancelled, possibly before its session existed. */
   cancelled: RestoreError | null
 }
 
@@ -93,7 +93,7 @@ export function createAgent(around: AgentSurroundings): Agent {
     return made.body
   }
 
-  /** Opens a session by `open` and follows it to its end. */
+  /** Opens a session and follows it to its end. */
   async function begin(
     open: (surroundings: SessionSurroundings) => Promise<RestoreSession | null>,
   ): Promise<RestoreSession | null> {
@@ -184,7 +184,7 @@ export function createAgent(around: AgentSurroundings): Agent {
     async resume() {
       const { stateDir } = around.config()
       const session = await begin(surroundings => around.sessions.resumeSession(stateDir, askedNow, surroundings))
-      if (session !== null) log('info', 'restore', `goes on with ${session.store.state.restoreId}`)
+      if (session !== null) log('info', 'restore', `resumes ${session.store.state.restoreId}`)
     },
     async start(name) {
       if (draining) throw new HttpError('draining', 'the agent takes no new restore')

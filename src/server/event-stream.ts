@@ -7,7 +7,7 @@ import { HttpError } from './http-error.ts'
  * socket is bounded, and beyond that it is cut off and may come again.
  */
 export interface EventStream {
-  /** The body has changed; cheap, and sends nothing itself. */
+  /** Call it after each change of the body; it sends nothing itself. */
   changed(): void
   /** Answers with the stream. Throws `too_many_streams`. */
   add(response: ServerResponse): void
@@ -67,7 +67,7 @@ export function createEventStream(body: () => string, limits: EventStreamLimits 
         return
       }
       response.once('close', () => readers.delete(response))
-      // A reset by the reader; the close that follows takes it out.
+      // A reset by the reader; `close` follows and removes it.
       response.on('error', () => {})
       readers.add(response)
       response.write(`retry: 1000\n\n${eventOf(body())}`)

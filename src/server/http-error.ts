@@ -27,7 +27,7 @@ export const HTTP_ERRORS = {
 
 export type HttpErrorCode = keyof typeof HTTP_ERRORS
 
-/** The answer to a request that was refused. Never holds a stack, or a part of the request that was not checked. */
+/** The answer to a refused request. It has no stack and no unchecked part of the request. */
 export class HttpError extends Error {
   readonly status: number
   readonly body: ErrorBody
@@ -46,7 +46,7 @@ export interface ErrorBody {
   error: { code: HttpErrorCode | ErrorCode; message: string; hint: string }
 }
 
-/** What a restore that could not even begin answers; anything else of its own is a 500 with its code. */
+/** Status of an error that keeps a restore from beginning; any other is a 500 with its code. */
 const STATUS_OF: Partial<Record<ErrorCode, number>> = { locked: 409, unfinished: 409 }
 
 export function answerTo(thrown: unknown): {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Hook } from '../config/serve-config.ts'
 
-/** How a hook went; null is well. One line, with the last of what it said. */
+/** Why a hook failed, in one line with the end of its output; null after a success. */
 export type HookComplaint = string | null
 
 export interface RunningHook {
@@ -38,13 +38,13 @@ export function runHook(
   const hear = (text: string) => {
     said = (said + text).slice(-MOST_WORDS)
   }
-  // There are no streams where the process could not even have descriptors.
+  // The streams are missing if no descriptors were left for them.
   for (const stream of [child.stdout, child.stderr])
     stream
       ?.setEncoding('utf8')
       .on('data', hear)
       .on('error', () => {})
-  // A hook need not read what it is told.
+  // A hook may close its stdin unread.
   child.stdin?.on('error', () => {}).end(input)
 
   const end = () => {
@@ -53,7 +53,7 @@ export function runHook(
     signalGroup(pid, 'SIGTERM')
     killTimer = setTimeout(() => {
       signalGroup(pid, 'SIGKILL')
-      // One that runs as another user by now, or sleeps in the kernel, is not waited for.
+      // A process that changed its user, or that sleeps in the kernel, may not end.
       killTimer = setTimeout(() => settle(`could not be ended (pid ${pid})${lastWords(said)}`), graceMs)
     }, graceMs)
   }
@@ -66,12 +66,12 @@ export function runHook(
     settle = complaint => {
       clearTimeout(timer)
       clearTimeout(killTimer)
-      // A grandchild may hold on to them for ever.
+      // A grandchild may keep them open for ever.
       for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy()
       resolve(complaint)
     }
     child.once('error', error => settle(`cannot be started: ${error.message}`))
-    // Not `close`, for the same grandchild; what is still in the pipes is read in this turn of the loop.
+    // Not `close`, because of such a grandchild. The pipes are read in this turn of the event loop.
     child.once('exit', (code, signal) =>
       setImmediate(() => {
         if (outOfTime) {
@@ -87,7 +87,7 @@ export function runHook(
 
 const lastWords = (said: string) => (said.trim() === '' ? '' : `: ${said.trim().split('\n').at(-1)}`)
 
-/** Says nothing where the group is gone, or is no longer ours to signal: whoever waits for its end has a limit. */
+/** Ignores a group that is gone or that we may not signal: the wait for its end is bounded. */
 function signalGroup(pgid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pgid, signal)

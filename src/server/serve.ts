@@ -24,7 +24,7 @@ export interface ServeOptions {
   place: ServeSurroundings
   version: string
   sessions: Sessions
-  /** Told of every state besides the agent's own observers. */
+  /** Observers besides the agent's own. */
   observers: SessionSurroundings['observers']
   beginTrace: SessionSurroundings['beginTrace']
   childEnv: SessionSurroundings['childEnv']
@@ -32,9 +32,9 @@ export interface ServeOptions {
   log: AgentLog
 }
 
-/** An agent that answers. */
+/** A running agent. */
 export interface Served {
-  /** Where; it may change with a reload. */
+  /** Where it listens; a reload may change it. */
   readonly address: Address
   /** What SIGHUP asks for. Never rejects. */
   reload(): Promise<void>
@@ -89,7 +89,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     },
     changed() {
       events.changed()
-      // Not now: this may be the restore's own turn.
+      // Later: the restore may be on the call stack.
       if (live.pending.length > 0) setImmediate(() => void live.applyPending())
     },
     beginTrace: options.beginTrace,
@@ -182,7 +182,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       return listening(listener)
     }
     listening(listener)
-    // A request that asked for the reload is answered still.
+    // Not awaited: a request that is under way still gets its answer.
     void old.close()
   }
 
@@ -204,7 +204,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   async function stop(reason: RestoreError, how: ServeConfig['onTerm']): Promise<void> {
     agent.drain()
     if (how === 'detach') {
-      // First, so that nobody is told that a restore is cancelled which we let go of.
+      // First, so that no answer calls the detached restore cancelled.
       events.close()
       await listener.close()
       const left = await agent.detach()

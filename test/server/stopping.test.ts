@@ -139,7 +139,7 @@ test('an interrupted restore is gone on with at the start, under its name', asyn
   const next = await startAgent(yaml, { fake })
   const { restore } = (await next.call('GET', '/status')).body
   expect(restore).toMatchObject({ restore_id: 'restore-1', backup: 'full', status: 'running' })
-  expect(next.log).toContain('info restore: goes on with restore-1')
+  expect(next.log).toContain('info restore: resumes restore-1')
   expect((await next.call('POST', '/restore', { json: { backup: 'chain' } })).status).toBe(409)
   fake.sessions[0]!.end()
   await until(async () => (await next.call('GET', '/restores')).body.restores[0]?.status === 'succeeded')
