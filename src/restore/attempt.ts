@@ -101,6 +101,10 @@ async function lookAndPlan(
     const returnFilesTo = plan.inPlace ? plan.targetDir : null
     store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, returnFilesTo, parents } })
   }
+  if (plan.inPlace) {
+    const text = `--in-place consumes ${plan.targetDir}: an interrupted prepare may leave no backup there to try again with`
+    store.dispatch({ type: 'notice', atMs: now(), text })
+  }
   for (const text of notices) store.dispatch({ type: 'notice', atMs: now(), text })
   return parts
 }

@@ -26,6 +26,11 @@ export async function repair(context: RestoreContext): Promise<void> {
   const before = store.state
   const { plan, cleanup } = before
   if (plan === null) return
+  // A reboot after an unsynced copy: neither directory is known to be whole (withoutTools), and there is no source left.
+  if (plan.inPlace && hasBegun(before, { kind: 'move_back' }) && isInterrupted(before, { kind: 'sync' }))
+    throw new RestoreError('not_prepared', `${plan.targetDir} was being moved when the machine stopped`, {
+      hint: 'what had reached the disk is not known: restore from another copy of the backup',
+    })
   for (const index of plan.elements.keys()) {
     const position = index + 1
     const prepareCut = isInterrupted(before, { element: position, kind: 'prepare' })

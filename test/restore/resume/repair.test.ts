@@ -198,3 +198,8 @@ test('a file is moved across file systems too', () => {
     rmSync(other, { recursive: true, force: true })
   }
 })
+
+test('a directory consumed in place that was being copied when the machine stopped is not taken for whole', async () => {
+  const { repaired } = underWay(['1-fetch', '1-prepare', '1-sync', '2-move_back'], [], { inPlace: true })
+  await expect(repaired()).rejects.toMatchObject({ code: 'not_prepared' })
+})
