@@ -65,6 +65,12 @@ export const ERRORS = {
     'name a place whose parent directories only root or the owner of the restored files can change',
   ),
 
+  source_denied: failed(33, 'check the credentials, and that they may read this object'),
+  source_unreachable: failed(
+    34,
+    'check the network, the proxy and the server; run the same command again when it answers',
+  ),
+
   disk_full: failed(40, 'free space on this file system and restore again; the backup is not at fault'),
   tool_killed: failed(41, 'another process killed the tool; if it was the OOM killer, give a smaller --use-memory'),
   stalled: failed(42, 'the tool made no progress for longer than --stall-timeout'),

@@ -27,7 +27,7 @@ const ROOMS: Record<string, Room> = {
   progress: { imports: [...WORDS, 'backup', 'tool'], types: ['process'], pure: true },
   process: { imports: ['errors.ts', 'format.ts'], packages: ['execa'] },
   binlog: { imports: [...WORDS, 'backup', 'tool', 'process'], packages: ['execa'] },
-  source: { imports: [...WORDS, 'backup', 'layout', 'tool', 'process'], packages: ['execa', 'zod'] },
+  source: { imports: [...WORDS, 'backup', 'layout', 'tool', 'process'], packages: ['execa', 'undici', 'zod'] },
   config: { imports: [...WORDS, 'backup', 'source'], packages: ['yaml', 'zod'] },
   'restore/context.ts': {
     imports: [...WORDS, ...FIELD],

@@ -7,7 +7,7 @@ import { abortable } from '../process/abortable.ts'
 import { closeAll, preparePlan } from '../restore/plan/inputs.ts'
 import type { Plan, PlanStep } from '../restore/plan/plan.ts'
 import { checkWritable } from '../restore/plan/prechecks.ts'
-import { isStdin, nameOfSource } from '../source/source-ref.ts'
+import { isRemote, isStdin, nameOfSource } from '../source/source-ref.ts'
 import type { Command } from '../tool/command.ts'
 import { untilSignal } from './signals.ts'
 
@@ -67,5 +67,6 @@ const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word :
 
 const input = ({ elements }: Plan, position: number): string => {
   const { source } = elements[position - 1]!
+  if (isRemote(source)) return `<(restore-agent transfer ${quoted(nameOfSource(source))})`
   return isStdin(source) ? '/dev/stdin' : quoted(nameOfSource(source))
 }

@@ -34,7 +34,7 @@ export async function inspectCommand(name: string, flags: InspectFlags): Promise
   const keyFile = flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null
   if (keyFile !== null) checkKeyFile(keyFile)
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
-  const source = openSource(sourceOf(name))
+  const source = await openSource(sourceOf(name))
   try {
     const filters = filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch)
     const description = await untilSignal(signal =>

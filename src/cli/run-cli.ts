@@ -100,7 +100,7 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
   program
     .command('inspect')
     .description('say what a backup is; changes nothing')
-    .argument('<SOURCE>', 'stream file, directory, or - for standard input')
+    .argument('<SOURCE>', 'stream file, http or https URL, directory, or - for standard input')
     .addOption(flag('--full', 'read every byte and check every checksum'))
     .addOption(flag('--decrypt-key-file <file>', 'key of an encrypted backup'))
     .addOption(flag('--openssl-cipher <name>', 'cipher of a stream encrypted with openssl enc'))
@@ -108,6 +108,13 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
     .action(async (source: string, flags: object) => {
       const { inspectCommand } = await import('./inspect-command.ts')
       setExitCode(await inspectCommand(source, flags))
+    })
+  program
+    .command('transfer', { hidden: true })
+    .argument('<NAME>', 'what the job on standard input reads')
+    .action(async () => {
+      const { transferCommand } = await import('./transfer-command.ts')
+      setExitCode(await transferCommand())
     })
   program
     .command('check')

@@ -39,7 +39,7 @@ export const choice = <const T extends readonly [string, ...string[]]>(words: T)
 const source = text(SOURCE_FORMS).transform((written, context): SourceRef => {
   const ref = parseSource(written)
   if (ref !== null) return ref
-  context.addIssue({ code: 'custom', message: `must be ${SOURCE_FORMS}: URLs are not supported` })
+  context.addIssue({ code: 'custom', message: `must be ${SOURCE_FORMS}` })
   return z.NEVER
 })
 
@@ -55,6 +55,12 @@ export const memory = z.unknown().transform((value, context): number | 'auto' =>
   context.addIssue({ code: 'custom', message: 'must be auto or a size such as 4G, 512M or plain bytes' })
   return z.NEVER
 })
+
+const parseBandwidth = (value: string) => parseSize(value.replace(/\/s$/, ''))
+export const bandwidth = z.preprocess(
+  value => (typeof value === 'number' ? String(value) : value),
+  parsed(parseBandwidth, 'a size a second, such as 50M'),
+)
 
 export const wholeNumber = (from: number, to: number) => {
   const error = `must be a whole number from ${from} to ${to}`

@@ -64,7 +64,7 @@ const TABLE = {
     written: form.sources,
     stored: chain,
     resume: 'same',
-    help: 'stream file, extracted directory, or - for standard input; a chain: full first, then incrementals',
+    help: 'stream file, http or https URL, extracted directory, or - for standard input; a chain: full first, then incrementals',
   }),
   datadir: option({
     ...path,
@@ -294,6 +294,19 @@ const TABLE = {
     show: value => (value ? 'auto' : 'off'),
     help: 'fetch the next element of a chain while this one is prepared: auto or off',
     doc: { default: '`auto`' },
+  }),
+  /** Bytes a second. */
+  maxBandwidth: option({
+    key: 'max_bandwidth',
+    flag: '--max-bandwidth <size>',
+    written: form.bandwidth,
+    stored: z.number().positive().nullable().default(null),
+    resume: 'live',
+    ofTools: true,
+    show: value => `${showSize(value)}/s`,
+    showNull: 'none',
+    help: 'bytes a second that are read of a URL at most, such as 50M',
+    doc: { default: 'none' },
   }),
   dryRun: option({
     ...onOff,

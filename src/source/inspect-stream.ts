@@ -83,9 +83,9 @@ async function fromContents(
 
 /** How large the stream is unpacked, where its one layer says so; a few bytes a chunk more than the files in it. */
 async function unpackedBytes(source: StreamSource, { layers }: Peeled): Promise<number | null> {
-  if (layers.length !== 1 || !source.file || source.storedBytes === null) return null
+  if (layers.length !== 1 || source.storedBytes === null) return null
   if (layers[0] === 'zstd') return zstdContentBytes(await source.peek(64), source.storedBytes)
-  if (layers[0] !== 'gzip' || source.storedBytes < 4) return null
+  if (layers[0] !== 'gzip' || !source.file || source.storedBytes < 4) return null
   const tail = Buffer.alloc(4)
   await source.file.readAt(tail, source.storedBytes - tail.length)
   return gzipContentBytes(tail, source.storedBytes)

@@ -6,19 +6,22 @@ import type { Source } from './source.ts'
 import type { RefOf, SourceRef } from './source-ref.ts'
 import { openStdinSource } from './stdin.ts'
 import { unreadable } from './unreadable.ts'
+import { openUrlSource } from './url.ts'
 
-const OPENERS: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => Source } = {
+const OPENERS: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => Source | Promise<Source> } = {
   stdin: () => openStdinSource(),
   path: ({ path }) => openPath(path),
   file: ({ path }) => openPath(path),
   directory: ({ path }) => openPath(path),
+  url: openUrlSource,
 }
 
 /**
  * Opens a source; its `ref` then says whether a path is a file or a directory. Throws `source_missing` or
  * `source_unreadable`. Whether a source is empty or no backup, `inspectSource` says.
  */
-export const openSource = (ref: SourceRef): Source => (OPENERS[ref.kind] as (ref: SourceRef) => Source)(ref)
+export const openSource = async (ref: SourceRef): Promise<Source> =>
+  (OPENERS[ref.kind] as (ref: SourceRef) => Source | Promise<Source>)(ref)
 
 function openPath(path: string): Source {
   const stats = statOf(path)

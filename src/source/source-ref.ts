@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { publicUrl } from './url-secrets.ts'
 
 /**
  * Where a backup comes from, as data. An argument or a configuration's value is parsed into a SourceRef once, at the
@@ -14,6 +15,11 @@ export const sourceRefSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('path'), path: z.string() }),
   z.object({ kind: z.literal('file'), path: z.string() }),
   z.object({ kind: z.literal('directory'), path: z.string() }),
+  z.object({
+    kind: z.literal('url'),
+    /** `http:` or `https:`, without user, password and query: those may be secret (url-secrets.ts). */
+    url: z.string(),
+  }),
 ])
 
 export type SourceRef = z.output<typeof sourceRefSchema>
@@ -24,6 +30,7 @@ const NAMES: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => string } = 
   path: ({ path }) => path,
   file: ({ path }) => path,
   directory: ({ path }) => path,
+  url: ({ url }) => url,
 }
 
 /**
@@ -40,6 +47,9 @@ export const isSameChain = (a: readonly SourceRef[], b: readonly SourceRef[]): b
 
 export const isStdin = ({ kind }: SourceRef): boolean => kind === 'stdin'
 
+/** Its bytes come from a server, through a transfer process. */
+export const isRemote = ({ kind }: SourceRef): boolean => kind === 'url'
+
 /** The source's path on this host; null where it has none. */
 export const localPathOf = (ref: SourceRef): string | null => ('path' in ref ? ref.path : null)
 
@@ -48,11 +58,15 @@ const URL_SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
 /** The source that a person wrote; its path is as written, for `absoluteSource`. Null for what is no source. */
 export function parseSource(written: string): SourceRef | null {
   if (written === '-') return { kind: 'stdin' }
+  if (/^https?:\/\//i.test(written)) {
+    const url = publicUrl(written)
+    return url === null ? null : { kind: 'url', url }
+  }
   return URL_SCHEME.test(written) ? null : { kind: 'path', path: written }
 }
 
 /** What `parseSource` reads, for messages. */
-export const SOURCE_FORMS = 'a path, or - for standard input'
+export const SOURCE_FORMS = 'a path, an http or https URL, or - for standard input'
 
 /** The same source with a relative path made absolute from `folder`. */
 export const absoluteSource = (ref: SourceRef, folder: string): SourceRef =>

@@ -1,4 +1,6 @@
 import type { SourceRef } from './source-ref.ts'
+import type { ObjectPin } from './transfer/http-object.ts'
+import type { Access } from './transfer/job.ts'
 
 /**
  * What tells the bytes of a source from others under the same name. Two identities are of the same source where every
@@ -37,6 +39,16 @@ export interface StreamSource extends AnySource {
   bytes(): AsyncIterable<Buffer>
   /** Present when the bytes lie in a file, whose descriptor can be a tool's standard input. */
   readonly file: FileAccess | null
+  /** Present when a transfer process can fetch the bytes. */
+  readonly remote?: RemoteAccess
+}
+
+/** What a transfer process needs to know; `access` may hold a secret. */
+export interface RemoteAccess {
+  access: Access
+  pin: ObjectPin
+  /** The server answers ranges. */
+  ranged: boolean
 }
 
 export interface FileAccess {

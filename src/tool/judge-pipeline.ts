@@ -14,7 +14,7 @@ import { type Complaint, type Failure, type Judgement, judgeExit, mainFailure, t
 
 export interface EndedStage {
   program: string
-  role: 'decrypt' | 'decompress' | 'extract'
+  role: 'transfer' | 'decrypt' | 'decompress' | 'extract'
   exit: ToolExit
   /** The `failure` events it gave, oldest first. */
   failures: readonly Failure[]

@@ -69,6 +69,7 @@ retries: 5
 retry_delay: 1m
 state_wait: 5m
 prefetch: off
+max_bandwidth: 50M
 `
 
 describe('a whole file', () => {
@@ -103,6 +104,7 @@ describe('a whole file', () => {
       retryDelayMs: 60_000,
       stateWaitMs: 300_000,
       prefetch: false,
+      maxBandwidth: 50 * 1024 ** 2,
     })
     // No key of the schema was forgotten above.
     expect(Object.keys(parseConfig(FULL, 'f')).sort()).toEqual([...RESTORE_KEYS].sort())
@@ -151,6 +153,7 @@ describe('a whole file', () => {
       retryDelayMs: 5000,
       stateWaitMs: 600_000,
       prefetch: true,
+      maxBandwidth: null,
     })
   })
 
@@ -185,7 +188,7 @@ stall_thresholds:
 `
     expect(problemsOf(text)).toEqual([
       'restore.yaml:1:1 datadirr: unknown key (did you mean datadir?)',
-      'restore.yaml:4:5 source.1: must be a path, or - for standard input',
+      'restore.yaml:4:5 source.1: must be a path, an http or https URL, or - for standard input',
       'restore.yaml:6:1 use_memory: given twice, first at 5:1',
       'restore.yaml:6:13 use_memory: must be auto or a size such as 4G, 512M or plain bytes',
       'restore.yaml:7:14 start_check: must be true or false',
@@ -201,10 +204,13 @@ stall_thresholds:
   })
 
   test.each([
-    ['source:\n  bucket: x\n', 'restore.yaml:2:3 source: must be a path, or - for standard input'],
+    [
+      'source:\n  bucket: x\n',
+      'restore.yaml:2:3 source: must be a path, an http or https URL, or - for standard input',
+    ],
     [
       'source: s3://bucket/x\n',
-      'restore.yaml:1:9 source: must be a path, or - for standard input: URLs are not supported',
+      'restore.yaml:1:9 source: must be a path, an http or https URL, or - for standard input',
     ],
     ['source: []\n', 'restore.yaml:1:9 source: must name at least one backup'],
     ['datadir:\n', 'restore.yaml:1:9 datadir: must be a path'],
@@ -277,7 +283,7 @@ describe('what is wrong outside of the file', () => {
       '--stall-threshold redo_scan: must be a duration with its unit, such as 90s, 5m or 1h30m',
       '--stall-threshold: is no step or phase (did you mean redo_scan?)',
       '--use-memory: must be auto or a size such as 4G, 512M or plain bytes',
-      'SOURCE: must be a path, or - for standard input, and is empty',
+      'SOURCE: must be a path, an http or https URL, or - for standard input, and is empty',
     ])
   })
 

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { openDirectorySource } from '../../src/source/directory.ts'
 import { openFileSource } from '../../src/source/file.ts'
+import { identityDifference } from '../../src/source/identity.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import type { StreamSource } from '../../src/source/source.ts'
 import {
@@ -18,6 +19,8 @@ import {
   sourceRefSchema,
 } from '../../src/source/source-ref.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
+import { openUrlSource } from '../../src/source/url.ts'
+import { rangeServer } from '../support/range-server.ts'
 import { thrownBy } from '../support/thrown-by.ts'
 import { descriptorsBelow, scratch } from './scratch.ts'
 
@@ -57,6 +60,18 @@ const KINDS: Record<string, { open: (content: Buffer) => StreamSource | Promise<
     },
     sized: true,
   },
+  'http URL': {
+    open: async content => openUrlSource({ kind: 'url', url: (await rangeServer(content)).url }),
+    sized: true,
+  },
+  'http URL without ranges': {
+    async open(content) {
+      const server = await rangeServer(content)
+      server.ranges = false
+      return openUrlSource({ kind: 'url', url: server.url })
+    },
+    sized: true,
+  },
   'piped standard input': { open: async content => openStdinSource(await pipeOf(content)), sized: false },
 }
 
@@ -85,7 +100,7 @@ describe.each(Object.entries(KINDS))('%s', (_name, { open: openKind, sized }) =>
     const source = await openKind(content)
     await source.peek()
     if (!source.file) {
-      expect(sized).toBe(false)
+      expect(sized).toBe(source.remote !== undefined)
       await source.close()
       return
     }
@@ -191,12 +206,12 @@ describe('a SourceRef', () => {
       const text = of()
       const ref = parseSource(text)!
       expect(nameOfSource(ref)).toBe(text)
-      const source = openSource(ref)
+      const source = await openSource(ref)
       expect([source.name, isSameSource(source.ref, ref), localPathOf(source.ref)]).toEqual([text, true, text])
       await source.close()
       const stored = sourceRefSchema.parse(JSON.parse(JSON.stringify(source.ref)))
       expect(stored).toEqual(source.ref)
-      const again = openSource(stored)
+      const again = await openSource(stored)
       expect([again.kind, again.ref]).toEqual([source.kind, source.ref])
       await again.close()
     },
@@ -215,7 +230,7 @@ describe('a SourceRef', () => {
     expect(absoluteSource(parseSource('/b/a.xb')!, '/folder')).toEqual({ kind: 'path', path: '/b/a.xb' })
   })
 
-  test.each(['s3://bucket/full.xb', 'https://host/full.xb?sig=1', 'FILE:///x'])('%s is none yet', text => {
+  test.each(['s3://bucket/full.xb', 'FILE:///x'])('%s is none yet', text => {
     expect(parseSource(text)).toBeNull()
   })
 })
@@ -227,23 +242,55 @@ describe('openSource', () => {
       [path, 'file'],
       [at('.'), 'directory'],
     ] as const) {
-      const source = openSource({ kind: 'path', path: name })
+      const source = await openSource({ kind: 'path', path: name })
       expect([source.name, source.ref]).toEqual([name, { kind, path: name }])
       await source.close()
     }
   })
 
-  test.each(['nothing-here', 'plain/below-a-file'])('%s is missing', name => {
-    writeFileSync(at('plain'), '')
-    const error = thrownBy(() => openSource({ kind: 'path', path: at(name) }))
-    expect([error.code, error.message]).toEqual(['source_missing', `there is no ${at(name)}`])
+  test.each([
+    [{ kind: 'status', status: 404 }, 'source_missing'],
+    [{ kind: 'status', status: 403 }, 'source_denied'],
+    [{ kind: 'status', status: 400 }, 'source_unreadable'],
+  ] as const)('a URL that answers %j is %s', async (fault, code) => {
+    const server = await rangeServer(Buffer.from('x'))
+    server.fault = () => fault
+    await expect(openSource({ kind: 'url', url: server.url })).rejects.toMatchObject({ code })
   })
 
-  test('a FIFO is sent to standard input', () => {
+  test('a URL that was replaced has another identity', async () => {
+    const server = await rangeServer(randomBytes(1000))
+    const [before, same] = [
+      await openSource({ kind: 'url', url: server.url }),
+      await openSource({ kind: 'url', url: server.url }),
+    ]
+    expect(identityDifference(await before.identity(), await same.identity())).toBeNull()
+    server.content = randomBytes(1000)
+    const after = await openSource({ kind: 'url', url: server.url })
+    expect(identityDifference(await before.identity(), await after.identity())).toBe('ETag')
+    for (const source of [before, same, after]) await source.close()
+  })
+
+  test('what may be secret in a URL is sent, and is in no ref', async () => {
+    const server = await rangeServer(randomBytes(1000))
+    const ref = parseSource(server.url.replace('//', '//ann:s3cret@').concat('?sig=s1gned'))!
+    expect(JSON.stringify([ref, nameOfSource(ref)])).not.toMatch(/s3cret|s1gned|ann/)
+    await (await openSource(ref)).close()
+    expect(server.paths).toEqual(['/full.xb?sig=s1gned'])
+    expect(server.authorizations).toEqual([`Basic ${Buffer.from('ann:s3cret').toString('base64')}`])
+  })
+
+  test.each(['nothing-here', 'plain/below-a-file'])('%s is missing', async name => {
+    writeFileSync(at('plain'), '')
+    const opened = openSource({ kind: 'path', path: at(name) })
+    await expect(opened).rejects.toMatchObject({ code: 'source_missing', message: `there is no ${at(name)}` })
+  })
+
+  test('a FIFO is sent to standard input', async () => {
     execFileSync('mkfifo', [at('pipe')])
-    const error = thrownBy(() => openSource({ kind: 'path', path: at('pipe') }))
-    expect(error.code).toBe('source_unreadable')
-    expect(error.hint).toContain(`< ${at('pipe')}`)
+    const hint = expect.stringContaining(`< ${at('pipe')}`)
+    const opened = openSource({ kind: 'path', path: at('pipe') })
+    await expect(opened).rejects.toMatchObject({ code: 'source_unreadable', hint })
   })
 
   test('a file without rights is unreadable', () => {

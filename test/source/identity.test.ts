@@ -7,7 +7,7 @@ import { openStdinSource } from '../../src/source/stdin.ts'
 import { scratch } from '../support/scratch.ts'
 
 async function identityOf(path: string): Promise<SourceIdentity | null> {
-  const source = openSource({ kind: 'path', path })
+  const source = await openSource({ kind: 'path', path })
   return source.identity().finally(source.close)
 }
 
@@ -64,7 +64,7 @@ describe('a file is another one', () => {
 
 test('what a tool reads is the file that was looked at, though its name leads to another one by now', async () => {
   const at = scratch()
-  const source = openSource({ kind: 'path', path: write(`${at}/full.xb`) })
+  const source = await openSource({ kind: 'path', path: write(`${at}/full.xb`) })
   renameSync(write(`${at}/new`, 'b'), `${at}/full.xb`)
   const first = Buffer.alloc(10)
   if (source.kind !== 'stream') throw new Error('a file is a stream')

@@ -19,7 +19,7 @@ const STREAM = backupStream({ data: DATA })
 const DATA_BYTES = backupFiles({ data: DATA }).reduce((sum, [, data]) => sum + data.length, 0)
 
 async function inspect(path: string, options: Partial<InspectOptions> = {}): Promise<BackupDescription> {
-  const source = openSource({ kind: 'path', path })
+  const source = await openSource({ kind: 'path', path })
   try {
     return await inspectSource(source, { filters, keyFile: null, full: false, ...options })
   } finally {

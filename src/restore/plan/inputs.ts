@@ -44,7 +44,7 @@ export async function preparePlan(
   checkStateRoom(options.stateDir)
   const { decryptKeyFile } = options
   if (decryptKeyFile !== null) checkKeyFile(decryptKeyFile)
-  const sources = options.sources.map(openSource)
+  const sources = await openAll(options.sources)
   try {
     if (options.inPlace && sources[0]!.kind !== 'directory')
       throw new RestoreError('usage', `--in-place needs a backup directory, and ${sources[0]!.name} is a stream`, {
@@ -143,6 +143,17 @@ export function plannedServer({
     program: serverProgram(family, dataVersion),
     directory: join(parent, `restore-agent-${restoreId}`),
     runAs: isRoot && owner !== null ? owner : null,
+  }
+}
+
+async function openAll(refs: readonly SourceRef[]): Promise<Source[]> {
+  const opened: Source[] = []
+  try {
+    for (const ref of refs) opened.push(await openSource(ref))
+    return opened
+  } catch (error) {
+    await closeAll(opened)
+    throw error
   }
 }
 

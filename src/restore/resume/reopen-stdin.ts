@@ -19,7 +19,7 @@ export async function inputAgain(stands: RestoreState, runDir: string): Promise<
   if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null
   let source: Source | null = null
   try {
-    source = openSource({ kind: 'stdin' })
+    source = await openSource({ kind: 'stdin' })
     const { description, identity } = stands.plan.elements[0]!
     checkSame(description, await describe(source, options, runDir))
     const difference = identityDifference(identity, await source.identity())

@@ -82,7 +82,7 @@ async function checkUnchanged({ plan, runs }: RestoreState): Promise<void> {
     if (path === null || identity === null || !existsSync(path)) continue
     // `--in-place` changes its source.
     if (plan!.inPlace && path === plan!.targetDir && runs.length > 0) continue
-    const source = openSource(ref)
+    const source = await openSource(ref)
     const difference = identityDifference(identity, await source.identity().finally(source.close))
     if (difference !== null)
       throw new RestoreError(

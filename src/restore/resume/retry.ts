@@ -14,7 +14,7 @@ export type NextTry =
   | null
 
 /** Network and storage hiccups, and a tool that was killed from outside. Everything else would only fail again. */
-const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable', 'tool_killed'])
+const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable', 'source_unreachable', 'tool_killed'])
 
 export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
 
@@ -25,6 +25,9 @@ export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
 const OF_ONE_BACKUP: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'source_missing',
   'source_unreadable',
+  'source_denied',
+  'source_changed',
+  'source_unreachable',
   'source_unknown',
   'wrong_key',
   'key_missing',

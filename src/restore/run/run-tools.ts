@@ -116,6 +116,9 @@ const adopt = (survivors: readonly RunningTool[]): Started => ({
   stdin: null,
 })
 
+const variablesOf = ({ inherits = [] }: Command): Record<string, string> =>
+  Object.fromEntries(inherits.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
+
 /** Telemetry gives the whole environment of a child. A tool gets the trace context of it; the rest is process/tool-env.ts's. */
 const traceContextIn = (env: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(env).filter(([name]) => name === 'TRACEPARENT' || name === 'TRACESTATE'))
@@ -127,11 +130,11 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
   const pipeline = await startPipeline({
     label: runName(run.id),
     stages: run.stages.map(({ command }, index) => ({
-      name: basename(command.file),
+      name: command.name ?? basename(command.file),
       file: command.file,
       args: command.args,
       runAs: command.runAs,
-      env: traceContextIn(context.toolEnv(spanIds[index]!)),
+      env: { ...variablesOf(command), ...traceContextIn(context.toolEnv(spanIds[index]!)) },
     })),
     stdin: typeof run.stdin === 'function' ? run.stdin() : run.stdin,
     runDir: context.runDir,

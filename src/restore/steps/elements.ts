@@ -9,7 +9,7 @@ import { type AvailableMemory, availableMemory } from '../../process/memory.ts'
 import { identityDifference } from '../../source/identity.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source, SourceIdentity } from '../../source/source.ts'
-import { isStdin } from '../../source/source-ref.ts'
+import { localPathOf } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
 import type { RestoreContext } from '../context.ts'
 import { noticeOnce, untilDurable } from '../context.ts'
@@ -51,10 +51,10 @@ export async function fetchElement(
     if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
   }
   const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
-  // One that is adopted has its input, or is done with it; standard input cannot be opened again.
+  // Adopted tools have their input: standard input cannot be opened again, and a server need not answer for this.
   const tools = toolsOf(store.state, { element: position })
-  const adopted = isStdin(ref) && tools.length > 0
-  const opened = adopted ? null : (source ?? openSource(ref))
+  const adopted = localPathOf(ref) === null && tools.length > 0
+  const opened = adopted ? null : (source ?? (await openSource(ref)))
   try {
     if (source === null && opened !== null && tools.length === 0) await checkUnchanged(opened, identity)
     if (undone('copy') && opened !== null)

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { RestoreError } from '../../errors.ts'
 import { filePosition } from '../../process/proc-stat.ts'
 import type { FileAccess, Source, StreamSource } from '../../source/source.ts'
+import { isRemote } from '../../source/source-ref.ts'
 import type { Grammar } from '../../tool/events.ts'
 import { extractGrammar } from '../../tool/extract-grammar.ts'
 import { filterGrammar } from '../../tool/filter-grammar.ts'
@@ -15,6 +16,8 @@ import { runTools } from '../run/run-tools.ts'
 import { meterTree } from '../run/sample-tools.ts'
 import type { RunResult, ToolRun } from '../run/tool-run.ts'
 import { judgeOne } from '../run/tool-run.ts'
+import type { RunId } from '../state/runs.ts'
+import { transferInput, transferStage } from './transfer-stage.ts'
 
 /** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
@@ -51,26 +54,40 @@ export async function extract(
   source: StreamSource | null,
 ): Promise<void> {
   const last = step.stages.length - 1
-  await runTools(context, {
-    id: { element: step.element, kind: 'extract' },
-    stages: step.stages.map((command, index) => ({
-      command,
-      grammar: index === last ? extractGrammar() : filterGrammar(),
-    })),
-    judge: results => judgeExtract(results, step),
-    ...(source === null ? fileInput(ADOPTED) : source.file ? fileInput(source.file) : pipeInput(source)),
-  })
+  const id: RunId = { element: step.element, kind: 'extract' }
+  const stages = step.stages.map((command, index) => ({
+    command,
+    grammar: index === last ? extractGrammar() : filterGrammar(),
+  }))
+  const { source: ref } = context.store.state.plan!.elements[step.element - 1]!
+  if (!isRemote(ref)) {
+    const input = source === null ? fileInput(ADOPTED) : source.file ? fileInput(source.file) : pipeInput(source)
+    await runTools(context, { id, stages, judge: results => judgeExtract(results, step), ...input })
+    return
+  }
+  const { close, ...input } = transferInput(context, id, source)
+  try {
+    const judge = (results: readonly RunResult[]) => judgeExtract(results, step, 1)
+    await runTools(context, { id, stages: [transferStage(ref), ...stages], judge, ...input })
+  } finally {
+    close()
+  }
 }
 
 /**
  * Two things are known here that a pipeline's words alone do not tell: the first bytes of every layer were looked at, so what a filter
  * does not recognise comes later and is damage; and the directory was new, so a file that exists came twice in the stream.
+ * The first `transfers` stages fetch the bytes.
  */
-function judgeExtract(results: readonly RunResult[], step: StepOf<'extract'>): PipelineJudgement | null {
+function judgeExtract(results: readonly RunResult[], step: StepOf<'extract'>, transfers = 0): PipelineJudgement | null {
   const judgement = judgePipeline(
     results.map((result, index) => {
-      const role = roleOf(index, step)
-      return { ...result, role, failures: role === 'extract' ? result.failures : result.failures.map(asDamage) }
+      const role = roleOf(index - transfers, step)
+      return {
+        ...result,
+        role,
+        failures: role === 'extract' || role === 'transfer' ? result.failures : result.failures.map(asDamage),
+      }
     }),
   )
   if (judgement?.code !== 'target_not_new') return judgement
@@ -91,6 +108,7 @@ const ADOPTED: Pick<FileAccess, 'startOffset' | 'fd'> = {
 const DECRYPTORS = new Set(['gpg', 'openssl'])
 
 function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'] {
+  if (index < 0) return 'transfer'
   if (index === stages.length - 1) return 'extract'
   return DECRYPTORS.has(basename(stages[index]!.file)) ? 'decrypt' : 'decompress'
 }

@@ -46,6 +46,7 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   stateWaitMs: [1, 'state_wait 1ms (was 10m00s)'],
   retryDelayMs: [1, 'retry_delay 1ms (was 5s)'],
   prefetch: [false, 'prefetch off (was auto)'],
+  maxBandwidth: [50 * 1024 ** 2, 'max_bandwidth 50M/s (was none)'],
 }
 const FIXED: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K], told: string] } = {
   targetDir: ['/elsewhere', 'target_dir default (not /elsewhere)'],

@@ -33,7 +33,7 @@ test('a file that a tool has read within a second, too quick for any look at it,
     now: Date.now,
     toolEnv: () => ({}),
   }
-  const source = openSource({ kind: 'path', path: backup }) as StreamSource
+  const source = (await openSource({ kind: 'path', path: backup })) as StreamSource
   onTestFinished(() => source.close())
   const command = { file: 'sh', args: ['-c', 'cat > /dev/null'] }
   await extract(

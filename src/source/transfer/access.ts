@@ -1,0 +1,27 @@
+import type { ObjectRequest } from './http-object.ts'
+import type { Access } from './job.ts'
+
+/** How an object is asked for, by the kind of its server. */
+export async function openAccess(name: string, access: Access, connections: number): Promise<ObjectRequest> {
+  const { EnvHttpProxyAgent } = await import('undici')
+  // Our own clocks tell a slow server from a slow tool; undici's would count both.
+  const dispatcher = new EnvHttpProxyAgent({
+    connections,
+    bodyTimeout: 0,
+    headersTimeout: 0,
+    connect: { timeout: 15_000 },
+  })
+  const { url, headers } = withoutUser(access.url)
+  return { dispatcher, name, authorize: async () => ({ url, headers }) }
+}
+
+/** A user and password in a URL become a header, which a redirect to another host does not carry on. */
+function withoutUser(text: string): { url: string; headers: Record<string, string> } {
+  const url = new URL(text)
+  const { username, password } = url
+  if (username === '' && password === '') return { url: text, headers: {} }
+  url.username = ''
+  url.password = ''
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return { url: url.href, headers: { authorization: `Basic ${Buffer.from(pair).toString('base64')}` } }
+}

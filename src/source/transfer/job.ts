@@ -1,0 +1,33 @@
+import { z } from 'zod'
+
+/** What proves that two replies are of the same bytes. */
+export const pinSchema = z.object({
+  /** A strong entity tag, quotes included. */
+  etag: z.string().nullable(),
+  /** As the server writes it; null where it may have changed within the second in which it was asked for. */
+  lastModified: z.string().nullable(),
+  /** Null where the server does not say. */
+  size: z.number().nullable(),
+})
+
+/**
+ * What the transfer process is asked to do. It comes through its standard input, because it may hold a signed URL: arguments
+ * and files can be read by others.
+ */
+export const jobSchema = z.object({
+  /** For people: without a secret. */
+  name: z.string(),
+  access: z.object({ kind: z.literal('http'), url: z.string() }),
+  pin: pinSchema,
+  ranged: z.boolean(),
+  /** Written anew several times a second: a `TransferProgress`. */
+  progressPath: z.string(),
+  /** Bytes a second; null without a limit. */
+  maxBandwidth: z.number().positive().nullable(),
+  /** In ms; null for the default. */
+  idleMs: z.number().positive().nullable(),
+  patienceMs: z.number().positive().nullable(),
+})
+
+export type TransferJob = z.output<typeof jobSchema>
+export type Access = TransferJob['access']

@@ -1,0 +1,76 @@
+import { once } from 'node:events'
+import type { Readable, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RestoreError } from '../../errors.ts'
+import { openAccess } from './access.ts'
+import { jobSchema, type TransferJob } from './job.ts'
+import { writeProgress } from './progress-file.ts'
+import { newStats, transfer } from './transfer.ts'
+import { MOST_WINDOWS } from './window-plan.ts'
+
+const PROGRESS_MS = 250
+const BROKEN_PIPE = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_PREMATURE_CLOSE'])
+
+/**
+ * The transfer process: an object's bytes to `output`, in order. It needs no agent, so it outlives one like any tool. Throws
+ * what `transfer` throws. False when whoever reads `output` ended first.
+ */
+export async function runTransfer(input: Readable, output: Writable): Promise<boolean> {
+  const job = jobSchema.parse(JSON.parse(await textOf(input)))
+  const object = await openAccess(job.name, job.access, MOST_WINDOWS + 1)
+  const stats = newStats()
+  let writtenBytes = 0
+  let outputError: NodeJS.ErrnoException | null = null
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    outputError = error
+  })
+  const progress = setInterval(() => writeProgress(job.progressPath, stats, writtenBytes), PROGRESS_MS)
+  const slowDown = limitTo(job.maxBandwidth)
+  try {
+    for await (const piece of transfer(object, optionsOf(job), stats)) {
+      await slowDown(piece.length)
+      if (!output.write(piece)) await drained(output)
+      if (outputError !== null) throw outputError
+      writtenBytes += piece.length
+    }
+    output.end()
+    if (!output.writableFinished) await once(output, 'finish')
+    return true
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (error instanceof RestoreError || !BROKEN_PIPE.has(code)) throw error
+    return false
+  } finally {
+    clearInterval(progress)
+    writeProgress(job.progressPath, stats, writtenBytes)
+  }
+}
+
+async function drained(output: Writable): Promise<void> {
+  if (!output.destroyed && output.writableNeedDrain) await Promise.race([once(output, 'drain'), once(output, 'close')])
+}
+
+async function textOf(input: Readable): Promise<string> {
+  const pieces: Buffer[] = []
+  for await (const piece of input) pieces.push(piece)
+  return Buffer.concat(pieces).toString()
+}
+
+const optionsOf = ({ pin, ranged, idleMs, patienceMs }: TransferJob) => ({
+  range: { start: 0, end: pin.size ?? Number.POSITIVE_INFINITY },
+  pin,
+  ranged,
+  idleMs: idleMs ?? undefined,
+  patienceMs: patienceMs ?? undefined,
+})
+
+/** Waits before each piece for as long as its bytes take at the limit; what was not used is not saved up. */
+function limitTo(bytesPerSecond: number | null): (bytes: number) => Promise<void> {
+  if (bytesPerSecond === null) return async () => {}
+  let freeAt = performance.now()
+  return async bytes => {
+    const now = performance.now()
+    freeAt = Math.max(freeAt, now - 100) + (bytes * 1000) / bytesPerSecond
+    if (freeAt > now) await sleep(freeAt - now)
+  }
+}

@@ -1,0 +1,101 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RestoreError } from '../errors.ts'
+import { PEEK_BYTES, type SourceIdentity, type StreamSource } from './source.ts'
+import type { RefOf } from './source-ref.ts'
+import { openAccess } from './transfer/access.ts'
+import { isPinned, type ObjectPin, type RangeReply, requestRange } from './transfer/http-object.ts'
+import { type TransferOptions, transfer } from './transfer/transfer.ts'
+import { connectionError, TransientError } from './transfer/transient-error.ts'
+import { pauseMs } from './transfer/window-plan.ts'
+import { secretUrl } from './url-secrets.ts'
+
+/** A server that does not answer at first is asked for so long. */
+const OPEN_MS = 20_000
+const LOOK_CONNECTIONS = 4
+
+/**
+ * Opens an object on an HTTP server: asks for its first bytes, which tell its size and what pins it. Throws
+ * `source_missing`, `source_denied`, `source_unreachable`, `source_unreadable`.
+ */
+export async function openUrlSource(ref: RefOf<'url'>): Promise<StreamSource> {
+  const name = ref.url
+  const access = { kind: 'http' as const, url: secretUrl(ref.url) }
+  const object = await openAccess(name, access, LOOK_CONNECTIONS)
+  const first = await untilAnswered(name, () =>
+    requestRange(object, { start: 0, end: PEEK_BYTES }, null, AbortSignal.timeout(OPEN_MS)).catch(emptyAs(name)),
+  )
+  first?.body.destroy()
+  const pin: ObjectPin = first?.pin ?? { etag: null, lastModified: null, size: 0 }
+  const ranged = first?.ranged ?? false
+  const read = (end: number): AsyncIterable<Buffer> => {
+    const options: TransferOptions = {
+      range: { start: 0, end },
+      pin,
+      ranged: ranged && isPinned(pin),
+      patienceMs: 60_000,
+    }
+    return pin.size === 0 ? empty() : transfer(object, { ...options, windows: LOOK_CONNECTIONS })
+  }
+  let head: Buffer | null = null
+  return {
+    ref,
+    name,
+    kind: 'stream',
+    storedBytes: pin.size,
+    identity: async () => identityOf(pin),
+    file: null,
+    remote: { access, pin, ranged },
+    async peek(count = PEEK_BYTES) {
+      if (head === null || (head.length < count && head.length < (pin.size ?? Number.POSITIVE_INFINITY)))
+        head = await firstBytes(read(ranged ? count : Number.POSITIVE_INFINITY), count)
+      return head.subarray(0, count)
+    },
+    bytes: () => read(Number.POSITIVE_INFINITY),
+    async close() {
+      await object.dispatcher.destroy()
+    },
+  }
+}
+
+const identityOf = ({ etag, lastModified, size }: ObjectPin): SourceIdentity => ({
+  ...(etag !== null && { ETag: etag }),
+  ...(lastModified !== null && { 'modification time': lastModified }),
+  ...(size !== null && { size: `${size}` }),
+})
+
+/** Fewer than `count` only where the bytes end. */
+async function firstBytes(bytes: AsyncIterable<Buffer>, count: number): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  let length = 0
+  for await (const piece of bytes) {
+    pieces.push(piece)
+    length += piece.length
+    if (length >= count) break
+  }
+  return Buffer.concat(pieces)
+}
+
+async function* empty(): AsyncGenerator<Buffer> {}
+
+/** A range of an empty object cannot be given; what reads it says that it is empty. */
+const emptyAs = (name: string) => (thrown: unknown) => {
+  if (thrown instanceof RestoreError && thrown.code === 'source_empty') return null
+  throw connectionError(
+    name,
+    (thrown as Error).name === 'TimeoutError' ? new TransientError('idle', `${name} does not answer`) : thrown,
+  )
+}
+
+async function untilAnswered(name: string, ask: () => Promise<RangeReply | null>): Promise<RangeReply | null> {
+  const began = performance.now()
+  for (let failures = 1; ; failures++) {
+    try {
+      return await ask()
+    } catch (thrown) {
+      if (!(thrown instanceof TransientError)) throw thrown
+      if (performance.now() - began > OPEN_MS / 2)
+        throw new RestoreError('source_unreachable', `cannot read ${name}: ${thrown.message}`, { cause: thrown })
+      await sleep(pauseMs(failures))
+    }
+  }
+}
