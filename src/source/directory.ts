@@ -8,7 +8,7 @@ import { unreadable } from './unreadable.ts'
 
 /** A directory as a source. It holds no descriptor between calls. */
 export function openDirectorySource(path: string): DirectorySource {
-  const files = () => walk(path, '', [])
+  const files = () => walk(path, '', [], () => {})
   return {
     ref: { kind: 'directory', path },
     name: path,
@@ -16,6 +16,11 @@ export function openDirectorySource(path: string): DirectorySource {
     path,
     identity: () => directoryIdentity(files()),
     files,
+    async ignored() {
+      const paths: string[] = []
+      for await (const _ of walk(path, '', [], ignored => paths.push(ignored)));
+      return paths
+    },
     async storedBytes() {
       let sum = 0
       for await (const { bytes } of files()) sum += bytes
@@ -38,19 +43,26 @@ export function openDirectorySource(path: string): DirectorySource {
 }
 
 /**
- * All files, what links lead to included: a directory is copied with its links followed. A link that leads nowhere
- * takes no room, and one to a directory around it is not followed again; the copy will complain of both. Throws
- * `source_unreadable` for what is no regular file: a FIFO would be waited for, a device copied without end.
+ * All files, with symbolic links followed, as the copy follows them. A link that leads nowhere is no file, nor is what
+ * fsck keeps in lost+found; `onIgnored` gets both. A link to a directory around it is not followed again: the copy fails
+ * at it. Throws `source_unreadable` for what is no regular file: a FIFO would be waited for, a device copied without end.
  */
-async function* walk(root: string, below: string, around: readonly string[]): AsyncGenerator<DirectoryFile> {
+async function* walk(
+  root: string,
+  below: string,
+  around: readonly string[],
+  onIgnored: (path: string) => void,
+): AsyncGenerator<DirectoryFile> {
   const directory = join(root, below)
   try {
     const inside = [...around, await realpath(directory)]
     for await (const entry of await opendir(directory)) {
       const path = below === '' ? entry.name : `${below}/${entry.name}`
       const link = entry.isSymbolicLink() ? await leadsTo(join(root, path)) : null
-      if (entry.isDirectory() || (link?.isDirectory && !inside.includes(link.path))) {
-        yield* walk(root, path, inside)
+      if (path === 'lost+found' || (entry.isSymbolicLink() && link === null)) {
+        onIgnored(path)
+      } else if (entry.isDirectory() || (link?.isDirectory && !inside.includes(link.path))) {
+        yield* walk(root, path, inside, onIgnored)
       } else if (!link?.isDirectory) {
         const stats = await (link ? stat : lstat)(join(root, path), { bigint: true })
         if (!stats.isFile() && !stats.isSymbolicLink()) throw notRegular(join(root, path))

@@ -8,6 +8,9 @@ import { type Findings, type InspectOptions, problemIn } from './findings.ts'
 import type { DirectorySource } from './source.ts'
 import { unpackMetadata } from './unpack-metadata.ts'
 
+/** No real metadata file is near this. */
+const MOST_METADATA_BYTES = 1 << 20
+
 /** Enough names to tell what a directory without a backup is. */
 const MOST_PATHS = 100_000
 
@@ -20,6 +23,7 @@ export async function inspectDirectory(
   let names = NO_NAMES
   const deltas = createDeltaPairs()
   const paths: string[] = []
+  let huge: string | null = null
   let files = 0
   let storedBytes = 0
   let payloadBytes = 0
@@ -33,7 +37,8 @@ export async function inspectDirectory(
     if (path !== 'ib_logfile0') names = withName(names, path)
     deltas.add(path)
     if (paths.length < MOST_PATHS) paths.push(path)
-    if (metadataRole(path) !== null) metadata.set(path, await source.read(path))
+    if (metadataRole(path) !== null && bytes > MOST_METADATA_BYTES) huge ??= path
+    else if (metadataRole(path) !== null) metadata.set(path, await source.read(path))
   }
   const found: Findings = { names, files, storedBytes, payloadBytes }
   if (files === 0) return { ...found, problem: new RestoreError('source_empty', `${source.path} holds no files`) }
@@ -43,6 +48,10 @@ export async function inspectDirectory(
       ? `${source.path} is ${foreign.what}`
       : `${source.path} is no backup: it has no xtrabackup_checkpoints or mariadb_backup_checkpoints`
     return { ...found, problem: new RestoreError('source_unknown', message, foreign ? { hint: foreign.hint } : {}) }
+  }
+  if (huge !== null) {
+    const problem = new RestoreError('source_corrupt', `${source.path}/${huge} is too large to be a metadata file`)
+    return { ...found, problem }
   }
   const unreadable = await problemIn(async () => {
     Object.assign(found, parseMetadata(await unpackMetadata(metadata, filters), source.path))

@@ -69,8 +69,10 @@ export interface DirectorySource extends AnySource {
   readonly path: string
   /** Sum of the sizes of all files. Known after walking, so it is a method. */
   storedBytes(): Promise<number>
-  /** Every file below the directory, in no particular order; symbolic links are not followed. */
+  /** Every file below the directory, in no particular order. Symbolic links are followed, as the copy follows them. */
   files(): AsyncIterable<DirectoryFile>
+  /** Paths below the directory that are no part of the backup and may fail to be copied: dangling links, lost+found. */
+  ignored(): Promise<string[]>
   /** Reads a file below the directory, at most 1 MiB of it. */
   read(path: string): Promise<Buffer>
 }

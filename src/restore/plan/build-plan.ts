@@ -124,7 +124,7 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     // --dereference: through a link, prepare would write to the source and move-back would take it away.
     const command = {
       file: 'cp',
-      args: ['--archive', '--dereference', '--reflink=auto', '--', `${source.path}/.`, directory],
+      args: ['--archive', '--no-preserve=mode', '--dereference', '--reflink=auto', '--', `${source.path}/.`, directory],
     }
     steps.push({ ...base, kind: 'copy', into: directory, command })
   }

@@ -2,9 +2,12 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { RestoreError } from '../../errors.ts'
+import { removeLostAndFound, setCopiedModes } from '../../process/copied-modes.ts'
 import { filePosition } from '../../process/proc-stat.ts'
+import { systemError } from '../../process/system-error.ts'
 import type { FileAccess, Source, StreamSource } from '../../source/source.ts'
 import { isRemote } from '../../source/source-ref.ts'
+import { copyGrammar } from '../../tool/copy-grammar.ts'
 import type { Grammar } from '../../tool/events.ts'
 import { extractGrammar } from '../../tool/extract-grammar.ts'
 import { filterGrammar } from '../../tool/filter-grammar.ts'
@@ -147,18 +150,34 @@ function pipeInput(source: StreamSource): Pick<ToolRun, 'stdin' | 'sourcePositio
 export async function copy(context: RestoreContext, step: StepOf<'copy'>, source: Source): Promise<void> {
   const meter = meterTree(step.into)
   const bytes = await sizeOf(source)
+  const ignored = source.kind === 'directory' ? await source.ignored() : []
   context.store.dispatch({ type: 'source_size', atMs: context.now(), position: step.element, bytes })
   try {
     await runTools(context, {
       id: { element: step.element, kind: 'copy' },
-      stages: [{ command: step.command, grammar: filterGrammar() }],
-      judge: judgeOne('extract'),
+      stages: [
+        { command: step.command, grammar: copyGrammar(new Set(ignored.map(path => `${source.name}/./${path}`))) },
+      ],
+      judge: results => judgeCopy(results, ignored.length > 0),
       stdin: 'ignore',
       sourcePosition: meter.bytes,
     })
   } finally {
     meter.stop()
   }
+  try {
+    removeLostAndFound(step.into)
+    setCopiedModes(source.name, step.into)
+  } catch (thrown) {
+    throw systemError(thrown, `cannot set the modes of the copy ${step.into}`)
+  }
+}
+
+/** cp exits 1 also where all that it could not copy is no part of the backup. */
+function judgeCopy(results: readonly RunResult[], mayIgnore: boolean): PipelineJudgement | null {
+  const [{ exit, failures, complaints }] = results as [RunResult]
+  if (mayIgnore && exit.code === 1 && failures.length + complaints.length === 0) return null
+  return judgeOne('extract')(results)
 }
 
 const sizeOf = async (source: Source): Promise<number | null> =>

@@ -48,7 +48,7 @@ describe('paths in a stream are checked in front of an extractor that may write 
 test('a directory is copied; in place it is its own target dir and nothing is brought', () => {
   const directory = { source: { kind: 'directory', path: '/backups/full' } } as const
   expect(told({ elements: [directory] })[0]).toBe(
-    `cp --archive --dereference --reflink=auto -- /backups/full/. ${TARGET}`,
+    `cp --archive --no-preserve=mode --dereference --reflink=auto -- /backups/full/. ${TARGET}`,
   )
   const plan = makePlan(sampleParts({ elements: [directory], options: { inPlace: true } }))
   expect(plan).toMatchObject({ targetDir: '/backups/full', inPlace: true })
