@@ -184,6 +184,23 @@ const TABLE = {
     help: 'consume the source directory instead of copying it',
     doc: { default: 'off' },
   }),
+  allowOutside: option({
+    ...onOff,
+    key: 'allow_outside',
+    flag: '--allow-outside',
+    resume: 'live',
+    help: 'let the backup place tables outside the datadir (DATA DIRECTORY), where it says',
+    doc: { default: 'off' },
+  }),
+  runToolsAs: option({
+    key: 'run_tools_as',
+    flag: '--run-tools-as <user>',
+    written: form.choice(['owner', 'agent']),
+    stored: z.enum(['owner', 'agent']).default('owner'),
+    resume: 'fixed',
+    help: "owner or agent; under root, whose rights the tools have: the restored files' owner, or root",
+    doc: { default: '`owner`' },
+  }),
   /** Unix ms by which the restore must have ended. */
   deadlineMs: option({
     key: 'deadline',

@@ -52,6 +52,8 @@ openssl_cipher: aes-128-cbc
 owner: mysql:mysql
 start_check: true
 in_place: false
+allow_outside: true
+run_tools_as: agent
 dry_run: true
 json: true
 quiet: true
@@ -90,6 +92,8 @@ describe('a whole file', () => {
       owner: { user: 'mysql', group: 'mysql' },
       startCheck: true,
       inPlace: false,
+      allowOutside: true,
+      runToolsAs: 'agent',
       dryRun: true,
       json: true,
       quiet: true,
@@ -139,6 +143,8 @@ describe('a whole file', () => {
       owner: null,
       startCheck: false,
       inPlace: false,
+      allowOutside: false,
+      runToolsAs: 'owner',
       dryRun: false,
       json: false,
       quiet: false,

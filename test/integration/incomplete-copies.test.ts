@@ -22,6 +22,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const INSIDE = ['app/inside.ibd', 'app/inside_part#P#p0.ibd', 'app/inside_part#P#p1.ibd']
 
+/** The backup has a table with DATA DIRECTORY. */
+const OUTSIDE = ['--allow-outside']
+
 /**
  * A copy of the backup with files removed (or shortened, where a function says). Where tables with DATA DIRECTORY went
  * is cleared.
@@ -56,7 +59,7 @@ function expectRefusal(ended: Ended, code: number, ...says: readonly (string | R
 describe('what servers write is no damage', () => {
   test.each(['backup', 'prepared'] as const)('%s: only the tables in the system tablespace are told of', async form => {
     const at = workspace()
-    expectSuccess(await at.restore([await spoiled(at, form, {})]))
+    expectSuccess(await at.restore([await spoiled(at, form, {})], { args: OUTSIDE }))
     expect(notices(at)).toMatch(new RegExp(`^3 InnoDB tables have no file of their own: ${INSIDE.join(', ')};`))
   })
 
@@ -67,7 +70,7 @@ describe('what servers write is no damage', () => {
     mkdirSync(dirname(others))
     chmodSync(dirname(others), 0o777)
     writeFileSync(others, '')
-    const run = { args: ['--start-check', '--owner', 'nobody:nogroup'], env: { TMPDIR: dirname(others) } }
+    const run = { args: ['--start-check', '--owner', 'nobody:nogroup', ...OUTSIDE], env: { TMPDIR: dirname(others) } }
     expectSuccess(await at.restore([await spoiled(at, 'backup', {})], run))
     expect(notices(at)).not.toMatch(/no file of their own/)
     expect(notices(at)).toMatch(/^the server of the start check changed \d files: .*ib_logfile0/m)
@@ -84,7 +87,7 @@ describe('what servers write is no damage', () => {
     async (pageKib, options) => {
       const at = workspace()
       const { backup } = await makeVaried(at.dir, pageKib, options)
-      expectSuccess(await at.restore([backup]))
+      expectSuccess(await at.restore([backup], { args: OUTSIDE }))
       expect(notices(at)).toMatch(/^3 InnoDB tables/)
     },
     60_000,
@@ -101,7 +104,7 @@ describe('a file that was cut', () => {
     [{ 'app/far.ibd': () => 0 }],
   ])('%o: verify_failed', async cut => {
     const at = workspace()
-    const ended = await at.restore([await spoiled(at, 'backup', cut)])
+    const ended = await at.restore([await spoiled(at, 'backup', cut)], { args: OUTSIDE })
     expectRefusal(ended, 55, /^error verify_failed: /m, /^hint: the source/m)
     for (const name of Object.keys(cut)) expect(ended.stderr).toContain(`${name.replace('far.ibd', 'far.isl')} has `)
     expect(ended.stderr.match(/ has \d+ of \d+ bytes/g)).toHaveLength(Object.keys(cut).length)
@@ -110,7 +113,9 @@ describe('a file that was cut', () => {
 
   test('a prepared backup’s system tablespace: verify_failed', async () => {
     const at = workspace()
-    const ended = await at.restore([await spoiled(at, 'prepared', { ibdata1: () => 2 * 1024 * 1024 })])
+    const ended = await at.restore([await spoiled(at, 'prepared', { ibdata1: () => 2 * 1024 * 1024 })], {
+      args: OUTSIDE,
+    })
     expectRefusal(ended, 55, /ibdata1 has 2097152 of \d+ bytes/)
   })
 })
@@ -120,14 +125,14 @@ describe('a file that is missing', () => {
 
   test('without a server it is told, with what to do', async () => {
     const at = workspace()
-    expectSuccess(await at.restore([await spoiled(at, 'backup', GONE)]))
+    expectSuccess(await at.restore([await spoiled(at, 'backup', GONE)], { args: OUTSIDE }))
     expect(notices(at)).toMatch(/^5 InnoDB tables .*app\/idle\.ibd.*app\/part#P#p0\.ibd.*--start-check/)
   })
 
   test('a server that is started on it finds it: start_check_failed', async () => {
     const at = workspace()
     const ended = await at.restore([await spoiled(at, 'backup', GONE)], {
-      args: ['--start-check', '--owner', 'nobody:nogroup'],
+      args: ['--start-check', '--owner', 'nobody:nogroup', ...OUTSIDE],
     })
     expectRefusal(
       ended,
@@ -143,7 +148,7 @@ describe('a file that is missing', () => {
     'of another engine, or a definition: verify_failed (%s)',
     async name => {
       const at = workspace()
-      const ended = await at.restore([await spoiled(at, 'backup', { [name]: null })])
+      const ended = await at.restore([await spoiled(at, 'backup', { [name]: null })], { args: OUTSIDE })
       expectRefusal(ended, 55, new RegExp(`^error verify_failed: 1 files of tables are missing: ${name}$`, 'm'))
     },
   )
@@ -152,7 +157,7 @@ describe('a file that is missing', () => {
 describe('a backup of some databases', () => {
   test('tells nothing of what it left out, and not of the tables that are inside', async () => {
     const at = workspace()
-    expectSuccess(await at.restore([await spoiled(at, 'partial', {})]))
+    expectSuccess(await at.restore([await spoiled(at, 'partial', {})], { args: OUTSIDE }))
     expect(notices(at)).not.toMatch(/no file of their own/)
   })
 
@@ -160,7 +165,7 @@ describe('a backup of some databases', () => {
     const at = workspace()
     expectSuccess(
       await at.restore([await spoiled(at, 'partial', { 'app/idle.ibd': null })], {
-        args: ['--start-check', '--owner', 'nobody:nogroup'],
+        args: ['--start-check', '--owner', 'nobody:nogroup', ...OUTSIDE],
       }),
     )
     expect(notices(at)).toMatch(/no system tables; the backup was taken of some tables only/)

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { opendir, stat } from 'node:fs/promises'
+import { opendir, readFile, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
 import { splitFileName } from '../../backup/file-name.ts'
@@ -9,6 +9,7 @@ import { openDirectorySource } from '../../source/directory.ts'
 import { inspectSource } from '../../source/inspect.ts'
 import type { PlanParts } from './build-plan.ts'
 import type { ExtractedFacts } from './plan.ts'
+import { checkOutsideFiles } from './prechecks.ts'
 
 /** What an extracted directory tells of itself and adds to the plan. */
 
@@ -18,7 +19,7 @@ export interface DirectoryStats extends ExtractedFacts {
   leftovers: readonly string[]
 }
 
-const REDO_FILES = new Set(['ib_logfile0', 'xtrabackup_logfile'])
+export const REDO_FILES: readonly string[] = ['ib_logfile0', 'xtrabackup_logfile']
 
 /** Walks a directory. Sizes are apparent bytes. */
 export async function directoryStats(directory: string): Promise<DirectoryStats> {
@@ -31,7 +32,7 @@ export async function directoryStats(directory: string): Promise<DirectoryStats>
     const { size } = await stat(path)
     const name = relative(directory, path)
     files += 1
-    if (REDO_FILES.has(name)) redoBytes = size
+    if (REDO_FILES.includes(name)) redoBytes = size
     else dataFileBytes += size
     if (name.endsWith('.delta')) deltaFiles[name] = size
     const { compression, encrypted } = splitFileName(name)
@@ -49,6 +50,26 @@ export async function* filesUnder(directory: string): AsyncGenerator<string> {
     if (entry.isDirectory() && entry.name !== 'lost+found') yield* filesUnder(path)
     else if (entry.isFile()) yield path
   }
+}
+
+/** A table's file that lies outside the datadir. */
+export interface OutsideFile {
+  /** The file of the backup that says so. */
+  name: string
+  path: string
+}
+
+/** Files for DATA DIRECTORY tables and external tablespaces, as `.isl` files and xtrabackup_tablespaces name them. */
+export async function outsideFiles(directory: string): Promise<OutsideFile[]> {
+  const found: OutsideFile[] = []
+  for await (const path of filesUnder(directory)) {
+    const name = relative(directory, path)
+    if (name.endsWith('.isl')) found.push({ name, path: (await readFile(path, 'utf8')).replace(/\n$/, '') })
+    if (name === 'xtrabackup_tablespaces')
+      for (const [, file = ''] of (await readFile(path, 'utf8')).matchAll(/"file_name"\s*:\s*"((?:[^"\\]|\\.)*)"/g))
+        found.push({ name, path: JSON.parse(`"${file}"`) })
+  }
+  return found
 }
 
 /** What the metadata of an extracted directory say. */
@@ -90,6 +111,7 @@ export async function refineParts(parts: PlanParts, position: number, directory:
     throw new RestoreError('extract_failed', `${packed.length} files of ${before.name} are still packed: ${packed[0]}`)
   const { layers, innerCompression, innerEncryption, storedBytes } = before.description
   const description = { ...found, name: before.name, layers, innerCompression, innerEncryption, storedBytes }
+  checkOutsideFiles(await outsideFiles(directory), { ...parts.options, targetDir: directory }, parts.options)
   const elements = parts.elements.map((element, index) =>
     index === position - 1 ? { ...element, description, extracted } : element,
   )

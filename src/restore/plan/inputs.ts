@@ -15,11 +15,21 @@ import type { Source } from '../../source/source.ts'
 import type { SourceRef } from '../../source/source-ref.ts'
 import { checkStateRoom } from '../state/state-dir.ts'
 import { makePlan, type PlanParts } from './build-plan.ts'
+import { outsideFiles } from './extracted.ts'
 import { findTool, serverProgram } from './find-tool.ts'
 import { chooseMemory } from './memory.ts'
 import { plannedOwner, plannedRunAs, userCan } from './owner.ts'
 import type { Plan } from './plan.ts'
-import { checkDatadir, checkOutside, checkSpace, checkTargetDir, checkUnshared, checkWritable } from './prechecks.ts'
+import {
+  checkDatadir,
+  checkOutside,
+  checkOutsideFiles,
+  checkSafePaths,
+  checkSpace,
+  checkTargetDir,
+  checkUnshared,
+  checkWritable,
+} from './prechecks.ts'
 import { checkKey, checkUnpackers, filterCommands, innerKeyOf, streamCheckCommand } from './unpack.ts'
 
 export interface PreparedPlan {
@@ -88,6 +98,8 @@ export async function preparePlan(
     const plan = makePlan(parts)
     checkUnpackers(plan)
     notices.push(...checkPaths(plan))
+    for (const { ref } of sources)
+      if (ref.kind === 'directory') checkOutsideFiles(await outsideFiles(ref.path), plan, options)
     if (plan.inPlace) await checkUnshared(plan.targetDir)
     return { plan, parts, sources, notices }
   } catch (error) {
@@ -98,14 +110,17 @@ export async function preparePlan(
 
 /** Which commands run as the owner of the restored files, and what is told where none does. */
 export function plannedUsers(
-  { datadir, targetDir, inPlace, decryptKeyFile }: RestoreOptions,
+  { datadir, targetDir, inPlace, decryptKeyFile, runToolsAs }: RestoreOptions,
   owner: Plan['owner'],
   { path, extractor }: Plan['tool'],
   first: SourceRef,
 ): { parts: Pick<PlanParts, 'runAs' | 'keyIsReadable' | 'ownsDatadir'>; notice: string | null } {
   const ownerOf = (directory: string) => statSync(directory, { throwIfNoEntry: false })?.uid
   const directories = [dirname(datadir), ...(targetDir === null ? [] : [dirname(targetDir)])].map(existingAncestor)
-  const { runAs, reason } = plannedRunAs(owner, { programs: [path, extractor], directories })
+  const { runAs, reason } = plannedRunAs(runToolsAs === 'owner' ? owner : null, {
+    programs: [path, extractor],
+    directories,
+  })
   // A directory that is prepared in place keeps its owner.
   const isForeign = inPlace && first.kind === 'directory' && ownerOf(first.path) !== owner?.uid
   const found = ownerOf(datadir)
@@ -198,6 +213,7 @@ function checkPaths(plan: Plan): string[] {
   checkWritable(plan.datadir, 'the datadir')
   for (const { source } of plan.elements)
     if (source.kind === 'directory') checkOutside(source.path, plan.targetDir, plan.datadir)
+  checkSafePaths([plan.datadir, plan.targetDir], plan.runAs)
   const sameFileSystem = onSameFileSystem(plan.targetDir, plan.datadir)
   const room = { bytes: totalBytes(plan), leastBytes: leastBytes(plan) }
   const needs = []

@@ -1,11 +1,14 @@
-import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
-import { formatBytes } from '../../format.ts'
+import { formatBytes, formatFirst, printable } from '../../format.ts'
 import { existingAncestor, freeBytes, liesIn } from '../../process/file-system.ts'
 import { processIn } from '../../process/process-in.ts'
 import { systemError } from '../../process/system-error.ts'
+import type { OutsideFile } from './extracted.ts'
+import type { Plan } from './plan.ts'
 
 /** Checks before anything is written. Each throws an error that a person can act on, or returns what it found. */
 
@@ -100,6 +103,69 @@ export function checkWritable(path: string, what: string): void {
       cause,
     })
   }
+}
+
+/**
+ * Tables outside the datadir are written only with --allow-outside, and never over a file that exists. Inside it they are
+ * like any other. Throws `outside_refused`, `datadir_not_empty`, `not_permitted`.
+ */
+export function checkOutsideFiles(
+  files: readonly OutsideFile[],
+  { datadir, targetDir }: Pick<Plan, 'datadir' | 'targetDir'>,
+  { allowOutside, stateDir }: Pick<RestoreOptions, 'allowOutside' | 'stateDir'>,
+): void {
+  const odd = files.find(({ path }) => resolve(path) !== path || /[\u0000-\u001f]/.test(path))
+  if (odd)
+    throw new RestoreError('outside_refused', `${odd.name} does not name an absolute path: ${printable(odd.path)}`)
+  const outside = files.filter(({ path }) => !liesIn(path, datadir))
+  if (outside.length === 0) return
+  const names = formatFirst(outside.map(({ path }) => printable(path)))
+  if (!allowOutside) throw new RestoreError('outside_refused', `the backup has tables outside of the datadir: ${names}`)
+  for (const { path } of outside) {
+    if (lstatSync(path, { throwIfNoEntry: false }))
+      throw new RestoreError('datadir_not_empty', `${path}, where the backup has a table, exists already`, {
+        hint: 'restore-agent never overwrites data: move this file away',
+      })
+    if (liesIn(path, targetDir) || liesIn(path, stateDir))
+      throw new RestoreError('outside_refused', `${path} is inside a directory of this restore`)
+    checkWritable(path, 'a table outside of the datadir')
+  }
+}
+
+/**
+ * Under root: no local user but the one that tools run as can rename or link a directory on the way to these paths, which
+ * would lead root's work, and a tool that is given the path, elsewhere. In a sticky directory such as /tmp, entries of root
+ * and of that user are safe. Throws `unsafe_path`.
+ */
+export function checkSafePaths(paths: readonly string[], runAs: Plan['runAs']): void {
+  if (process.geteuid?.() !== 0) return
+  for (const path of paths) {
+    const danger = dangerOf(resolve(path), new Set([0, runAs?.uid]), new Set([0, runAs?.gid]))
+    if (danger !== null) throw new RestoreError('unsafe_path', `${path} is not safe from other local users: ${danger}`)
+  }
+}
+
+/** Follows links as the kernel does, and looks at each directory on the way and at the last one. */
+function dangerOf(path: string, uids: ReadonlySet<unknown>, gids: ReadonlySet<unknown>, links = 0): string | null {
+  const names = path.split('/').filter(Boolean)
+  let current = '/'
+  for (const [index, name] of [...names, null].entries()) {
+    const stats = lstatSync(current)
+    if (!uids.has(stats.uid)) return `user ${stats.uid} owns ${current}`
+    const isOpen = (stats.mode & 0o002) !== 0 || ((stats.mode & 0o020) !== 0 && !gids.has(stats.gid))
+    if (isOpen && (stats.mode & 0o1000) === 0) return `others may write to ${current}`
+    if (name === null) return null
+    const next = join(current, name)
+    const entry = lstatSync(next, { throwIfNoEntry: false })
+    if (entry === undefined) return null
+    if (entry.isSymbolicLink()) {
+      if (!uids.has(entry.uid)) return `user ${entry.uid} owns the link ${next}`
+      if (links > 40) return `${next} is a link to itself`
+      return dangerOf(resolve(current, readlinkSync(next), ...names.slice(index + 1)), uids, gids, links + 1)
+    }
+    current = next
+  }
+  return null
 }
 
 export interface SpaceNeed {

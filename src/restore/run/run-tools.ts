@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
@@ -12,6 +12,7 @@ import { scrubArguments } from '../../secrets.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
 import { NEVER, type RestoreContext, untilDurable } from '../context.ts'
+import { REDO_FILES } from '../plan/extracted.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runName, toolsOf } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
@@ -83,8 +84,12 @@ function lostTarget({ store }: RestoreContext, { id }: ToolRun, { code }: Judgem
   const gone = [store.state.plan!.targetDir, element.directory].find(directory => !existsSync(directory))
   if (gone !== undefined) return new RestoreError('target_lost', `${gone} disappeared while a tool worked in it`)
   if (code !== 'backup_incomplete' || element.extracted === null) return null
+  const has = (names: readonly string[]) => names.some(name => existsSync(join(element.directory, name)))
+  if (has(CHECKPOINTS) && (element.extracted.redoBytes === null || has(REDO_FILES))) return null
   return new RestoreError('target_lost', `files of ${element.directory} disappeared after they were extracted`)
 }
+
+const CHECKPOINTS = ['xtrabackup_checkpoints', 'mariadb_backup_checkpoints']
 
 /** Codes that name no cause. */
 const VAGUE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['extract_failed', 'prepare_failed', 'move_back_failed'])

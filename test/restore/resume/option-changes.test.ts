@@ -34,6 +34,7 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   opensslCipher: ['aes-128-cbc', 'openssl_cipher aes-128-cbc (was aes-256-cbc)'],
   owner: [{ user: 'mysql', group: 'adm' }, 'owner mysql:adm (was default)'],
   startCheck: [true, 'start_check on (was off)'],
+  allowOutside: [true, 'allow_outside on (was off)'],
   deadlineMs: [T0 + HOUR_MS, 'deadline 2026-01-01T01:00:00Z (was none)'],
   stallTimeoutMs: [90_000, 'stall_timeout 1m30s (was default)'],
   stallAction: ['fail', 'stall_action fail (was warn)'],
@@ -53,6 +54,7 @@ const FIXED: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K],
   tool: ['mariadb-backup', 'tool auto (not mariadb-backup)'],
   toolPath: ['/opt/mariadb-backup', 'tool_path default (not /opt/mariadb-backup)'],
   inPlace: [true, 'in_place off (not on)'],
+  runToolsAs: ['agent', 'run_tools_as owner (not agent)'],
 }
 const CALL: Partial<RestoreOptions> = { json: true, quiet: true, color: false, dryRun: true, deadlineAfterMs: null }
 
