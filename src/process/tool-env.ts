@@ -17,7 +17,6 @@ const INHERITED: ReadonlySet<string> = new Set([
   'TERM',
   'TZ',
   'TZDIR',
-  'TMPDIR',
   'LD_LIBRARY_PATH',
   'LD_PRELOAD',
   'XZ_DEFAULTS',

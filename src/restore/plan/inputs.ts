@@ -7,6 +7,7 @@ import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { formatBytes } from '../../format.ts'
 import { existingAncestor, freeBytes, isMountPoint, onSameFileSystem } from '../../process/file-system.ts'
+import { accessControlNotices, openFilesLimit } from '../../process/host-limits.ts'
 import { availableMemory } from '../../process/memory.ts'
 import { inspectSource } from '../../source/inspect.ts'
 import { checkKeyFile } from '../../source/key-file.ts'
@@ -97,7 +98,7 @@ export async function preparePlan(
     parts.server = plannedServer(parts)
     const plan = makePlan(parts)
     checkUnpackers(plan)
-    notices.push(...checkPaths(plan))
+    notices.push(...checkPaths(plan), ...openFilesNotice(descriptions), ...accessControlNotices(plan.datadir))
     for (const { ref } of sources)
       if (ref.kind === 'directory') checkOutsideFiles(await outsideFiles(ref.path), plan, options)
     if (plan.inPlace) await checkUnshared(plan.targetDir)
@@ -206,6 +207,16 @@ export function checkVersion(
   if (description.toolVersion === null && description.complete === null) return []
   if (!verdict.fits) throw new RestoreError('tool_version', `${description.name}: ${verdict.reason}`)
   return verdict.warning ? [verdict.warning] : []
+}
+
+/** Prepare opens a file for each tablespace; the hard limit is what the tools get. */
+function openFilesNotice(descriptions: readonly BackupDescription[]): string[] {
+  const { hard } = openFilesLimit()
+  const files = Math.max(...descriptions.map(description => description.files ?? 0))
+  if (files < hard) return []
+  return [
+    `the backup has ${files} files, and a tool may open ${hard} at once (ulimit -n, LimitNOFILE): prepare may fail`,
+  ]
 }
 
 /** Rights and room in every directory that the restore writes to; returns notices. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../../errors.ts'
@@ -8,6 +9,7 @@ import { freeBytes } from '../../process/file-system.ts'
 import { giveTree } from '../../process/give-tree.ts'
 import { endGroups } from '../../process/kill-groups.ts'
 import { startPipeline } from '../../process/pipeline.ts'
+import { systemError } from '../../process/system-error.ts'
 import { scrubArguments } from '../../secrets.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
@@ -67,6 +69,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     stopSampling()
     signal.removeEventListener('abort', abort)
     if (!passed) await endAll()
+    if (run.tempDir !== undefined) await rm(run.tempDir, { recursive: true, force: true })
   }
   store.dispatch({ type: 'run_finished', atMs: now(), run: run.id })
 }
@@ -131,6 +134,7 @@ const traceContextIn = (env: Readonly<Record<string, string>>): Record<string, s
 async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
   const { store, now } = context
   for (const { command } of run.stages) giveDirectories(command)
+  if (run.tempDir !== undefined) makeTempDir(run.tempDir, run.stages[0]!.command)
   const spanIds = run.stages.map(() => randomBytes(8).toString('hex'))
   const pipeline = await startPipeline({
     label: runName(run.id),
@@ -139,7 +143,11 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
       file: command.file,
       args: command.args,
       runAs: command.runAs,
-      env: { ...variablesOf(command), ...traceContextIn(context.toolEnv(spanIds[index]!)) },
+      env: {
+        ...variablesOf(command),
+        ...traceContextIn(context.toolEnv(spanIds[index]!)),
+        ...(run.tempDir !== undefined && { TMPDIR: run.tempDir }),
+      },
     })),
     stdin: typeof run.stdin === 'function' ? run.stdin() : run.stdin,
     runDir: context.runDir,
@@ -171,6 +179,15 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
     return { ...running, exited }
   })
   return { tools, stdin: pipeline.stdin }
+}
+
+function makeTempDir(path: string, { runAs }: Command): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    if (runAs !== undefined) giveTree(path, runAs)
+  } catch (thrown) {
+    throw systemError(thrown, `cannot make the directory for temporary files ${path}`)
+  }
 }
 
 /** Directories that another user made, such as the target dir that this agent made, are given to the tool's user. */

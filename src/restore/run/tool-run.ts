@@ -15,6 +15,8 @@ export interface ToolRun {
   /** Gives the first stage's descriptor when the run starts; or `pipe`: `feed` writes the bytes. */
   stdin: (() => number) | 'pipe' | 'ignore'
   cwd?: string
+  /** TMPDIR of the tools: made for the run, on the file system that has room for it, and removed after it. */
+  tempDir?: string
   feed?: (stdin: Writable) => Promise<void>
   /** Bytes of the source read so far. */
   sourcePosition?: (first: RunningTool) => number | null

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { endOfRedo, initialRecovery, recoveryAfter } from '../../progress/recovery.ts'
 import { NO_FACTS } from '../../progress/state.ts'
@@ -41,6 +42,7 @@ export async function prepare(
       return redo === null ? judgement : { code: 'redo_incomplete', message: redo, stage: 0 }
     },
     stdin: 'ignore',
+    tempDir: join(targetDir, '.restore-agent-tmp'),
     onEvents,
   })
   if (missing.size > 0) tellMissing(context, element, [...missing])
