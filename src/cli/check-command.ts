@@ -73,7 +73,7 @@ async function toolFindings(toolPath: string | null): Promise<Finding[]> {
   const findings = await Promise.all(
     (['mariadb-backup', 'xtrabackup'] as const).map(async (tool): Promise<Finding> => {
       try {
-        const { planned } = await findTool({ tool, toolPath }, null)
+        const { planned } = await findTool({ tool, toolPath, toolPaths: [] }, null)
         return {
           what: tool,
           found: `${planned.version} (${planned.path}, ${planned.extractor})`,

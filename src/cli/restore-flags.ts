@@ -8,7 +8,7 @@ const FLAG_ROWS = Object.values(OPTIONS).filter(({ flag }) => flag !== null)
 export const restoreFlags = (): Option[] =>
   FLAG_ROWS.map(({ key, flag, help }) => {
     const made = new Option(flag!, help)
-    const isRepeated = key === 'stall_thresholds'
+    const isRepeated = key === 'stall_thresholds' || key === 'tool_paths'
     return isRepeated ? made.argParser((value: string, before: string[] = []) => [...before, value]) : made
   })
 

@@ -109,11 +109,23 @@ const TABLE = {
   toolPath: option({
     ...path,
     key: 'tool_path',
-    flag: '--tool-path <file>',
+    flag: null,
     stored: textOrNull,
     resume: 'fixed',
     help: 'the tool to use, with the extractor beside it',
     doc: { default: 'the tool on PATH' },
+  }),
+  /** Tools and directories to look for tools in; of several, the one that fits the backup. */
+  toolPaths: option({
+    key: 'tool_paths',
+    flag: '--tool-path <path>',
+    written: form.paths,
+    stored: z.array(z.string()).default([]),
+    isPath: true,
+    resume: 'fixed',
+    show: paths => paths.join(' ') || 'none',
+    help: 'a tool with its extractor beside it, or a directory of tools such as /opt/percona/*; may be given again',
+    doc: { text: 'Of several, the one that fits the backup is taken, and told' },
   }),
   memory: option({
     key: 'use_memory',
@@ -435,7 +447,10 @@ export interface Surroundings {
 export function fromFolder(settings: RestoreSettings, folder: string): RestoreSettings {
   const absolute: Record<string, unknown> = { ...settings }
   for (const { key, isPath } of Object.values(OPTIONS))
-    if (isPath && absolute[key] !== undefined) absolute[key] = resolve(folder, absolute[key] as string)
+    if (isPath && absolute[key] !== undefined)
+      absolute[key] = Array.isArray(absolute[key])
+        ? absolute[key].map(path => resolve(folder, path))
+        : resolve(folder, absolute[key] as string)
   const fromHere = (refs: readonly SourceRef[]) => refs.map(ref => absoluteSource(ref, folder))
   if (settings.source !== undefined) absolute.source = fromHere(settings.source)
   if (settings.older_backups !== undefined) absolute.older_backups = settings.older_backups.map(fromHere)

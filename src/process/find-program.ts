@@ -19,7 +19,8 @@ export function findPrograms(name: string, env: NodeJS.ProcessEnv = process.env)
   return candidates.filter(isProgram)
 }
 
-function isProgram(path: string): boolean {
+/** Whether this user can execute the file. */
+export function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()

@@ -45,6 +45,7 @@ target_dir: /t
 state_dir: state
 tool: xtrabackup
 tool_path: /opt/xtrabackup
+tool_paths: /opt/percona
 use_memory: 4G
 parallel: 8
 decrypt_key_file: key
@@ -92,6 +93,7 @@ describe('a whole file', () => {
       owner: { user: 'mysql', group: 'mysql' },
       startCheck: true,
       inPlace: false,
+      toolPaths: ['/opt/percona'],
       allowOutside: true,
       runToolsAs: 'agent',
       dryRun: true,
@@ -143,6 +145,7 @@ describe('a whole file', () => {
       owner: null,
       startCheck: false,
       inPlace: false,
+      toolPaths: [],
       allowOutside: false,
       runToolsAs: 'owner',
       dryRun: false,

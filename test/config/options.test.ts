@@ -11,9 +11,9 @@ test('docs/configuration.md has the table of options (node scripts/option-docs.t
   for (const key of RESTORE_KEYS) expect(page).toContain(`| \`${key}\` |`)
 })
 
-test('every option but the source and older backups has a flag, and each flag is in --help once', () => {
+test('every option but the source, one tool of restore.yaml and older backups has a flag, and each flag is in --help once', () => {
   const without = OPTION_NAMES.filter(name => OPTIONS[name].flag === null)
-  expect(without).toEqual(['sources', 'deadlineAfterMs', 'olderBackups'])
+  expect(without).toEqual(['sources', 'toolPath', 'deadlineAfterMs', 'olderBackups'])
   expect(restoreFlags().map(({ flags }) => flags)).toHaveLength(OPTION_NAMES.length - without.length)
 })
 

@@ -147,6 +147,8 @@ const suffixesOf = ({ innerCompression, innerEncryption }: PlanElement['descript
 
 function finalSteps(plan: Draft): PlanStep[] {
   const { family, options, tool, targetDir, parallel, elements, owner, server } = plan
+  // With --allow-outside the backup may write where the owner cannot.
+  const hasOutsideFiles = elements.some(({ extracted }) => extracted?.hasOutsideFiles)
   const base = { phase: 'finalizing', element: elements.length } as const
   const steps: PlanStep[] = [
     {
@@ -154,7 +156,7 @@ function finalSteps(plan: Draft): PlanStep[] {
       phase: 'preparing_backup',
       element: elements.length,
       command: asUser(
-        plan.ownsDatadir ? plan.runAs : null,
+        plan.ownsDatadir && !hasOutsideFiles ? plan.runAs : null,
         [targetDir, options.datadir],
         family.moveBack({ program: tool.path, targetDir, datadir: options.datadir, parallel }),
       ),

@@ -111,9 +111,12 @@ export async function refineParts(parts: PlanParts, position: number, directory:
     throw new RestoreError('extract_failed', `${packed.length} files of ${before.name} are still packed: ${packed[0]}`)
   const { layers, innerCompression, innerEncryption, storedBytes } = before.description
   const description = { ...found, name: before.name, layers, innerCompression, innerEncryption, storedBytes }
-  checkOutsideFiles(await outsideFiles(directory), { ...parts.options, targetDir: directory }, parts.options)
+  const outside = await outsideFiles(directory)
+  checkOutsideFiles(outside, { ...parts.options, targetDir: directory }, parts.options)
   const elements = parts.elements.map((element, index) =>
-    index === position - 1 ? { ...element, description, extracted } : element,
+    index === position - 1
+      ? { ...element, description, extracted: { ...extracted, hasOutsideFiles: outside.length > 0 } }
+      : element,
   )
   const full = elements[0]!.extracted
   const copyBytes = onSameFileSystem(directory, parts.options.datadir) ? 0 : (full?.dataFileBytes ?? 0)

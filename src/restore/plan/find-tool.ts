@@ -1,19 +1,21 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
-import { findProgram, findPrograms } from '../../process/find-program.ts'
+import { findProgram, findPrograms, isProgram } from '../../process/find-program.ts'
 import { toolEnv } from '../../process/tool-env.ts'
 import { toolFamily } from '../../tool/families.ts'
 import { isServerOf, serverMisfit } from '../../tool/server-command.ts'
-import type { FamilyName, ToolFamily } from '../../tool/tool.ts'
+import type { BackupVersions, FamilyName, ToolFamily } from '../../tool/tool.ts'
 import type { PlannedTool } from './plan.ts'
 
 export interface FoundTool {
   planned: PlannedTool
   family: ToolFamily
+  /** Which one of several tools it is. */
+  notice: string | null
 }
 
 /**
@@ -22,8 +24,9 @@ export interface FoundTool {
  * `tool_version` (the tool does not tell its version).
  */
 export async function findTool(
-  options: Pick<RestoreOptions, 'tool' | 'toolPath'>,
+  options: Pick<RestoreOptions, 'tool' | 'toolPath' | 'toolPaths'>,
   made: FamilyName | null,
+  backup: BackupVersions = { tool: null, server: null },
   versionWithinMs = VERSION_WITHIN_MS,
 ): Promise<FoundTool> {
   const name = options.tool === 'auto' ? (made ?? onlyFamily()) : options.tool
@@ -34,16 +37,50 @@ export async function findTool(
   if (made !== null && made !== name)
     throw new RestoreError('tool_version', `the backup was made by ${made}, --tool says ${name}`)
   const family = toolFamily(name)
-  const path = options.toolPath === null ? firstOf(family.programs) : findProgram(options.toolPath)
+  // The version that made the backup, then one that fits, then one that may fit; the first of equals.
+  const rank = (version: string): number => {
+    if (version === backup.tool) return 3
+    const fit = family.versionFits(version, backup)
+    return !fit.fits ? 0 : fit.warning === null ? 2 : 1
+  }
+  const found = await Promise.all(
+    candidatesOf(options, family).map(async path => ({
+      path,
+      version: await versionOf(family, path, versionWithinMs),
+    })),
+  )
+  const { path, version } = found.toSorted((a, b) => rank(b.version) - rank(a.version))[0]!
   return {
     family,
-    planned: {
-      family: name,
-      path,
-      extractor: extractorOf(family, path),
-      version: await versionOf(family, path, versionWithinMs),
-    },
+    planned: { family: name, path, extractor: extractorOf(family, path), version },
+    notice: found.length > 1 ? `of ${found.length} tools, ${path} (${version}) is used` : null,
   }
+}
+
+/** Files as they are; of a directory, and of each directory that `*` stands for, its tool of this family. */
+function candidatesOf(
+  { toolPath, toolPaths }: Pick<RestoreOptions, 'toolPath' | 'toolPaths'>,
+  family: ToolFamily,
+): string[] {
+  const given = [...(toolPath === null ? [] : [toolPath]), ...toolPaths]
+  if (given.length === 0) return [firstOf(family.programs)]
+  const found = given.flatMap(expanded).flatMap(path => {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory())
+      return given.includes(path) ? [findProgram(path)] : []
+    const inside = ['', 'bin', 'usr/bin'].flatMap(folder => family.programs.map(name => join(path, folder, name)))
+    return inside.filter(isProgram).slice(0, 1)
+  })
+  if (found.length > 0) return [...new Set(found)]
+  throw new RestoreError('tool_missing', `there is no ${family.programs.join(' or ')} in ${given.join(' and ')}`)
+}
+
+function expanded(path: string): string[] {
+  if (basename(path) !== '*') return [path]
+  const folder = dirname(path)
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .sort()
+    .map(name => join(folder, name))
 }
 
 /** The only family that is installed; it is compared with the metadata after extract. */

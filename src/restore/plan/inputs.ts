@@ -65,11 +65,14 @@ export async function preparePlan(
     checkChain(descriptions)
     const identities = await Promise.all(sources.map(source => source.identity()))
     const made = descriptions.find(({ family }) => family !== null)?.family ?? null
-    const { family, planned: tool } = await findTool(options, made)
-    const notices = descriptions.flatMap(description => [
-      ...checkVersion(family, tool.version, description),
-      ...[partialNotice(description)].filter(notice => notice !== null),
-    ])
+    const { family, planned: tool, notice } = await findTool(options, made, versionsOf(descriptions))
+    const notices = notice === null ? [] : [notice]
+    notices.push(
+      ...descriptions.flatMap(description => [
+        ...checkVersion(family, tool.version, description),
+        ...[partialNotice(description)].filter(text => text !== null),
+      ]),
+    )
     const owner = plannedOwner(options)
     const users = plannedUsers(options, owner, tool, sources[0]!.ref)
     if (users.notice !== null) notices.push(users.notice)
@@ -207,6 +210,12 @@ export function checkVersion(
   if (description.toolVersion === null && description.complete === null) return []
   if (!verdict.fits) throw new RestoreError('tool_version', `${description.name}: ${verdict.reason}`)
   return verdict.warning ? [verdict.warning] : []
+}
+
+/** The newest of the chain that says something: a tool that prepares it prepares those before. */
+function versionsOf(descriptions: readonly BackupDescription[]): { tool: string | null; server: string | null } {
+  const said = descriptions.findLast(({ toolVersion, serverVersion }) => toolVersion !== null || serverVersion !== null)
+  return { tool: said?.toolVersion ?? null, server: said?.serverVersion ?? null }
 }
 
 /** Prepare opens a file for each tablespace; the hard limit is what the tools get. */

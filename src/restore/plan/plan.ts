@@ -60,6 +60,8 @@ const extracted = z.object({
   /** All other files. */
   dataFileBytes: count,
   files: count,
+  /** Tables of it lie outside of the datadir. */
+  hasOutsideFiles: z.boolean().optional(),
   /** Sizes by path relative to the element's directory. */
   deltaFiles: z.record(text, z.number()).default({}),
 })

@@ -140,6 +140,7 @@ export function checkOutsideFiles(
 export function checkSafePaths(paths: readonly string[], runAs: Plan['runAs']): void {
   if (process.geteuid?.() !== 0) return
   for (const path of paths) {
+    checkReachable(path)
     const danger = dangerOf(resolve(path), new Set([0, runAs?.uid]), new Set([0, runAs?.gid]))
     if (danger !== null) throw new RestoreError('unsafe_path', `${path} is not safe from other local users: ${danger}`)
   }

@@ -50,7 +50,7 @@ function planProblem(state: RestoreState): string | null {
   if (plan.datadir !== options.datadir) return `the plan is for ${plan.datadir}`
   if (plan.inPlace && !inPlace) return 'the plan consumes its source'
   if (plan.targetDir !== targetDir) return `the plan extracts to ${plan.targetDir}`
-  if (!isToolOf(plan.tool, options.toolPath)) return `the plan runs ${plan.tool.path} and ${plan.tool.extractor}`
+  if (!isToolOf(plan.tool, options)) return `the plan runs ${plan.tool.path} and ${plan.tool.extractor}`
   if (plan.elements.length !== sources.length || position > sources.length) return 'the plan is of another chain'
   if (plan.steps.some(step => step.element > sources.length)) return 'the plan has steps of no element'
   const stray = plan.elements.find(
@@ -61,10 +61,16 @@ function planProblem(state: RestoreState): string | null {
 }
 
 /** As find-tool.ts finds them. */
-function isToolOf({ family, path, extractor }: Plan['tool'], toolPath: string | null): boolean {
+function isToolOf(
+  { family, path, extractor }: Plan['tool'],
+  { toolPath, toolPaths }: RestoreState['options'],
+): boolean {
   const { programs, extractors } = toolFamily(family)
   const isNamed = (file: string, names: readonly string[]) => file === resolve(file) && names.includes(basename(file))
-  return isNamed(extractor, extractors) && (toolPath === null ? isNamed(path, programs) : path === toolPath)
+  const given = [...(toolPath === null ? [] : [toolPath]), ...toolPaths]
+  const isIn = (directory: string) => isNamed(path, programs) && isWithin(path, directory.replace(/\/\*$/, ''))
+  const isGiven = given.length === 0 ? isNamed(path, programs) : given.some(one => path === one || isIn(one))
+  return isNamed(extractor, extractors) && isGiven
 }
 
 function madeProblem(state: RestoreState): string | null {

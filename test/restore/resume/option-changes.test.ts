@@ -53,6 +53,7 @@ const FIXED: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K],
   targetDir: ['/elsewhere', 'target_dir default (not /elsewhere)'],
   tool: ['mariadb-backup', 'tool auto (not mariadb-backup)'],
   toolPath: ['/opt/mariadb-backup', 'tool_path default (not /opt/mariadb-backup)'],
+  toolPaths: [['/opt/percona'], 'tool_paths none (not /opt/percona)'],
   inPlace: [true, 'in_place off (not on)'],
   runToolsAs: ['agent', 'run_tools_as owner (not agent)'],
 }
