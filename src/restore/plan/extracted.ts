@@ -9,7 +9,7 @@ import { openDirectorySource } from '../../source/directory.ts'
 import { inspectSource } from '../../source/inspect.ts'
 import type { PlanParts } from './build-plan.ts'
 import type { ExtractedFacts } from './plan.ts'
-import { checkOutsideFiles } from './prechecks.ts'
+import { checkOutsideFiles, type OutsideFile } from './prechecks.ts'
 
 /** What an extracted directory tells of itself and adds to the plan. */
 
@@ -50,13 +50,6 @@ export async function* filesUnder(directory: string): AsyncGenerator<string> {
     if (entry.isDirectory() && entry.name !== 'lost+found') yield* filesUnder(path)
     else if (entry.isFile()) yield path
   }
-}
-
-/** A table's file that lies outside the datadir. */
-export interface OutsideFile {
-  /** The file of the backup that says so. */
-  name: string
-  path: string
 }
 
 /** Files for DATA DIRECTORY tables and external tablespaces, as `.isl` files and xtrabackup_tablespaces name them. */

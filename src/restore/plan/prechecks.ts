@@ -7,7 +7,6 @@ import { formatBytes, formatFirst, printable } from '../../format.ts'
 import { existingAncestor, freeBytes, liesIn } from '../../process/file-system.ts'
 import { processIn } from '../../process/process-in.ts'
 import { systemError } from '../../process/system-error.ts'
-import type { OutsideFile } from './extracted.ts'
 import type { Plan } from './plan.ts'
 
 /** Checks before anything is written. Each throws an error that a person can act on, or returns what it found. */
@@ -103,6 +102,13 @@ export function checkWritable(path: string, what: string): void {
       cause,
     })
   }
+}
+
+/** A table's file that lies outside the datadir. */
+export interface OutsideFile {
+  /** The file of the backup that says so. */
+  name: string
+  path: string
 }
 
 /**
