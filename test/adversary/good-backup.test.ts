@@ -8,6 +8,7 @@ import {
   type Ended,
   expectSuccess,
   mountTmpfs,
+  processAt,
   startAgent,
   stoppedTool,
   stoppingTool,
@@ -174,4 +175,14 @@ describe('the machine', () => {
   })
 })
 
-describe('what lies beside the data', () => {})
+describe('what lies beside the data', () => {
+  test('a shell that stands in the empty datadir', async () => {
+    const at = workspace()
+    mkdirSync(at.datadir)
+    const shell = execa('sleep', ['60'], { cwd: at.datadir, reject: false })
+    await processAt(at.dir, /^sleep 60/)
+    expectSuccess(await at.restore([backup.full.bare]))
+    shell.kill('SIGKILL')
+    await shell
+  })
+})

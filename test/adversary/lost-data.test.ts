@@ -1,4 +1,5 @@
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -6,11 +7,12 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Backup } from '../integration/make-backup.ts'
 import { makeVaried, type Varied } from '../integration/make-varied.ts'
 import { checksums, startServer } from '../integration/private-server.ts'
@@ -21,6 +23,8 @@ import {
   mountTmpfs,
   processesAt,
   startAgent,
+  stoppedTool,
+  stoppingTool,
   type Workspace,
   workspace,
 } from '../integration/workspace.ts'
@@ -130,7 +134,27 @@ describe('files that a copy of a directory has lost or cut', () => {
   })
 })
 
-describe('another backup under the same name while agent and tools are dead', () => {})
+describe('another backup under the same name while agent and tools are dead', () => {
+  test.for(['as it is', 'with the old size and mtime'])('%s', async how => {
+    const at = workspace()
+    const source = join(at.dir, 'backup.xb')
+    copyFileSync(backup.full.bare, source)
+    const before = statSync(source)
+    const options = { args: ['--tool-path', stoppingTool(at, '--prepare')] }
+    at.start([source], options)
+    await stoppedTool(at)
+    await killAll(at)
+    const { bare } = inject('chain').elements[0]!
+    copyFileSync(bare, source)
+    if (how !== 'as it is') {
+      truncateSync(source, before.size)
+      utimesSync(source, before.atime, before.mtime)
+    }
+    const ended = await at.restore([source])
+    await expectNoData(ended)
+    expect(ended.stderr).toMatch(/^error unfinished: /m)
+  })
+})
 
 test('a datadir whose name is no UTF-8 is refused, and no other one is filled', async () => {
   const at = workspace()
