@@ -59,7 +59,7 @@ test('while a tool runs, the file has all that a later agent needs of it and of 
     position: 1,
     chainLength: 1,
   })
-  expect(state.spans.map(span => span.kind)).toEqual(expect.arrayContaining(['restore', 'attempt', 'phase', 'tool']))
+  expect(state.spans.map(span => span.kind)).toEqual(expect.arrayContaining(['outcome', 'attempt', 'phase', 'tool']))
   const [running] = state.tools
   expect(running).toMatchObject({
     name: 'mariadb-backup',
