@@ -1,4 +1,4 @@
-import { constants, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
+import { constants, existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { basename, join, sep } from 'node:path'
 import { listPids } from './proc-stat.ts'
 
@@ -8,6 +8,7 @@ import { listPids } from './proc-stat.ts'
  * files.
  */
 export function processIn(directory: string, { readers = true } = {}): { pid: number; name: string } | null {
+  if (!existsSync(directory)) return null
   const root = realpathSync(directory)
   const inside = (path: string) => path === root || path.startsWith(root + sep)
   for (const pid of listPids()) {

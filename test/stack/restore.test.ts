@@ -44,7 +44,7 @@ describe('a restore', () => {
 
   test('has its root in Jaeger from the first seconds', async () => {
     beganS = Date.now() / S
-    const flags = ['--stall-timeout', `${STALL_S}s`, '--deadline', '2h', '--start-check']
+    const flags = ['--stall-timeout', `${STALL_S}s`, '--deadline', '2h', '--start-check', '--owner', 'nobody:nogroup']
     restore = startRestore(requestIn(stack, inject('backup'), { exportIntervalMs: EXPORT_MS, flags }))
     letGo = slowly(restore, { workMs: 6, pauseMs: 250 })
     const state = await restore.until('its trace', ({ trace }) => trace !== undefined)

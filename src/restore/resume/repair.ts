@@ -57,6 +57,12 @@ export async function repair(context: RestoreContext): Promise<void> {
     store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
   } else if (isInterrupted(before, { kind: 'move_back' }) && cleanup.partialDatadir) {
     const { datadir } = cleanup.partialDatadir
+    // A power cut took the datadir back, and what was moved is where it was synced.
+    if (!existsSync(datadir) && existsSync(plan.targetDir)) {
+      store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
+      store.dispatch({ type: 'runs_undone', atMs: now(), runs: [{ element: plan.elements.length, kind: 'move_back' }] })
+      return
+    }
     const changed =
       isStillOurs(cleanup.partialDatadir) && existsSync(plan.targetDir) ? serverIn(datadir) : madeAnew(datadir)
     if (changed) {
