@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/stack/**', 'test/kill/**'],
+    exclude: ['test/{kill,adversary,stack}/**'],
     pool: 'forks',
     maxWorkers: 2,
     globalSetup: ['test/integration/global-setup.ts'],

@@ -59,6 +59,10 @@ const ALLOWED: Readonly<Record<string, Check>> = {
   master_key_id: number,
   redo_log_version: number,
   file_key_management_encryption_algorithm: word,
+  file_key_management_digest: word,
+  file_key_management_use_pbkdf2: number,
+  // The password of the key file; FILE: would name a file of this host.
+  file_key_management_filekey: value => !/^FILE:/i.test(value),
   plugin_load: isPluginList,
   plugin_load_add: isPluginList,
 }
@@ -68,21 +72,29 @@ export interface SafeConfig {
   text: string
   /** Names of what was left out, in their order, each once. */
   dropped: readonly string[]
+  /** Where the backed up server had the keys of its encrypted tables; null where no file of keys is named. */
+  keyFile: string | null
 }
+
+const KEY_FILE = 'file_key_management_filename'
 
 /**
  * Names are compared as MySQL does: `-` and `_` are the same. Quotes and a comment behind a value are not allowed for.
+ * `keyFile` is the key file on this host; the backup's own setting could name any file.
  */
-export function safeConfig(text: string): SafeConfig {
+export function safeConfig(text: string, keyFile: string | null = null): SafeConfig {
   const lines = ['[mysqld]']
+  let namedKeyFile: string | null = null
   const dropped = new Set<string>()
   for (const raw of text.split('\n')) {
     const line = raw.trim()
     if (line === '' || /^[#;]/.test(line) || /^\[[\w.-]+\]$/.test(line)) continue
     const [, name = '', value = ''] = /^([\w-]+)\s*(?:=\s*(.*))?$/s.exec(line) ?? []
     const key = name.toLowerCase().replaceAll('-', '_')
-    if (Object.hasOwn(ALLOWED, key) && ALLOWED[key]!(value)) lines.push(`${key}=${value}`)
+    if (key === KEY_FILE) namedKeyFile = value
+    if (key === KEY_FILE && keyFile !== null) lines.push(`${key}=${keyFile}`)
+    else if (Object.hasOwn(ALLOWED, key) && ALLOWED[key]!(value)) lines.push(`${key}=${value}`)
     else dropped.add(/^[\w-]+$/.test(name) ? key : line.split(/[\s=]/)[0]!.replace(/[^\w!.-]/g, '?'))
   }
-  return { text: `${lines.join('\n')}\n`, dropped: [...dropped] }
+  return { text: `${lines.join('\n')}\n`, dropped: [...dropped], keyFile: namedKeyFile }
 }

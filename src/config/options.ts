@@ -159,6 +159,16 @@ const TABLE = {
     help: 'passphrase file for gpg and openssl, key file for xbcrypt',
     doc: { text: 'A regular file, because each tool and each attempt reads it: not `<(…)`' },
   }),
+  encryptionKeyFile: option({
+    ...path,
+    key: 'encryption_key_file',
+    flag: '--encryption-key-file <file>',
+    stored: textOrNull,
+    resume: 'live',
+    ofTools: true,
+    showNull: 'none',
+    help: 'key file of file_key_management on this host, for encrypted tables of MariaDB',
+  }),
   opensslCipher: option({
     key: 'openssl_cipher',
     flag: '--openssl-cipher <name>',

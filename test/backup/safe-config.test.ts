@@ -77,7 +77,27 @@ test('of any text only allowed lines are left, and they stay when read again', (
     fc.property(fc.array(line), lines => {
       const { text } = safeConfig(lines.join('\n'))
       expect(text).not.toMatch(/evil|^!|plugin_dir|client/m)
-      expect(safeConfig(text)).toEqual({ text, dropped: [] })
+      expect(safeConfig(text)).toEqual({ text, dropped: [], keyFile: null })
     }),
   )
+})
+
+describe('the key file of encrypted tables', () => {
+  const ENCRYPTED = `${MARIADB}file_key_management_filename=/etc/mysql/keys\nfile_key_management_filekey=secret\n`
+
+  test('is the one of this host; the one that the backup names is told, not used', () => {
+    const without = safeConfig(ENCRYPTED)
+    expect(without).toMatchObject({ keyFile: '/etc/mysql/keys', dropped: ['file_key_management_filename'] })
+    expect(without.text).not.toContain('filename')
+    const given = safeConfig(ENCRYPTED, '/root/keys')
+    expect(given.dropped).toEqual([])
+    expect(given.text).toContain('\nfile_key_management_filename=/root/keys\nfile_key_management_filekey=secret\n')
+  })
+
+  test('is not added to a backup that names none, and a password may not name a file', () => {
+    expect(safeConfig(MARIADB, '/root/keys').text).not.toContain('/root/keys')
+    expect(safeConfig('file_key_management_filekey=FILE:/etc/shadow\n').dropped).toEqual([
+      'file_key_management_filekey',
+    ])
+  })
 })

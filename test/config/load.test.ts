@@ -49,6 +49,7 @@ tool_paths: /opt/percona
 use_memory: 4G
 parallel: 8
 decrypt_key_file: key
+encryption_key_file: tables.key
 openssl_cipher: aes-128-cbc
 owner: mysql:mysql
 start_check: true
@@ -89,6 +90,7 @@ describe('a whole file', () => {
       memory: 4 * 1024 ** 3,
       parallel: 8,
       decryptKeyFile: join(dir, 'key'),
+      encryptionKeyFile: join(dir, 'tables.key'),
       opensslCipher: 'aes-128-cbc',
       owner: { user: 'mysql', group: 'mysql' },
       startCheck: true,
@@ -141,6 +143,7 @@ describe('a whole file', () => {
       memory: 'auto',
       parallel: null,
       decryptKeyFile: null,
+      encryptionKeyFile: null,
       opensslCipher: 'aes-256-cbc',
       owner: null,
       startCheck: false,

@@ -117,7 +117,7 @@ async function learn(
   // A packed stream tells only now which server made it.
   refined.server = plannedServer(refined)
   keepMetadata(directory, runDir, position)
-  const dropped = replaceConfig(directory, runDir, position)
+  const dropped = replaceConfig(directory, runDir, position, parts.options.encryptionKeyFile)
   if (dropped.length > 0)
     noticeOnce(
       context,

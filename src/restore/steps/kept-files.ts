@@ -13,6 +13,7 @@ import {
 import { basename, join } from 'node:path'
 import { parseInfo } from '../../backup/info.ts'
 import { safeConfig } from '../../backup/safe-config.ts'
+import { RestoreError } from '../../errors.ts'
 import { moveFile } from '../../process/file-system.ts'
 import { systemError } from '../../process/system-error.ts'
 
@@ -45,14 +46,24 @@ const CONFIG = 'backup-my.cnf'
 /**
  * Gives the tools a backup-my.cnf with nothing but allowed settings, here and in `metadataDir`, where the original
  * stays as `backup-my.cnf.original`. A tool ignores a file that everybody may write, so that one is replaced too.
- * Returns the names of the settings left out.
+ * `keyFile` is where this host has the keys of MariaDB's encrypted tables. Returns the names of the settings left out.
+ * Throws `key_missing` where the tables are encrypted and it is null.
  */
-export function replaceConfig(directory: string, runDir: string, position: number): readonly string[] {
+export function replaceConfig(
+  directory: string,
+  runDir: string,
+  position: number,
+  keyFile: string | null,
+): readonly string[] {
   const [path, kept] = [join(directory, CONFIG), join(metadataDir(runDir, position), CONFIG)]
   const stats = lstatSync(path, { throwIfNoEntry: false })
   if (!stats?.isFile()) return []
-  const { text, dropped } = safeConfig(readFileSync(path, 'utf8'))
-  if (dropped.length === 0 && (stats.mode & 0o022) === 0) return []
+  const { text, dropped, keyFile: named } = safeConfig(readFileSync(path, 'utf8'), keyFile)
+  if (named !== null && keyFile === null)
+    throw new RestoreError('key_missing', `tables of the backup are encrypted; its server had their keys in ${named}`, {
+      hint: 'name the key file on this host with --encryption-key-file',
+    })
+  if (dropped.length === 0 && named === null && (stats.mode & 0o022) === 0) return []
   try {
     copyFileSync(path, `${kept}.original`)
     writeFileSync(kept, text, { mode: 0o600 })

@@ -31,6 +31,7 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   memory: [2 * GiB, 'use_memory 2G (was auto)'],
   parallel: [4, 'parallel 4 (was default)'],
   decryptKeyFile: ['/keys/new', 'decrypt_key_file /keys/new (was none)'],
+  encryptionKeyFile: ['/keys/tables', 'encryption_key_file /keys/tables (was none)'],
   opensslCipher: ['aes-128-cbc', 'openssl_cipher aes-128-cbc (was aes-256-cbc)'],
   owner: [{ user: 'mysql', group: 'adm' }, 'owner mysql:adm (was default)'],
   startCheck: [true, 'start_check on (was off)'],
