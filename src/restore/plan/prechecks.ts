@@ -166,7 +166,8 @@ function dangerOf(path: string, uids: ReadonlySet<unknown>, gids: ReadonlySet<un
     const entry = lstatSync(next, { throwIfNoEntry: false })
     if (entry === undefined) return null
     if (entry.isSymbolicLink()) {
-      if (!uids.has(entry.uid)) return `user ${entry.uid} owns the link ${next}`
+      // Also not the owner's: it could lead root's rights to a directory that only root may enter.
+      if (entry.uid !== 0) return `user ${entry.uid} owns the link ${next}`
       if (links > 40) return `${next} is a link to itself`
       return dangerOf(resolve(current, readlinkSync(next), ...names.slice(index + 1)), uids, gids, links + 1)
     }
