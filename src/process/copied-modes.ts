@@ -4,8 +4,9 @@ import { join } from 'node:path'
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
 
 /**
- * Gives a copy the modes of its source, with the rights that a tool needs: its owner may read and write every file. Other
- * users may write nothing: mariadb-backup ignores a backup-my.cnf that all may write, and so would anybody change our data.
+ * Gives a copy the modes of its source, with the rights that a tool needs: its owner may read and write every file.
+ * Other users may write nothing: mariadb-backup ignores a backup-my.cnf that all may write, and so would anybody change
+ * our data.
  */
 export function setCopiedModes(source: string, copy: string): void {
   const fd = openSync(copy, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)

@@ -10,8 +10,8 @@ export function openFilesLimit(limits = '/proc/self/limits'): { soft: number; ha
 }
 
 /**
- * What SELinux and AppArmor need before a server may use the restored datadir: the files are new, and their contexts are
- * those of the directory that they were extracted to.
+ * What SELinux and AppArmor need before a server may use the restored datadir: the files are new, and their contexts
+ * are those of the directory that they were extracted to.
  */
 export function accessControlNotices(datadir: string, { sys = '/sys', etc = '/etc' } = {}): string[] {
   const notices: string[] = []

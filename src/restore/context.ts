@@ -17,7 +17,9 @@ export interface RestoreContext {
   signal: AbortSignal
   /** Ends the restore with this error: the tools are ended, what it made is removed. */
   abort: (reason: RestoreError) => void
-  /** The restore was let go of: nothing begins or ends any more, all that follows is the next agent's (run-session.ts). */
+  /**
+   * The restore was let go of: nothing begins or ends any more, all that follows is the next agent's (run-session.ts).
+   */
   detached: () => boolean
   /** Hears of an error that should not exist, with its stack. */
   onBug: (error: Error) => void

@@ -16,10 +16,10 @@ import { isFinished } from './state/runs.ts'
 import type { RestoreState } from './state/state.ts'
 
 /**
- * Brings a restore to a terminal state, always: attempt by attempt, from wherever it stands. What may pass is tried again
- * after a pause, a backup that cannot be restored gives way to an older one where one is configured, and whatever ends it
- * otherwise ends the tools, takes away what this restore made, and stands in the final state. `opened` are sources that the first
- * attempt finds open, by position; they are closed with it.
+ * Runs attempts until the restore is in a terminal state. A failure that may pass is tried again after a pause. A
+ * damaged backup gives way to an older one where one is configured. Any other failure ends the tools, removes what this
+ * restore created, and becomes the state's error. `opened` are sources that are open already, by position; the first
+ * attempt uses them and closes them.
  */
 export async function runRestore(context: RestoreContext, opened = new Map<number, Source>()): Promise<RestoreState> {
   const { store } = context
@@ -45,7 +45,7 @@ async function tryOnce(context: HoldingContext, sources: Map<number, Source>): P
       throw new RestoreError('interrupted', `${store.state.interruptions} agents died in this restore`, {
         hint: 'find out what kills them (memory?), then restore again',
       })
-    // With tools adopted from an earlier agent, its attempt goes on.
+    // With tools adopted from an earlier agent, its attempt continues.
     const adopted = store.state.tools.length > 0
     if (!adopted) store.dispatch({ type: 'attempt_started', atMs: now() })
     takeDatadir(context)
@@ -116,7 +116,9 @@ async function goOnAfter(context: RestoreContext, error: RestoreError, looked: b
   if (error.code === 'internal' && error.cause instanceof Error) context.onBug(error.cause)
 }
 
-/** Of backups that all failed, the one asked for has the word: what the older ones suffered from stands in the notices. */
+/**
+ * Of backups that all failed, the one asked for has the word: what the older ones suffered from stands in the notices.
+ */
 function firstErrorOf({ store, now }: RestoreContext, error: RestoreError): RestoreError {
   const { firstError } = store.state
   if (firstError === null) return error
@@ -128,8 +130,8 @@ function firstErrorOf({ store, now }: RestoreContext, error: RestoreError): Rest
 const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as const
 
 /**
- * A datadir that everything has been moved into is complete, whatever is wrong with it: it makes room for an older backup only,
- * and not when it is all that is left of a directory consumed in place, or a server works in it.
+ * A datadir that everything has been moved into is complete, whatever is wrong with it: it makes room for an older
+ * backup only, and not when it is all that is left of a directory consumed in place, or a server works in it.
  */
 function staysAsItIs(state: RestoreState, makesRoom: boolean): boolean {
   const { plan, cleanup } = state
@@ -189,8 +191,8 @@ async function finishRemoval(context: RestoreContext): Promise<void> {
 const SAYS_UNTOUCHED: ReadonlySet<string> = new Set(['cancelled', 'terminated'])
 
 /**
- * The error with which a restore ends, and its hint true of what remains: a datadir that `stays` full would refuse the same
- * command, and a directory that was prepared in place is not the backup any more that it was.
+ * The error with which a restore ends, and its hint true of what remains: a datadir that `stays` full would refuse the
+ * same command, and a directory that was prepared in place is not the backup any more that it was.
  */
 function withRemains(error: RestoreError, { plan, runs, earlier }: RestoreState, stays: boolean): RestoreError {
   const hint = stays

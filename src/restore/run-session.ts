@@ -11,7 +11,9 @@ import type { Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } fr
 import { openStateDir, type StateDir } from './state/state-dir.ts'
 import { createStore, type Store } from './state/store.ts'
 
-/** One restore that this agent runs, from lock to terminal state. The command and the daemon both run it through here. */
+/**
+ * One restore that this agent runs, from lock to terminal state. The command and the daemon both run it through here.
+ */
 export interface RestoreSession {
   store: Store
   runDir: string
@@ -27,7 +29,10 @@ export interface RestoreSession {
   abort(reason: RestoreError): void
   /** SIGKILL to every tool now; `abort` must have come before. */
   kill(): void
-  /** Lets the tools go on without us, for the next agent to adopt; those that we feed are ended. Nothing is begun any more, and the process must end. */
+  /**
+   * Leaves the tools running for the next agent to adopt; those that read from us are ended. Nothing is begun any more,
+   * and the process must end.
+   */
   detach(): Promise<void>
 }
 
@@ -44,12 +49,13 @@ export interface SessionSurroundings {
 }
 
 /**
- * Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as `runRestore` has it.
+ * Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as
+ * `runRestore` has it.
  *
- * Detached, it stands still: it hears of no tool's end any more, starts none, and does not end itself, as if this process had
- * died while the tools worked (`detached`). What is left for the process to do may take long, and a tool may end meanwhile; its status
- * file tells the next agent. The state stays in force to the last: whatever still happens, such as a step of ours that was
- * under way, is noted as ever, so that the process may end at any moment.
+ * Detached, it stands still: it hears of no tool's end any more, starts none, and does not end itself, as if this
+ * process had died while the tools worked (`detached`). What is left for the process to do may take long, and a tool
+ * may end meanwhile; its status file tells the next agent. The state stays in force to the last: whatever still
+ * happens, such as a step of ours that was under way, is noted as ever, so that the process may end at any moment.
  */
 export function runSession(
   stateDir: StateDir,

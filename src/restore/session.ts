@@ -3,7 +3,7 @@ import type { RestoreOptions } from '../config/options.ts'
 import { bootId } from '../process/proc-stat.ts'
 import { nameOfSource } from '../source/source-ref.ts'
 import { identityOf } from './resume/cleanup.ts'
-import { checkSameRestore, goOn } from './resume/resume.ts'
+import { checkSameRestore, resumeRestore } from './resume/resume.ts'
 import { type RestoreSession, reportEarlier, runSession, type SessionSurroundings } from './run-session.ts'
 import { initialState } from './state/reduce.ts'
 import type { AttributeValue } from './state/state.ts'
@@ -14,7 +14,7 @@ export const newRestoreId = (): string =>
   `${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
 
 /**
- * Begins the restore, or goes on with the same one where an agent before was interrupted. Throws before anything begins:
+ * Begins the restore, or resumes the same one where an earlier agent was interrupted. Throws before anything begins:
  * `not_permitted`, `locked` (another agent is at work), `unfinished` (another restore was interrupted here),
  * `state_unreadable`, and what an option that is given now to an interrupted one would fail with.
  */
@@ -30,7 +30,7 @@ export async function startSession(
     if (found && (await isUnreported(found, options))) return reportEarlier(stateDir, found, surroundings)
     if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup, found)
     await checkSameRestore(found, options)
-    return await goOn(stateDir, found, options, surroundings)
+    return await resumeRestore(stateDir, found, options, surroundings)
   } catch (error) {
     stateDir.release()
     throw error
@@ -38,8 +38,8 @@ export async function startSession(
 }
 
 /**
- * Goes on with an interrupted restore, whichever it is; null where there is none. `askedNow` says what it would be told if it
- * began now; null: as it was begun. Throws as `startSession` does.
+ * Goes on with an interrupted restore, whichever it is; null where there is none. `askedNow` says what it would be told
+ * if it began now; null: as it was begun. Throws as `startSession` does.
  */
 export async function resumeSession(
   stateDir: string,
@@ -49,7 +49,8 @@ export async function resumeSession(
   const held = openStateDir(stateDir)
   try {
     const found = held.read()
-    if (found?.status === 'running') return await goOn(held, found, askedNow(found) ?? found.options, surroundings)
+    if (found?.status === 'running')
+      return await resumeRestore(held, found, askedNow(found) ?? found.options, surroundings)
   } catch (error) {
     held.release()
     throw error

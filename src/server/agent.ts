@@ -25,7 +25,9 @@ export interface Agent {
   /** The newest first, and before them the one that runs. */
   readonly history: readonly HistoryEntry[]
   readonly draining: boolean
-  /** Resumes the restore that an earlier agent left, if any. Throws as the session does; then the agent cannot start. */
+  /**
+   * Resumes the restore that an earlier agent left, if any. Throws as the session does; then the agent cannot start.
+   */
   resume(): Promise<void>
   /** The id of the restore that has begun. Throws HttpError, or what the session throws before it begins. */
   start(backup: string): Promise<string>

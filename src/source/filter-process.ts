@@ -16,7 +16,7 @@ export interface HopOptions {
  * 1 TB in chunks of 10 MB costs 100,000 reads. The payloads of metadata files are read as well; checksums are not
  * looked at. What is wrong with the stream (`source_corrupt`, `source_truncated`) comes back beside what was found.
  */
-export async function hopStream(
+export async function copyThroughFilter(
   file: FileAccess,
   { name, storedBytes, onProgress, signal }: HopOptions,
 ): Promise<{ contents: StreamContents; problem: RestoreError | null }> {

@@ -7,7 +7,7 @@ import type { StreamContents } from '../backup/stream-tally.ts'
 import { readStreamHead } from '../backup/xbstream-head.ts'
 import { RestoreError } from '../errors.ts'
 import { type DecodeStage, decodeStream } from './decode.ts'
-import { hopStream } from './filter-process.ts'
+import { copyThroughFilter } from './filter-process.ts'
 import { type Findings, type InspectOptions, problemIn } from './findings.ts'
 import { type Peeled, peelLayers } from './layers.ts'
 import type { StreamSource } from './source.ts'
@@ -23,15 +23,15 @@ export async function inspectStream(source: StreamSource, options: InspectOption
   const base: Findings = { layers, storedBytes: source.storedBytes }
   if (problem) return { ...base, problem }
   if (options.full) return { ...base, ...(await scanAll(source, layers, options)) }
-  if (source.file && layers.length === 0) return { ...base, ...(await hopAll(source, options)) }
+  if (source.file && layers.length === 0) return { ...base, ...(await inspectWhole(source, options)) }
   const { names, unsafe } = readStreamHead(head)
   if (unsafe !== null)
     return { ...base, names, problem: new RestoreError('source_corrupt', `${source.name}: ${unsafe}`) }
   return { ...base, names, payloadBytes: await unpackedBytes(source, peeled) }
 }
 
-async function hopAll(source: StreamSource, options: InspectOptions): Promise<Findings> {
-  const { contents, problem } = await hopStream(source.file!, {
+async function inspectWhole(source: StreamSource, options: InspectOptions): Promise<Findings> {
+  const { contents, problem } = await copyThroughFilter(source.file!, {
     name: source.name,
     storedBytes: source.storedBytes!,
     onProgress: options.onProgress,

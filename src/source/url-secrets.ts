@@ -1,7 +1,7 @@
 /**
- * The part of a URL that may be a secret: user, password and the whole query, where every cloud puts its signatures. It stays in
- * the memory of the process that read the URL; a SourceRef, and so the state, a log or a span, never holds it. An agent that
- * resumes a restore has it from its own command line or configuration.
+ * The part of a URL that may be a secret: user, password and the whole query, where every cloud puts its signatures. It
+ * stays in the memory of the process that read the URL; a SourceRef, and so the state, a log or a span, never holds it.
+ * An agent that resumes a restore has it from its own command line or configuration.
  */
 const SECRETS = new Map<string, string>()
 

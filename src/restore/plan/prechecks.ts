@@ -112,8 +112,8 @@ export interface OutsideFile {
 }
 
 /**
- * Tables outside the datadir are written only with --allow-outside, and never over a file that exists. Inside it they are
- * like any other. Throws `outside_refused`, `datadir_not_empty`, `not_permitted`.
+ * Tables outside the datadir are written only with --allow-outside, and never over a file that exists. Inside it they
+ * are like any other. Throws `outside_refused`, `datadir_not_empty`, `not_permitted`.
  */
 export function checkOutsideFiles(
   files: readonly OutsideFile[],
@@ -139,9 +139,9 @@ export function checkOutsideFiles(
 }
 
 /**
- * Under root: no local user but the one that tools run as can rename or link a directory on the way to these paths, which
- * would lead root's work, and a tool that is given the path, elsewhere. In a sticky directory such as /tmp, entries of root
- * and of that user are safe. Throws `unsafe_path`.
+ * Under root: no local user but the one that tools run as can rename or link a directory on the way to these paths,
+ * which would lead root's work, and a tool that is given the path, elsewhere. In a sticky directory such as /tmp,
+ * entries of root and of that user are safe. Throws `unsafe_path`.
  */
 export function checkSafePaths(paths: readonly string[], runAs: Plan['runAs']): void {
   if (process.geteuid?.() !== 0) return

@@ -21,9 +21,10 @@ import { readOwnFile, syncDirectory } from '../state/state-dir.ts'
 
 /**
  * What a failed restore removes: only what it created itself, by name and identity. Before move-back, the run dir gets
- * a list of every file that will be moved, with its inode number and birth time. A file in the datadir is this restore's
- * where it is in the list, and is that very file (a rename) or lies on another file system than the target dir (a copy). Days may lie between
- * an agent that was killed and the next: whatever else is in the datadir by then belongs to somebody else, and stays.
+ * a list of every file that will be moved, with its inode number and birth time. A file in the datadir is this
+ * restore's where it is in the list, and is that very file (a rename) or lies on another file system than the target
+ * dir (a copy). Days may lie between an agent that was killed and the next: whatever else is in the datadir by then
+ * belongs to somebody else, and stays.
  */
 const movedSchema = z.object({
   /** `path`: where move-back brings the file, absolute. */
@@ -108,7 +109,10 @@ async function* entriesUnder(directory: string): AsyncGenerator<string> {
   }
 }
 
-/** Tells a directory from one made later under the same name, which may get the same inode number; null where there is none. */
+/**
+ * Tells a directory from one made later under the same name, which may get the same inode number; null where there is
+ * none.
+ */
 export function identityOf(directory: string): string | null {
   const stat = statSync(directory, { bigint: true, throwIfNoEntry: false })
   return stat?.isDirectory() ? `${stat.ino}:${stat.birthtimeNs}` : null

@@ -9,7 +9,7 @@ export interface OptionChange {
 }
 
 export interface OptionChanges {
-  /** What the restore goes on with. */
+  /** The options that the resumed restore has. */
   options: RestoreOptions
   /** Of what was asked for, what it takes and what it cannot take. */
   taken: readonly OptionChange[]

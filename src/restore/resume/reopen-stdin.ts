@@ -9,11 +9,11 @@ import { currentOptions } from '../state/state.ts'
 import { needsBytes } from './needs-bytes.ts'
 
 /**
- * Standard input for a restore from it that goes on: what the agent before had read of its own is gone with it. Where the backup
- * has to be extracted again, the new input must be the same backup, as far as its first bytes tell. Null where it is not
+ * Standard input of a resumed restore: what the earlier agent had read of its own is gone with it. Where the backup has
+ * to be extracted again, the new input must be the same backup, as far as its first bytes tell. Null where it is not
  * needed. `stands` is the state without what was lost. Throws what is wrong with the input before anything has changed.
  */
-export async function inputAgain(stands: RestoreState, runDir: string): Promise<Source | null> {
+export async function reopenStdin(stands: RestoreState, runDir: string): Promise<Source | null> {
   const options = currentOptions(stands)
   // Tools that were adopted have theirs.
   if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null

@@ -9,24 +9,25 @@ import { hasBegun, isInterrupted, type RunId } from '../state/runs.ts'
 import { isStillOurs, movedFiles, removeIfEmpty, undoPartialMove } from './cleanup.ts'
 
 /**
- * What an attempt that was cut short left behind, made good before the next one goes on:
+ * Undoes the interrupted runs of the last attempt, before the next one begins:
  *
- *   bringing an element      its directory goes, it is brought again
- *   a prepare                never trusted: the element is brought again. A killed incremental prepare has eaten its deltas
- *                            (run again it says `completed OK!` without them); on MariaDB the base takes the same incremental a
- *                            second time, as long as its metadata still name the element before; Percona gives no such promise,
- *                            so there the chain begins again.
- *   a move-back              made such that the tool can go on where it was
+ *   fetch       The element's directory is removed, and the element is fetched again.
+ *   prepare     Never trusted: the element is fetched again. A killed prepare of an incremental has used its deltas up;
+ *               run again, the tool says `completed OK!` without them. MariaDB's base takes the same incremental a
+ *               second time as long as its metadata name the element before. Percona promises nothing of the kind, so
+ *               there the chain begins again.
+ *   move_back   Files that landed in the wrong place return to the target dir; the tool moves the files that are left.
  *
- * An element prepared in place has no source to be brought from again: MariaDB prepares a full backup again from the
- * same checkpoint, for xtrabackup it is lost.
+ * An element that is prepared in place has no source to fetch it from again. MariaDB prepares a full backup again from
+ * the same checkpoint; for xtrabackup the backup is lost.
  */
 export async function repair(context: RestoreContext): Promise<void> {
   const { store, now } = context
   const before = store.state
   const { plan, cleanup } = before
   if (plan === null) return
-  // A reboot after an unsynced copy: neither directory is known to be whole (withoutTools), and there is no source left.
+  // A reboot after an unsynced copy: neither directory is known to be whole (withoutTools), and there is no source
+  // left.
   if (plan.inPlace && hasBegun(before, { kind: 'move_back' }) && isInterrupted(before, { kind: 'sync' }))
     throw new RestoreError('not_prepared', `${plan.targetDir} was being moved when the machine stopped`, {
       hint: 'what had reached the disk is not known: restore from another copy of the backup',
@@ -91,7 +92,7 @@ function serverIn(datadir: string): RestoreError | null {
 /** Killed at its very end, an incremental's prepare has already written that the base holds it. */
 async function hasMovedOn({ elements, targetDir }: Plan, index: number): Promise<boolean> {
   const before = elements[index - 1]
-  if (before === undefined || !existsSync(targetDir)) return false // nothing before it, or that is brought again already
+  if (before === undefined || !existsSync(targetDir)) return false // the first one, or fetched again
   return (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
 }
 

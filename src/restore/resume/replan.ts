@@ -16,7 +16,7 @@ import { needsBytes } from './needs-bytes.ts'
 import type { OptionChanges } from './option-changes.ts'
 
 /**
- * The plan of a restore that goes on, made anew from what is known of the backup and from the options that it has now:
+ * The plan of a resumed restore, made anew from what is known of the backup and from the options that it has now:
  * of the one in the state file only the tool that was chosen is kept, no command. What a first call would be refused
  * for is thrown here too, before anything has changed: a slip in an option must not cost what was extracted already.
  * Memory is not chosen anew yet, each prepare does that.

@@ -13,15 +13,15 @@ import type { RestoreState } from '../state/state.ts'
 import { currentOptions } from '../state/state.ts'
 import type { StateDir } from '../state/state-dir.ts'
 import { changeOptions, optionNotices } from './option-changes.ts'
-import { inputAgain } from './reopen-stdin.ts'
+import { reopenStdin } from './reopen-stdin.ts'
 import { replan } from './replan.ts'
 import { takeOver } from './take-over.ts'
 
 /**
- * Goes on with the restore that was found interrupted, with the options that are asked for as far as it can still take them.
- * Whatever it is refused for is thrown before anything has changed: it stays as it was found, for a better call.
+ * Resumes the interrupted restore, with the options given now as far as it can still take them. Refusals are thrown
+ * before anything changes, so that a better call finds the restore as this one did.
  */
-export async function goOn(
+export async function resumeRestore(
   stateDir: StateDir,
   found: RestoreState,
   asked: RestoreOptions,
@@ -37,7 +37,7 @@ export async function goOn(
   const adopted = !failed && canAdopt(found, boot, stateDir.toolLock.file())
   const stands = { ...found, options, ...(adopted ? {} : withoutTools(found, boot)) }
   const plan = changes.planIsVoid ? null : replan(stands, changes, runDir)
-  const input = fromInput && plan !== null ? await inputAgain({ ...stands, plan }, runDir) : null
+  const input = fromInput && plan !== null ? await reopenStdin({ ...stands, plan }, runDir) : null
 
   const { trace, link } = surroundings.beginTrace()
   const taken = await takeOver(found, stateDir.toolLock, {
@@ -51,11 +51,10 @@ export async function goOn(
   })
   const opened = new Map(input ? [[1, input]] : [])
   const session = runSession(stateDir, { ...taken, resumed: true, opened }, surroundings)
-  const tell = session.notice
   const running = stands.tools.filter(({ exit }) => exit === null).map(({ name }) => name)
-  for (const text of optionNotices(changes, running)) tell(text)
+  for (const text of optionNotices(changes, running)) session.notice(text)
   if (fromInput && plan !== null && input === null)
-    tell('standard input is not read: nothing more of the backup is needed from it')
+    session.notice('standard input is not read: nothing more of the backup is needed from it')
   return session
 }
 
@@ -73,8 +72,8 @@ const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
   a.datadir === b.datadir && isSameChain(a.sources, b.sources)
 
 /**
- * Refuses to continue with a source that another backup has replaced; one that is gone, and not needed any more, does not
- * matter. Throws `unfinished`.
+ * Refuses to continue with a source that another backup has replaced; one that is gone, and not needed any more, does
+ * not matter. Throws `unfinished`.
  */
 async function checkUnchanged({ plan, runs }: RestoreState): Promise<void> {
   for (const { source: ref, identity } of plan?.elements ?? []) {

@@ -19,8 +19,8 @@ const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable'
 export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
 
 /**
- * Errors of one backup rather than of everything here. The backup asked for ends with them, since the person who asked can put
- * them right; an older one that has them is passed over.
+ * Errors of one backup rather than of everything here. The backup asked for ends with them, since the person who asked
+ * can put them right; an older one that has them is passed over.
  */
 const OF_ONE_BACKUP: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'source_missing',
@@ -41,9 +41,9 @@ export const isOfBackup = ({ backupIndex }: Pick<RestoreState, 'backupIndex'>, c
   ERRORS[code].backup || (backupIndex > 0 && OF_ONE_BACKUP.has(code))
 
 /**
- * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was killed gets
- * half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted, never a
- * reason for an older backup.
+ * Decides by the error and what the state counts. Standard input is consumed after one attempt. A prepare that was
+ * killed gets half the memory: most of the time it was the OOM killer. Disk full is the environment's: never counted,
+ * never a reason for an older backup.
  */
 export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): NextTry {
   const { failures, options, backupIndex, plan, memoryCapBytes } = state
@@ -59,7 +59,9 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   return isOfBackup(state, code) ? older : null
 }
 
-/** An adopted prepare had what was asked for when it was started; what is asked for since then says more than its end. */
+/**
+ * An adopted prepare had what was asked for when it was started; what is asked for since then says more than its end.
+ */
 function askedAnew({ options: { memory: asked }, memoryCapBytes }: RestoreState, { memory, tool }: Plan): boolean {
   if (asked === 'auto' || memory === null || memoryCapBytes !== null) return false
   return memory.bytes !== Math.max(asked, toolFamily(tool.family).memoryFloorBytes)
@@ -69,7 +71,10 @@ function askedAnew({ options: { memory: asked }, memoryCapBytes }: RestoreState,
 const halfTheMemory = ({ memory, tool }: Plan): number =>
   Math.max(toolFamily(tool.family).memoryFloorBytes, Math.floor((memory?.bytes ?? 0) / 2))
 
-/** 1, 2, 4 … times the delay, at most 16 times, each 50 to 100 % of it: agents that failed together do not come back together. */
+/**
+ * 1, 2, 4 … times the delay, at most 16 times, each 50 to 100 % of it: agents that failed together do not come back
+ * together.
+ */
 export function backoffMs(failures: number, delayMs: number, random: () => number = Math.random): number {
   const full = delayMs * 2 ** Math.min(4, Math.max(0, failures - 1))
   return full * (0.5 + random() / 2)

@@ -7,7 +7,7 @@ import { reduce } from '../state/reduce.ts'
 import type { RestoreEvent, RestoreState, SpanLink } from '../state/state.ts'
 
 /**
- * From the state that a dead agent left to the one that this agent goes on with.
+ * From the state that a dead agent left to the one that this agent continues with.
  *
  * All of its tools live without it, or have ended and said how: they are adopted, nothing of their work is lost.
  * Otherwise those that live are ended (their pipeline is torn), and a new attempt begins from what is finished.
@@ -19,7 +19,7 @@ export interface Successor {
   bootId: string
   idPrefix: string
   link: SpanLink | null
-  /** Whether the tools go on (adopt-tool.ts). */
+  /** Whether the tools are adopted (adopt-tool.ts). */
   adopted: boolean
   options: RestoreOptions
   plan: Plan | null

@@ -127,7 +127,10 @@ const adopt = (survivors: readonly RunningTool[]): Started => ({
 const variablesOf = ({ inherits = [] }: Command): Record<string, string> =>
   Object.fromEntries(inherits.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
 
-/** Telemetry gives the whole environment of a child. A tool gets the trace context of it; the rest is process/tool-env.ts's. */
+/**
+ * Telemetry gives the whole environment of a child. A tool gets the trace context of it; the rest is
+ * process/tool-env.ts's.
+ */
 const traceContextIn = (env: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(env).filter(([name]) => name === 'TRACEPARENT' || name === 'TRACESTATE'))
 

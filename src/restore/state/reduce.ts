@@ -20,8 +20,8 @@ import { emptyLedger, SCHEMA, stallThresholds, stateSchema } from './state-schem
 /**
  * The only place where a restore's state changes: (state, event) -> state. Pure.
  *
- * Every event first reaches the estimator as its own kind of input, then the state's fields, then the spans that begin or
- * end because of it. Spans that ended stand in `endedSpans` of exactly one state.
+ * Every event first reaches the estimator as its own kind of input, then the state's fields, then the spans that begin
+ * or end because of it. Spans that ended stand in `endedSpans` of exactly one state.
  */
 export function reduce(before: RestoreState, raw: RestoreEvent): RestoreState {
   // A clock that was set back must not make a span end before it began.
@@ -125,7 +125,10 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
 
 const PARTS: ReadonlySet<string> = new Set(['fetch', 'prepare', 'move_back'] satisfies WorkPart['part'][])
 
-/** The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest forgotten. */
+/**
+ * The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest
+ * forgotten.
+ */
 function beginAgain(state: RestoreState, atMs: number): RestoreState {
   const elements = Math.max(1, state.chainLength)
   const kept = state.runs.flatMap(({ element, kind, finished }): WorkPart[] =>
@@ -256,9 +259,9 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
 }
 
 /**
- * A later agent takes over. Where the tools go on, their spans and all above them stay open under it. Where they do not,
- * every span but the root ends when the dead agent was last seen alive, as interrupted. Either way it goes on with the
- * options that this agent was given.
+ * A later agent takes over. Where the tools are adopted, their spans and all above them stay open under it. Where they
+ * do not, every span but the root ends when the dead agent was last seen alive, as interrupted. Either way it continues
+ * with the options that this agent was given.
  */
 export function resume(before: RestoreState, event: EventOf<'resumed'>): RestoreState {
   const state: RestoreState = {

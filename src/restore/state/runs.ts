@@ -1,8 +1,8 @@
 /**
  * A run is one piece of work on one element of the chain, recorded in the state before it begins and again when it has
  * passed every check. Most runs are one pipeline of tools; `fetch` is all that brings an element's bytes into its
- * directory (copy, extract and decompress are within it). `sync` brings the prepared files to the disk before move-back,
- * `final_sync` the datadir before success.
+ * directory (copy, extract and decompress are within it). `sync` brings the prepared files to the disk before
+ * move-back, `final_sync` the datadir before success.
  *
  *   not recorded   it never began, or what it did was undone
  *   interrupted    it began and is not finished: adopted where its tools survive, otherwise undone and begun again

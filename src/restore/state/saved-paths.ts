@@ -8,10 +8,10 @@ import { currentOptions } from '../state/state.ts'
 import type { RestoreState } from './state.ts'
 
 /**
- * What a state file claims to be ours, held against what this restore can have made. Groups are signalled and directories
- * removed because a file says so; one that was edited, damaged or carried here from another restore must not lead us to
- * what is not ours. Every path follows from the options and the restore's id, so all of them can be checked. Whether a
- * process is ours is not believed at all: it must have our lock open.
+ * What a state file claims to be ours, held against what this restore can have made. Groups are signalled and
+ * directories removed because a file says so; one that was edited, damaged or carried here from another restore must
+ * not lead us to what is not ours. Every path follows from the options and the restore's id, so all of them can be
+ * checked. Whether a process is ours is not believed at all: it must have our lock open.
  */
 export function checkSavedPaths(state: RestoreState, stateDir: string): void {
   const problem =

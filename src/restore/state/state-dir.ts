@@ -115,8 +115,8 @@ export function checkStateRoom(stateDir: string): void {
 }
 
 /**
- * Why a tool's words may be missing: nothing can be written to the run dir. Null where there is room. It is tried: what a file
- * system calls free is not what root, a quota or the last inode leave.
+ * Why a tool's words may be missing: nothing can be written to the run dir. Null where there is room. It is tried: what
+ * a file system calls free is not what root, a quota or the last inode leave.
  */
 export function lostWords(runDir: string): RestoreError | null {
   const probe = join(existingAncestor(runDir), 'room.tmp')
@@ -135,15 +135,18 @@ export function lostWords(runDir: string): RestoreError | null {
 }
 
 /**
- * state.json: what a later agent must find. Its schema has a version. What an older agent did not write yet is filled in
- * with what it would have been; what a newer one wrote is refused, because going on with it half understood could cost
- * the data.
+ * state.json: what a later agent must find. Its schema has a version. What an older agent did not write yet is filled
+ * in with what it would have been; what a newer one wrote is refused, because going on with it half understood could
+ * cost the data.
  */
 
 /** A chain of hundreds of elements and their deltas has a few of them. */
 const LARGEST_BYTES = 256 * 1024 * 1024
 
-/** The state in the file; null where there is none yet. Throws `state_unreadable`, naming the file and what is wrong with it. */
+/**
+ * The state in the file; null where there is none yet. Throws `state_unreadable`, naming the file and what is wrong
+ * with it.
+ */
 export function readStateFile(path: string): RestoreState | null {
   let content: string
   try {

@@ -25,7 +25,9 @@ const link = z.object({ traceId: text, spanId: text })
 const openSpan = z.object({
   id: text,
   parentId: textOrNull,
-  /** `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends. */
+  /**
+   * `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends.
+   */
   kind: z.enum(['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool']),
   name: text,
   startedAtMs: z.number(),

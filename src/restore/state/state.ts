@@ -105,8 +105,8 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'prefetch_started'; position: number }
   | { type: 'prefetch_ended'; position: number; error: ErrorRecord | null }
   /**
-   * Another agent takes over the state file. `adopted`: the tools go on, and so do their spans; otherwise every open span but
-   * the root is ended as interrupted at the last sign of life.
+   * Another agent takes over the state file. `adopted`: the tools keep running, and their spans stay open; otherwise
+   * every open span but the root is ended as interrupted at the last sign of life.
    */
   | {
       type: 'resumed'
@@ -115,7 +115,9 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       idPrefix: string
       link: SpanLink | null
       adopted: boolean
-      /** What the restore goes on with, and the plan as it follows from that; null where it has to be looked at anew. */
+      /**
+       * What the restore continues with, and the plan as it follows from that; null where it has to be looked at anew.
+       */
       options: RestoreOptions
       plan: Plan | null
       /** When the agent before wrote its last state. */

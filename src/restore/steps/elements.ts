@@ -25,7 +25,9 @@ import { keepMetadata, replaceConfig } from './kept-files.ts'
 import { moveBack } from './move-back.ts'
 import { prepare } from './prepare.ts'
 
-/** What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
+/**
+ * What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent.
+ */
 
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
 
@@ -99,7 +101,9 @@ function makeOurs({ store, now }: RestoreContext, directory: string): void {
   }
 }
 
-/** What only the extracted element tells: its metadata, its redo, the memory that fits; the plan is made anew from it. */
+/**
+ * What only the extracted element tells: its metadata, its redo, the memory that fits; the plan is made anew from it.
+ */
 async function learn(
   context: RestoreContext,
   parts: PlanParts,
@@ -152,8 +156,8 @@ export async function prepareElement(context: HoldingContext, parts: PlanParts, 
 }
 
 /**
- * Memory is chosen when prepare begins: what was available hours ago says nothing. It is told of a chain's first element; what
- * the others take differs little, and a chain may have hundreds.
+ * Memory is chosen when prepare begins: what was available hours ago says nothing. It is told of a chain's first
+ * element; what the others take differs little, and a chain may have hundreds.
  */
 function planMemory(context: RestoreContext, parts: PlanParts, position: number): void {
   const { store, now } = context

@@ -26,8 +26,8 @@ import { transferInput, transferStage } from './transfer-stage.ts'
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
 
 /**
- * Makes a directory that was not there; whoever calls has noted that it is ours. Folders on the way are open to all, whatever the umask:
- * the owner of the restored files must get to them.
+ * Makes a directory that was not there; whoever calls has noted that it is ours. Folders on the way are open to all,
+ * whatever the umask: the owner of the restored files must get to them.
  */
 export function makeDirectory(path: string): void {
   try {
@@ -78,9 +78,9 @@ export async function extract(
 }
 
 /**
- * Two things are known here that a pipeline's words alone do not tell: the first bytes of every layer were looked at, so what a filter
- * does not recognise comes later and is damage; and the directory was new, so a file that exists came twice in the stream.
- * The first `transfers` stages fetch the bytes.
+ * Two things are known here that a pipeline's words alone do not tell: the first bytes of every layer were looked at,
+ * so what a filter does not recognise comes later and is damage; and the directory was new, so a file that exists came
+ * twice in the stream. The first `transfers` stages fetch the bytes.
  */
 function judgeExtract(results: readonly RunResult[], step: StepOf<'extract'>, transfers = 0): PipelineJudgement | null {
   const judgement = judgePipeline(

@@ -15,9 +15,9 @@ import { layoutOf } from './tablespaces.ts'
 import { SLACK_BYTES, verifyDatadir } from './verify.ts'
 
 /**
- * The last checks and changes on the datadir. All of them can be done again, but not under a server: under the one that an
- * earlier agent has started there for its check they are done, and anybody else's is left alone. What comes out is on the
- * disk before success is said.
+ * The last checks and changes on the datadir. All of them can be done again, but not under a server: under the one that
+ * an earlier agent has started there for its check they are done, and anybody else's is left alone. What comes out is
+ * on the disk before success is said.
  */
 export async function finalize(context: RestoreContext): Promise<void> {
   const { store, now, runDir, signal } = context
@@ -61,7 +61,9 @@ export async function finalize(context: RestoreContext): Promise<void> {
 const outsideFolders = (runDir: string, datadir: string): string[] =>
   movedFiles(runDir).folders.filter(folder => relative(datadir, folder).startsWith('..'))
 
-/** Hours may lie between a move-back and the agent that goes on after it, in which somebody may have started a server. */
+/**
+ * Hours may lie between a move-back and the agent that continues after it; somebody may have started a server since.
+ */
 function refuseServer(datadir: string): void {
   const user = processIn(datadir, { readers: false })
   if (user === null) return
@@ -70,7 +72,7 @@ function refuseServer(datadir: string): void {
   })
 }
 
-/** Tells progress, at most twice a second, that what a step does goes on: steps of ours have no tool that is watched. */
+/** Reports activity of a step, at most twice a second: steps of ours have no tool that is watched. */
 function tellMoved({ store, now }: RestoreContext): () => void {
   let toldAtMs = 0
   return () => {

@@ -22,8 +22,9 @@ import { syncRun } from './sync.ts'
 import { type Layout, outsideFiles } from './tablespaces.ts'
 
 /**
- * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One that
- * was cut short before goes on: the tool is then told that the datadir is not empty, and moves the files that are left.
+ * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One
+ * that was cut short before continues: the tool is then told that the datadir is not empty, and moves the files that
+ * are left.
  */
 export async function moveBack(
   context: HoldingContext,
@@ -95,7 +96,9 @@ async function outsidePaths({ targetDir }: Plan): Promise<Map<string, string>> {
   return new Map(outside.map(({ name, path }) => [name, path]))
 }
 
-/** The owner, unless a table with DATA DIRECTORY goes where he may not write: root moves it, and gives it to him later. */
+/**
+ * The owner, unless a table with DATA DIRECTORY goes where he may not write: root moves it, and gives it to him later.
+ */
 async function moveBackUser(
   { command: { runAs } }: { command: Command },
   { targetDir }: Plan,
@@ -119,8 +122,8 @@ function takeNew({ store, now, datadirHold }: HoldingContext, cleanup: CleanupLe
 const DATA_FILE = /\.(ibd|isl|frm|par|MYD|MYI|MAD|MAI|CSV|ARZ|MRG|sdi)$|^undo_?\d{3}$/
 
 /**
- * Nothing with data is left where the backup was prepared. A move-back that says it is done and has left some behind has failed:
- * they are kept, and the restore ends. Throws `move_back_failed`.
+ * Nothing with data is left where the backup was prepared. A move-back that says it is done and has left some behind
+ * has failed: they are kept, and the restore ends. Throws `move_back_failed`.
  */
 export async function checkAllMoved(
   { store, now }: RestoreContext,

@@ -17,7 +17,7 @@ export interface Prefetch {
    * since then the chain cannot be restored.
    */
   signal: AbortSignal
-  /** Ends it, where it still goes on. Never rejects. */
+  /** Ends it, where it still runs. Never rejects. */
   stop(): Promise<void>
 }
 
@@ -39,7 +39,7 @@ export function prefetch(
   const { store, now, options } = context
   const plan = store.state.plan!
   if (position > plan.elements.length || isFetched(context, position)) return null
-  // One whose tools were adopted goes on, whatever this agent was told.
+  // One whose tools were adopted continues, whatever this agent was told.
   const underWay = hasBegun(store.state, { element: position, kind: 'fetch' })
   if (!underWay && (!options.prefetch || !hasRoom(plan, position))) return null
 

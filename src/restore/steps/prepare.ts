@@ -33,8 +33,8 @@ export async function prepare(
   await runTools(context, {
     id: { element: step.element, kind: 'prepare' },
     stages: [{ command: step.command, grammar: family.grammar() }],
-    // The tool ends with exit 0 and `completed OK!` on a redo log that was cut, only the LSN it reached tells; or it stumbles
-    // over a page from beyond the cut, and its words are not the cause.
+    // The tool ends with exit 0 and `completed OK!` on a redo log that was cut, only the LSN it reached tells; or it
+    // stumbles over a page from beyond the cut, and its words are not the cause.
     judge: results => {
       const judgement = judgeOne('prepare')(results)
       if (judgement !== null && judgement.code !== 'prepare_failed') return judgement
@@ -45,12 +45,12 @@ export async function prepare(
     tempDir: join(targetDir, '.restore-agent-tmp'),
     onEvents,
   })
-  if (missing.size > 0) tellMissing(context, element, [...missing])
+  if (missing.size > 0) noticeMissing(context, element, [...missing])
   await checkPrepared(targetDir, step.last)
 }
 
 /** Right for a backup of some tables only, and data lost in any other. */
-function tellMissing({ store, now }: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
+function noticeMissing({ store, now }: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
   const more = complaints.length > 1 ? ` (and ${complaints.length - 1} more)` : ''
   const text = `${name} lacks files that its redo log changes: ${complaints[0]}${more}`
   store.dispatch({ type: 'notice', atMs: now(), text })

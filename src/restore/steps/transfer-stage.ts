@@ -28,8 +28,8 @@ export const transferStage = (ref: SourceRef): ToolRun['stages'][number] => ({
 })
 
 /**
- * What the stage reads and how far it is. The job goes through a FIFO that nothing else can open: it may hold a signed URL.
- * Without a source the process is adopted, and only its progress is read.
+ * What the stage reads and how far it is. The job goes through a FIFO that nothing else can open: it may hold a signed
+ * URL. Without a source the process is adopted, and only its progress is read.
  */
 export function transferInput(
   { runDir, options }: RestoreContext,
@@ -60,7 +60,9 @@ export function transferInput(
   }
 }
 
-/** A descriptor that gives the job and then ends. A job is much smaller than what a FIFO holds, so this does not wait. */
+/**
+ * A descriptor that gives the job and then ends. A job is much smaller than what a FIFO holds, so this does not wait.
+ */
 function jobInput(runDir: string, job: TransferJob): number {
   const { readFd, writeFd } = openFifo(runDir)
   try {

@@ -13,8 +13,8 @@ export interface ByteRange {
 }
 
 /**
- * What proves that two replies are of the same bytes. Without tag and date nothing does, so the object can be read only by one
- * request from its start.
+ * What proves that two replies are of the same bytes. Without tag and date nothing does, so the object can be read only
+ * by one request from its start.
  */
 export type ObjectPin = z.output<typeof pinSchema>
 
@@ -48,9 +48,9 @@ export interface ObjectRequest {
 }
 
 /**
- * Asks for a range of an object. Resolves when the reply's headers are there, with the body unread. Rejects with a RestoreError
- * where asking again cannot help, and with a TransientError where it may; `source_changed` where the object is not the pinned
- * one.
+ * Asks for a range of an object. Resolves when the reply's headers are there, with the body unread. Rejects with a
+ * RestoreError where asking again cannot help, and with a TransientError where it may; `source_changed` where the
+ * object is not the pinned one.
  */
 export async function requestRange(
   object: ObjectRequest,

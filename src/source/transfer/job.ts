@@ -11,8 +11,8 @@ export const pinSchema = z.object({
 })
 
 /**
- * What the transfer process is asked to do. It comes through its standard input, because it may hold a signed URL: arguments
- * and files can be read by others.
+ * What the transfer process is asked to do. It comes through its standard input, because it may hold a signed URL:
+ * arguments and files can be read by others.
  */
 export const jobSchema = z.object({
   /** For people: without a secret. */

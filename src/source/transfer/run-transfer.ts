@@ -12,8 +12,8 @@ const PROGRESS_MS = 250
 const BROKEN_PIPE = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_PREMATURE_CLOSE'])
 
 /**
- * The transfer process: an object's bytes to `output`, in order. It needs no agent, so it outlives one like any tool. Throws
- * what `transfer` throws. False when whoever reads `output` ended first.
+ * The transfer process: an object's bytes to `output`, in order. It needs no agent, so it outlives one like any tool.
+ * Throws what `transfer` throws. False when whoever reads `output` ended first.
  */
 export async function runTransfer(input: Readable, output: Writable): Promise<boolean> {
   const job = jobSchema.parse(JSON.parse(await textOf(input)))

@@ -1,9 +1,9 @@
 /**
  * Reads an object in order through several ranged requests at a time.
  *
- * The writer reads one window. The others have their reply's headers and a little of the body, and wait in their sockets,
- * unread: the kernel holds their bytes back, not this process. What breaks is asked for again from the first byte that is
- * missing, with the pin of the first reply, so that bytes of two objects never meet. Three clocks run:
+ * The writer reads one window. The others have their reply's headers and a little of the body, and wait in their
+ * sockets, unread: the kernel holds their bytes back, not this process. What breaks is asked for again from the first
+ * byte that is missing, with the pin of the first reply, so that bytes of two objects never meet. Three clocks run:
  *   - idle: the window that is read, or a reply's headers, bring nothing for `idleMs`: asked for again;
  *   - stale: a window nobody reads has waited for `staleMs`: dropped, and asked for again when the writer comes near;
  *   - patience: no byte for `patienceMs`, however often it was asked for: the transfer fails.

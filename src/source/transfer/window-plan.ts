@@ -3,9 +3,10 @@ import type { ByteRange } from './http-object.ts'
 /**
  * Which ranges of an object are asked for, and how many at a time.
  *
- * Windows follow each other without a gap, so that the bytes can be written in order. The number of windows grows by one
- * whenever the writer had to wait for the network, because more connections may bring more, and is halved when the server
- * asks to slow down. It never grows because the tool is slow: a window that nobody reads holds a connection for nothing.
+ * Windows follow each other without a gap, so that the bytes can be written in order. The number of windows grows by
+ * one whenever the writer had to wait for the network, because more connections may bring more, and is halved when the
+ * server asks to slow down. It never grows because the tool is slow: a window that nobody reads holds a connection for
+ * nothing.
  */
 export interface WindowPlan {
   /** Windows that may be open at a time. */
@@ -50,7 +51,9 @@ export function afterThrottle(plan: WindowPlan): void {
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 20_000
 
-/** The pause before a request is made again: half to all of 0.2, 0.4, 0.8 … s, at most 20 s. `failures` counts from 1. */
+/**
+ * The pause before a request is made again: half to all of 0.2, 0.4, 0.8 … s, at most 20 s. `failures` counts from 1.
+ */
 export function pauseMs(failures: number, random: () => number = Math.random): number {
   const full = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(20, failures - 1))
   return full * (0.5 + random() / 2)
