@@ -100,7 +100,7 @@ test('of options that an interrupted restore was not begun with it takes what it
   expect(ended, ended.stderr).toMatchObject({ code: 0 })
   expect(ended.stderr).toMatch(/goes on; now with .*start_check on \(was off\)/)
   expect(ended.stderr).toMatch(
-    /as it was begun with tool_path \S+mariadb-backup \(not default\); to begin anew .* cancel/,
+    /as it was begun with tool_paths \S+mariadb-backup \(not none\); to begin anew .* cancel/,
   )
   expect(readdirSync(join(at.stateDir, at.state()!.restoreId)).join(' ')).toContain('start_check')
 })

@@ -15,6 +15,7 @@ import { noticeOnce } from '../context.ts'
 import { filesUnder } from '../plan/extracted.ts'
 import { clientProgram } from '../plan/find-tool.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
+import { addMovedFiles } from '../resume/cleanup.ts'
 import { runTools } from '../run/run-tools.ts'
 import type { ToolRun } from '../run/tool-run.ts'
 import { toolsOf } from '../state/runs.ts'
@@ -67,7 +68,11 @@ export async function startCheck(
     if (!passed) await run()
     tellChanges(context, await changesOf(context, plan.datadir))
   } finally {
-    if (!context.detached()) removePrivateDirectory(context, directory)
+    if (!context.detached()) {
+      // What the server created is this restore's too, should the datadir have to make room for an older backup.
+      addMovedFiles(context.runDir, (await filesSinceStart(context, plan.datadir)).created)
+      removePrivateDirectory(context, directory)
+    }
   }
 }
 
@@ -242,19 +247,30 @@ function removePrivateDirectory({ store, now }: RestoreContext, directory: strin
 const SERVER_LEFTOVER =
   /^(auto\.cnf|ib_logfile101|ib_buffer_pool(\.incomplete)?|multi-master\.info|ddl_recovery(-backup)?\.log|[\w-]+\.pem)$/
 
-/** Removes what the server made for itself. Returns the files that it changed, as paths in the datadir. */
-async function changesOf({ runDir }: RestoreContext, datadir: string): Promise<string[]> {
-  const stderrFile = (await readdir(runDir)).find(name => /-start_check-.*\.stderr$/.test(name))
-  if (stderrFile === undefined) return []
-  const startedAtMs = statSync(join(runDir, stderrFile)).birthtimeMs
+/** Files of the datadir that the server created or changed, by their times. */
+async function filesSinceStart({ runDir }: RestoreContext, datadir: string) {
+  const created: string[] = []
   const changed: string[] = []
+  const stderrFile = (await readdir(runDir)).find(name => /-start_check-.*\.stderr$/.test(name))
+  if (stderrFile === undefined) return { created, changed }
+  const startedAtMs = statSync(join(runDir, stderrFile)).birthtimeMs
   for await (const path of filesUnder(datadir)) {
-    const name = relative(datadir, path)
     const { mtimeMs, birthtimeMs } = await stat(path)
-    if (SERVER_LEFTOVER.test(name) && birthtimeMs >= startedAtMs) rmSync(path)
-    else if (mtimeMs >= startedAtMs) changed.push(name)
+    if (birthtimeMs >= startedAtMs) created.push(path)
+    if (mtimeMs >= startedAtMs) changed.push(path)
   }
-  return changed.sort()
+  return { created, changed }
+}
+
+/** Removes what the server made for itself. Returns the files that it changed, as paths in the datadir. */
+async function changesOf(context: RestoreContext, datadir: string): Promise<string[]> {
+  const { created, changed } = await filesSinceStart(context, datadir)
+  const leftovers = new Set(created.filter(path => SERVER_LEFTOVER.test(relative(datadir, path))))
+  for (const path of leftovers) rmSync(path)
+  return changed
+    .filter(path => !leftovers.has(path))
+    .map(path => relative(datadir, path))
+    .sort()
 }
 
 function tellChanges(context: RestoreContext, changed: readonly string[]): void {
