@@ -63,7 +63,7 @@ try {
     directory,
     otlpUrl: stack.otlpUrl,
     exportIntervalMs: 2000,
-    flags: ['--use-memory', '64M', '--start-check', '--stall-timeout', '60s'],
+    flags: ['--use-memory', '64M', '--start-check', '--owner', 'nobody:nogroup', '--stall-timeout', '60s'],
   })
   let letGo = slowly(restore, { workMs: 6, pauseMs: 250 })
   await restore.until('prepare', ({ phase, tools }) => phase === 'preparing_backup' && tools.length > 0, 120 * S)

@@ -43,7 +43,7 @@ const EVENTS: readonly (readonly [event: Extract<Moment, { event: string }>['eve
 
 test.for(EVENTS)('agent killed after %s %s', async ([event, detail]) => {
   const at = place()
-  const request = { sources: [inject('chain').elements[0]!.zst], flags: { start_check: true } }
+  const request = { sources: [inject('chain').elements[0]!.zst], flags: { start_check: true, owner: 'nobody:nogroup' } }
   const crash = { at: { event, ...(detail && { detail }) }, kills: ['agent'] as const }
   const ended = await at.survive(request, [crash])
   await expectRestored(at, ended, 'full')

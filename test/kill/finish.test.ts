@@ -37,7 +37,7 @@ killEverythingIn([
   {
     name: 'start check',
     at: started('1-start_check', 150),
-    request: () => ({ ...full(), flags: { start_check: true } }),
+    request: () => ({ ...full(), flags: { start_check: true, owner: 'nobody:nogroup' } }),
     truth: 'full',
     expect: (kills, journal) => expect(times(journal, 'run_begun', '1-start_check')).toBe(agentAlone(kills) ? 1 : 2),
   },

@@ -11,7 +11,7 @@ const MID_PREPARE = agentAt(started('1-prepare', 150))
 
 test('killed again and again, in every phase', async () => {
   const at = place()
-  const ended = await at.survive({ ...full(), flags: { start_check: true } }, [
+  const ended = await at.survive({ ...full(), flags: { start_check: true, owner: 'nobody:nogroup' } }, [
     agentAt(started('1-extract', 50, 2)),
     agentAt({ event: 'run_finished', detail: '1-fetch' }),
     MID_PREPARE,

@@ -76,8 +76,11 @@ function isToolOf(
 function madeProblem(state: RestoreState): string | null {
   const { options, cleanup } = state
   const { created, partialDatadir, returnFilesTo, parents } = cleanup
+  // The last one is the directory of the start check's socket, below /run or a temporary directory.
   const own = (directory: string) =>
-    directory === bases(state)[0] || bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base)
+    directory === bases(state)[0] ||
+    bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base) ||
+    (directory === resolve(directory) && basename(directory) === `restore-agent-${state.restoreId}`)
   const stray = created.find(directory => !own(directory) || pathsOf(options.sources).includes(directory))
   if (stray !== undefined) return `${stray} is nothing this restore makes`
   if (partialDatadir && partialDatadir.datadir !== options.datadir)
