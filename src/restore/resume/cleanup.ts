@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { opendir, rm } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { z } from 'zod'
 import { RestoreError } from '../../errors.ts'
 import { missingParents, moveFile, onSameFileSystem } from '../../process/file-system.ts'
@@ -75,6 +75,15 @@ export function addMovedFiles(runDir: string, paths: readonly string[]): void {
     return identity ? [{ path, ...identity }] : []
   })
   recordMovedFiles(runDir, { files: [...files, ...added], folders })
+}
+
+/** What holds tables; metadata and logs of the tool may stay behind. */
+export const DATA_FILE = /\.(ibd|isl|frm|par|MYD|MYI|MAD|MAI|CSV|ARZ|MRG|sdi)$|^undo_?\d{3}$/
+
+/** Whether every file with data that move-back was to move is where it goes. False where no list says which. */
+export function isAllMoved(runDir: string): boolean {
+  const paths = movedFiles(runDir).files.map(({ path }) => path)
+  return paths.length > 0 && paths.every(path => !DATA_FILE.test(basename(path)) || existsSync(path))
 }
 
 /** Empty before move-back. Throws `state_unreadable`. */

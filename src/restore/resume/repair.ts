@@ -6,7 +6,7 @@ import type { RestoreContext } from '../context.ts'
 import { describeDirectory } from '../plan/extracted.ts'
 import type { Plan } from '../plan/plan.ts'
 import { hasBegun, isInterrupted, type RunId } from '../state/runs.ts'
-import { isStillOurs, movedFiles, removeIfEmpty, undoPartialMove } from './cleanup.ts'
+import { isAllMoved, isStillOurs, movedFiles, removeIfEmpty, undoPartialMove } from './cleanup.ts'
 
 /**
  * Undoes the interrupted runs of the last attempt, before the next one begins:
@@ -62,6 +62,11 @@ export async function repair(context: RestoreContext): Promise<void> {
     if (!existsSync(datadir) && existsSync(plan.targetDir)) {
       store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
       store.dispatch({ type: 'runs_undone', atMs: now(), runs: [{ element: plan.elements.length, kind: 'move_back' }] })
+      return
+    }
+    // After a reboot a move-back that had finished counts as interrupted. Its target dir was removed last.
+    if (!existsSync(plan.targetDir) && isStillOurs(cleanup.partialDatadir) && isAllMoved(context.runDir)) {
+      store.dispatch({ type: 'run_finished', atMs: now(), run: { element: plan.elements.length, kind: 'move_back' } })
       return
     }
     const changed =

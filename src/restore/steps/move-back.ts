@@ -12,7 +12,7 @@ import { filesUnder } from '../plan/extracted.ts'
 import { userCan } from '../plan/owner.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
 import { checkDatadir } from '../plan/prechecks.ts'
-import { filesToMove, identityOf, recordMovedFiles, removeIfEmpty } from '../resume/cleanup.ts'
+import { DATA_FILE, filesToMove, identityOf, recordMovedFiles, removeIfEmpty } from '../resume/cleanup.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/tool-run.ts'
 import { hasBegun, isFinished, toolsOf } from '../state/runs.ts'
@@ -117,9 +117,6 @@ function takeNew({ store, now, datadirHold }: HoldingContext, cleanup: CleanupLe
     throw error
   }
 }
-
-/** What holds tables; metadata and logs of the tool may stay behind. */
-const DATA_FILE = /\.(ibd|isl|frm|par|MYD|MYI|MAD|MAI|CSV|ARZ|MRG|sdi)$|^undo_?\d{3}$/
 
 /**
  * Nothing with data is left where the backup was prepared. A move-back that says it is done and has left some behind
