@@ -27,7 +27,7 @@ test.each([
   expect(second.stderr).toMatch(
     new RegExp(`^error locked: ${at.datadir} is held by restore-agent \\(pid ${first.pid}\\)`, 'm'),
   )
-  expect(second.stderr).toMatch(/^hint: another restore goes into this directory/m)
+  expect(second.stderr).toMatch(/^hint: another restore writes to this directory/m)
   expect(readdirSync(at.datadir)).toEqual([])
   process.kill(stopped, 'SIGCONT')
   expectSuccess(await first.ended)
