@@ -186,7 +186,8 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
 
 function makeTempDir(path: string, { runAs }: Command): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    // Not with `recursive`: Node then says ENOENT of a read-only file system.
+    if (!existsSync(path)) mkdirSync(path, { mode: 0o700 })
     if (runAs !== undefined) giveTree(path, runAs)
   } catch (thrown) {
     throw systemError(thrown, `cannot make the directory for temporary files ${path}`)
