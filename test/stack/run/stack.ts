@@ -30,7 +30,18 @@ export interface StackOptions {
   prometheusDirectory?: string | undefined
 }
 
-export async function startStack({ prometheusDirectory }: StackOptions = {}): Promise<Stack> {
+/** Another test file may take a port between the look for a free one and its use: then once more, with other ports. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  for (let triesLeft = 3; ; triesLeft--) {
+    try {
+      return await startOn(options)
+    } catch (error) {
+      if (triesLeft === 0 || !/address already in use/.test((error as Error).message)) throw error
+    }
+  }
+}
+
+async function startOn({ prometheusDirectory }: StackOptions): Promise<Stack> {
   const directory = mkdtempSync(join(tmpdir(), 'restore-agent-stack-'))
   const volumes = join(directory, 'volumes')
   mkdirSync(volumes)
