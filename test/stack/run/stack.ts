@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -43,6 +43,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
 async function startOn({ prometheusDirectory }: StackOptions): Promise<Stack> {
   const directory = mkdtempSync(join(tmpdir(), 'restore-agent-stack-'))
+  chmodSync(directory, 0o755) // the server of a start check runs as another user
   const volumes = join(directory, 'volumes')
   mkdirSync(volumes)
   const ports = { prometheus: 0, otlp: 0, grpc: 0, health: 0, jaeger: 0, jaegerGrpc: 0, jaegerOtlp: 0, jaegerHealth: 0 }
