@@ -5,8 +5,6 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/{kill,adversary,stack}/**'],
     pool: 'forks',
-    // Real processes under real time: a shared machine may be slow once. What fails is shown even where a retry passes.
-    retry: process.env.CI ? 2 : 0,
     maxWorkers: 2,
     globalSetup: ['test/integration/global-setup.ts'],
     testTimeout: 30_000,

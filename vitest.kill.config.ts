@@ -6,8 +6,6 @@ export default defineConfig({
     globalSetup: ['test/kill/global-setup.ts'],
     include: ['test/kill/**/*.test.ts'],
     pool: 'forks',
-    // Real processes under real time: a shared machine may be slow once. What fails is shown even where a retry passes.
-    retry: process.env.CI ? 2 : 0,
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -7,8 +7,6 @@ export default defineConfig({
     include: ['test/stack/**/*.test.ts'],
     reporters: ['default', './test/stack/run/count-reporter.ts'],
     pool: 'forks',
-    // Real processes under real time: a shared machine may be slow once. What fails is shown even where a retry passes.
-    retry: process.env.CI ? 2 : 0,
     maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 45 * 60_000,

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, inject, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
+import { ERRORS } from '../../src/errors.ts'
 import { mountTmpfs } from '../integration/workspace.ts'
 import type { Victim } from '../kill/agent.ts'
 import type { TruthName } from '../kill/datadir.ts'
@@ -96,19 +97,25 @@ export function randomKills(part: 0 | 1): void {
     const request = await scenario.request(at, random)
     const afterMs = Math.floor(random.next() * scenario.lastsMs)
     const first = await at.start(request, { at: { event: 'restore_started', afterMs }, kills }).ended
-    // Killed after its end, there is nothing to go on with.
-    const hadEnded = existsSync(join(at.stateDir, 'state.json')) && at.state().status === 'succeeded'
-    const ended =
-      first.signal !== 'SIGKILL'
-        ? first
-        : hadEnded
-          ? { ...first, code: 0, signal: null }
-          : await at.start(request).ended
+    const ended = first.signal !== 'SIGKILL' ? first : (endOf(at, first) ?? (await at.start(request).ended))
     console.log(
       `${number}: ${name}; ${kills.join(' and ')} after ${afterMs} ms: ${outcome(first)}, then ${outcome(ended)}`,
     )
     await expectRight(at, ended, scenario)
   })
+}
+
+/** How it had ended, where the kill came after its end: the same command would be another restore. */
+function endOf(at: Place, killed: Ended): Ended | null {
+  if (!existsSync(join(at.stateDir, 'state.json'))) return null
+  const { status, error } = at.state()
+  if (status === 'running') return null
+  return {
+    ...killed,
+    signal: null,
+    code: error === null ? 0 : ERRORS[error.code].exit,
+    stderr: `error ${error?.code}:`,
+  }
 }
 
 const outcome = ({ code, signal, stderr }: Ended) => signal ?? /^error (\w+):/m.exec(stderr)?.[1] ?? `exit code ${code}`
