@@ -1,7 +1,7 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { execa } from 'execa'
-import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
+import { ext4Disk } from '../support/ext4-disk.ts'
 import { until } from '../support/until.ts'
 import type { Backup } from './make-backup.ts'
 import { checksums, startServer } from './private-server.ts'
@@ -17,25 +17,13 @@ beforeAll(async () => {
   backup = await sharedBackup()
 })
 
-const run = (file: string, ...args: string[]) =>
-  execa(file, args, { env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` } })
-
 async function diskAt(path: string) {
-  const [image, after] = [`${path}.img`, `${path}.after.img`]
-  await run('truncate', '-s', '700M', image)
-  await run('mkfs.ext4', '-q', '-F', image)
-  mkdirSync(path)
-  await run('mount', '-o', 'loop', image, path)
-  onTestFinished(async () => {
-    await execa('umount', ['--lazy', path], { reject: false })
-  })
+  const disk = await ext4Disk(path, 700)
   return {
     async losePower(at: Workspace) {
-      copyFileSync(image, after)
       for (const { pid } of processesAt(at.dir)) process.kill(pid, 'SIGKILL')
       await until(() => processesAt(at.dir).length === 0)
-      await run('umount', path)
-      await run('mount', '-o', 'loop', after, path)
+      await disk.losePower()
       const state = JSON.parse(readFileSync(join(at.stateDir, 'state.json'), 'utf8'))
       writeFileSync(join(at.stateDir, 'state.json'), JSON.stringify({ ...state, bootId: 'the boot before' }))
     },

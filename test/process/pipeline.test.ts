@@ -112,24 +112,6 @@ describe('joins', () => {
     expect(soft).toBe(hard)
   })
 
-  test.runIf(process.getuid!() === 0)(
-    'a tool of another user has no right of root left; its status is written',
-    async () => {
-      const dir = scratch()
-      const script = `id -u; id -g; id -G; grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)" /proc/self/status; ls ${dir} || exit 9`
-      const stage = { name: 's', file: 'sh', args: ['-c', script], runAs: { uid: 12345, gid: 23456 } }
-      const { output, exits } = await run(dir, { stages: [stage] })
-      const [uid, gid, groups, ...rights] = output.trim().split('\n')
-      expect([uid, gid, groups]).toEqual(['12345', '23456', '23456'])
-      expect(
-        rights.filter(line => /Cap(Prm|Eff|Inh|Amb)/.test(line)).every(line => line.endsWith('\t0000000000000000')),
-      ).toBe(true)
-      expect(rights).toContain('NoNewPrivs:\t1')
-      expect(exits).toEqual([{ code: 9, signal: null }])
-      expect(readExit(join(dir, 'run-1-s.status'))).toEqual({ code: 9, signal: null })
-    },
-  )
-
   test('leaves no descriptor open in 100 runs', async () => {
     const dir = scratch()
     const once = (stdin: 'pipe' | 'ignore') =>

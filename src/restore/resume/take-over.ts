@@ -1,10 +1,11 @@
-import type { RestoreOptions } from '../../config/options.ts'
 import { endGroups, type Group } from '../../process/kill-groups.ts'
 import type { ToolLock } from '../../process/lock.ts'
 import { lockHolders } from '../../process/lock.ts'
-import type { Plan } from '../plan/plan.ts'
 import { reduce } from '../state/reduce.ts'
-import type { RestoreEvent, RestoreState, SpanLink } from '../state/state.ts'
+import type { EventOf, RestoreEvent, RestoreState } from '../state/state.ts'
+
+/** The agent that takes over, and what the restore continues with. */
+export type Successor = Omit<EventOf<'resumed'>, 'type' | 'atMs' | 'lastSeenAtMs'>
 
 /**
  * From the state that a dead agent left to the one that this agent continues with.
@@ -14,17 +15,6 @@ import type { RestoreEvent, RestoreState, SpanLink } from '../state/state.ts'
  * Processes that hold the tools' lock but are not in the state were started in the instant before the agent died, and
  * are ended in any case.
  */
-export interface Successor {
-  agentPid: number
-  bootId: string
-  idPrefix: string
-  link: SpanLink | null
-  /** Whether the tools are adopted (adopt-tool.ts). */
-  adopted: boolean
-  options: RestoreOptions
-  plan: Plan | null
-}
-
 export async function takeOver(
   found: RestoreState,
   toolLock: ToolLock,

@@ -1,12 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createToolLock } from '../../../src/process/lock.ts'
-import type { RestoreContext } from '../../../src/restore/context.ts'
-import { createStore } from '../../../src/restore/state/store.ts'
 import { startCheck } from '../../../src/restore/steps/start-check.ts'
-import { samplePlan, sampleState, T0 } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
+import { stepContext } from '../../support/step-context.ts'
 
 /** A server and a client that are shell scripts: how a server that is asked to end is waited for. */
 function check(server: string, client: string) {
@@ -24,27 +21,10 @@ function check(server: string, client: string) {
   })
   vi.stubEnv('PATH', `${join(dir, 'bin')}:${process.env.PATH}`)
   onTestFinished(() => void vi.unstubAllEnvs())
-  const toolLock = createToolLock(join(runDir, 'lock'))
-  onTestFinished(() => toolLock.release())
-  const store = createStore(
-    sampleState(),
-    { type: 'attempt_started', atMs: T0 },
-    { observers: [], write() {}, onWriteError() {}, onObserverError() {} },
-  )
-  store.dispatch({ type: 'planned', atMs: T0, plan: { ...samplePlan(), datadir } })
-  store.dispatch({ type: 'phase_started', atMs: T0, phase: 'finalizing', position: 1 })
-  const context: Partial<RestoreContext> = {
-    store,
-    toolLock,
-    runDir,
-    signal: new AbortController().signal,
-    detached: () => false,
-    now: Date.now,
-    toolEnv: () => ({}),
-  }
+  const { context, store } = stepContext(runDir, 'finalizing', { datadir })
   const command = { file: 'sh', args: ['-c', server, 'sh', `--socket=${socketDir}/socket`] }
   const done = startCheck(
-    context as RestoreContext,
+    context,
     { kind: 'start_check', phase: 'finalizing', element: 1, command },
     join(dir, 'none'),
     { askEvery: 20, answerWithin: 1000, shutdownWithin: 300, termWithin: 300 },
