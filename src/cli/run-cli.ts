@@ -52,7 +52,7 @@ function buildProgram(restoreFlags: readonly Option[], setExitCode: (code: numbe
       'after',
       `
 Examples:
-  restore-agent restore /backups/full.xb.zst --datadir /var/lib/mysql --start-check
+  restore-agent restore /backups/full.xb.zst --datadir /var/lib/mysql --owner mysql:mysql
   restore-agent restore - --datadir /var/lib/mysql < full.xb.zst
   restore-agent inspect /backups/full.xb.zst
   restore-agent check --datadir /var/lib/mysql

@@ -7,7 +7,10 @@ import { RestoreError } from '../errors.ts'
  * all but the first, and a descriptor of ours is not one of theirs. The secret itself is never in our hands. Throws
  * `key_missing` or `usage`.
  */
-export function checkKeyFile(path: string): void {
+export function checkKeyFile(
+  path: string,
+  option: '--decrypt-key-file' | '--encryption-key-file' = '--decrypt-key-file',
+): void {
   let stats: Stats
   try {
     stats = statSync(path)
@@ -22,13 +25,9 @@ export function checkKeyFile(path: string): void {
     })
   }
   if (stats.isFile() && !OF_THIS_PROCESS.test(path)) return
-  throw new RestoreError(
-    'usage',
-    `--decrypt-key-file ${path} is not a regular file, and a key is read more than once`,
-    {
-      hint: 'put the key into a file that only you can read, on a tmpfs if it must not touch a disk: umask 077; pass show x > /dev/shm/key',
-    },
-  )
+  throw new RestoreError('usage', `${option} ${path} is not a regular file, and a key is read more than once`, {
+    hint: 'put the key into a file that only you can read, on a tmpfs if it must not touch a disk: umask 077; pass show x > /dev/shm/key',
+  })
 }
 
 const OF_THIS_PROCESS = /^\/(dev\/(fd\/|stdin$)|proc\/)/

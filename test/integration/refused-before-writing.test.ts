@@ -7,7 +7,7 @@ import { until } from '../support/until.ts'
 import type { Backup } from './make-backup.ts'
 import { startServer } from './private-server.ts'
 import { sharedBackup } from './shared-backup.ts'
-import { expectFailure, expectSuccess, processAt, startAgent, workspace } from './workspace.ts'
+import { expectFailure, expectSuccess, processAt, startAgent, type Workspace, workspace } from './workspace.ts'
 
 /** What is refused before anything is written. */
 let backup: Backup
@@ -104,6 +104,25 @@ test('a datadir where this user may not look: not_permitted', async () => {
     const ended = await startAgent(args, { uid: NOBODY, stdinFile: backup.full.zst }).ended
     expectFailure(at, ended, 'not_permitted', { kept: ['closed'] })
   }
+})
+
+describe('the key file of encrypted tables', () => {
+  const restoreWith = (at: Workspace, file: string) =>
+    at.restore([backup.full.zst], { args: ['--owner', `${NOBODY}:${NOBODY}`, '--encryption-key-file', file] })
+
+  test('is not there: key_missing', async () => {
+    const at = workspace()
+    expectFailure(at, await restoreWith(at, join(at.dir, 'no-keys')), 'key_missing')
+  })
+
+  test('may not be read by the owner, as whom prepare runs: not_permitted', async () => {
+    const at = workspace()
+    chmodSync(at.dir, 0o755)
+    writeFileSync(join(at.dir, 'keys'), '1;00', { mode: 0o600 })
+    const ended = await restoreWith(at, join(at.dir, 'keys'))
+    expectFailure(at, ended, 'not_permitted', { kept: ['keys'] })
+    expect(ended.stderr).toMatch(/^hint: .*--run-tools-as agent/m)
+  })
 })
 
 describe('the target dir', () => {

@@ -53,8 +53,9 @@ export async function preparePlan(
 ): Promise<PreparedPlan> {
   checkDatadir(options.datadir)
   checkStateRoom(options.stateDir)
-  const { decryptKeyFile } = options
+  const { decryptKeyFile, encryptionKeyFile } = options
   if (decryptKeyFile !== null) checkKeyFile(decryptKeyFile)
+  if (encryptionKeyFile !== null) checkKeyFile(encryptionKeyFile, '--encryption-key-file')
   const sources = await openAll(options.sources)
   try {
     if (options.inPlace && sources[0]!.kind !== 'directory')
@@ -76,6 +77,15 @@ export async function preparePlan(
     const owner = plannedOwner(options)
     const users = plannedUsers(options, owner, tool, sources[0]!.ref)
     if (users.notice !== null) notices.push(users.notice)
+    const { runAs } = users.parts
+    if (runAs !== null && encryptionKeyFile !== null && !userCan(runAs, '-r', encryptionKeyFile))
+      throw new RestoreError(
+        'not_permitted',
+        `the owner ${owner!.name} may not read the key file ${encryptionKeyFile}`,
+        {
+          hint: 'prepare runs as the owner: let that user read the file, or give --run-tools-as agent',
+        },
+      )
     const parts: PlanParts = {
       ...users.parts,
       options,
