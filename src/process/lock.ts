@@ -40,6 +40,19 @@ const BUSY = 1 // flock(1) -n
 
 const DIRECTORY_HINT = 'another restore writes to this directory: wait for it, or name another directory'
 
+/** Released twice, it must not close a descriptor that has got the same number since. */
+function heldLock(file: LockFile, fd: number): Lock {
+  let isHeld = true
+  return {
+    ...file,
+    fd,
+    release() {
+      if (isHeld) closeSync(fd)
+      isHeld = false
+    },
+  }
+}
+
 /** Takes the lock, or throws `locked` with its holder's name. Blocks for about 10 ms. */
 export function acquireLock(path: string): Lock {
   for (;;) {
@@ -48,7 +61,7 @@ export function acquireLock(path: string): Lock {
       if (!tryLock(fd)) throw new RestoreError('locked', `${path} is held by ${describe(lockHolders(path))}`)
       const { dev, ino } = fstatSync(fd, { bigint: true })
       const named = statSync(path, { bigint: true, throwIfNoEntry: false })
-      if (named?.dev === dev && named.ino === ino) return { path, fd, dev, ino, release: () => closeSync(fd) }
+      if (named?.dev === dev && named.ino === ino) return heldLock({ path, dev, ino }, fd)
     } catch (error) {
       closeSync(fd)
       throw systemError(error, `cannot lock ${path}`)
@@ -100,7 +113,7 @@ export function lockDirectory(path: string): Lock | null {
   const { status } = flock(fd)
   if (status === 0) {
     const { dev, ino } = fstatSync(fd, { bigint: true })
-    return { path, fd, dev, ino, release: () => closeSync(fd) }
+    return heldLock({ path, dev, ino }, fd)
   }
   closeSync(fd)
   if (status !== BUSY) return null

@@ -1,6 +1,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { endGroups } from '../../src/process/kill-groups.ts'
@@ -45,6 +55,17 @@ test('one at a time, also within a process, and again when it is released', () =
 
 /** The tool's shell has become its `sleep`. */
 const sleeping = (path: string) => until(() => lockHolders(path).some(({ command }) => command === 'sleep'))
+
+test('releasing it again closes nothing: its descriptor may be another file by then', () => {
+  const dir = scratch()
+  const lock = acquireLock(join(dir, 'lock'))
+  lock.release()
+  const fd = openSync(join(dir, 'other'), 'w')
+  expect(fd).toBe(lock.fd)
+  lock.release()
+  expect(() => fstatSync(fd)).not.toThrow()
+  closeSync(fd)
+})
 
 test('another agent is named, with its tool', async () => {
   const dir = scratch()
