@@ -169,6 +169,15 @@ const TABLE = {
     showNull: 'none',
     help: 'key file of file_key_management on this host, for encrypted tables of MariaDB',
   }),
+  rollbackPreparedTrx: option({
+    ...onOff,
+    key: 'rollback_prepared_trx',
+    flag: '--rollback-prepared-trx',
+    resume: 'live',
+    ofTools: true,
+    help: "xtrabackup rolls back the backup's prepared XA transactions; otherwise they wait for XA COMMIT or ROLLBACK",
+    doc: { default: 'off' },
+  }),
   opensslCipher: option({
     key: 'openssl_cipher',
     flag: '--openssl-cipher <name>',

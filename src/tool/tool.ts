@@ -50,6 +50,8 @@ export interface PrepareOptions {
   parallel: number
   /** The chain's last element: only here xtrabackup may roll back what was not committed. */
   isLast: boolean
+  /** Roll back prepared XA transactions too; xtrabackup only, with the last element. */
+  rollbackPreparedTrx?: boolean
 }
 
 export interface MoveBackOptions {

@@ -45,11 +45,21 @@ export const xtrabackup: ToolFamily = {
   // No --no-defaults: it would keep the backup's own backup-my.cnf (page size, file names) from being read as well.
   // With --prepare and a target dir no other file is read. --use-free-memory-pct stays away: beside --use-memory it
   // does nothing.
-  prepare: ({ program, toolVersion, targetDir, incrementalDir, memoryBytes, parallel, isLast }) => ({
+  prepare: ({
+    program,
+    toolVersion,
+    targetDir,
+    incrementalDir,
+    memoryBytes,
+    parallel,
+    isLast,
+    rollbackPreparedTrx,
+  }) => ({
     file: program,
     args: [
       '--prepare',
       ...(isLast ? [] : ['--apply-log-only']),
+      ...(isLast && rollbackPreparedTrx ? ['--rollback-prepared-trx'] : []),
       `--target-dir=${targetDir}`,
       ...(incrementalDir === null ? [] : [`--incremental-dir=${incrementalDir}`]),
       `--use-memory=${memoryBytes}`,

@@ -50,6 +50,7 @@ use_memory: 4G
 parallel: 8
 decrypt_key_file: key
 encryption_key_file: tables.key
+rollback_prepared_trx: true
 openssl_cipher: aes-128-cbc
 owner: mysql:mysql
 start_check: true
@@ -91,6 +92,7 @@ describe('a whole file', () => {
       parallel: 8,
       decryptKeyFile: join(dir, 'key'),
       encryptionKeyFile: join(dir, 'tables.key'),
+      rollbackPreparedTrx: true,
       opensslCipher: 'aes-128-cbc',
       owner: { user: 'mysql', group: 'mysql' },
       startCheck: true,
@@ -144,6 +146,7 @@ describe('a whole file', () => {
       parallel: null,
       decryptKeyFile: null,
       encryptionKeyFile: null,
+      rollbackPreparedTrx: false,
       opensslCipher: 'aes-256-cbc',
       owner: null,
       startCheck: false,

@@ -125,6 +125,13 @@ describe('the key file of encrypted tables', () => {
   })
 })
 
+test('an option of xtrabackup with a backup of mariadb-backup: usage', async () => {
+  const at = workspace()
+  const ended = await at.restore([backup.full.zst], { args: ['--rollback-prepared-trx'] })
+  expectFailure(at, ended, 'usage')
+  expect(ended.stderr).toContain('--rollback-prepared-trx is for xtrabackup')
+})
+
 describe('the target dir', () => {
   test('exists: target_not_new, and stays', async () => {
     const at = workspace()

@@ -58,6 +58,14 @@ describe('files compressed inside the stream', () => {
 })
 
 describe('prepare', () => {
+  test('prepared XA transactions are rolled back where that is asked for, with the last element alone', () => {
+    const args = (isLast: boolean, rollbackPreparedTrx: boolean) =>
+      xtrabackup.prepare({ ...prepare, toolVersion: '8.0.35-31', parallel: 1, isLast, rollbackPreparedTrx }).args
+    expect(args(true, true)).toContain('--rollback-prepared-trx')
+    expect(args(false, true)).not.toContain('--rollback-prepared-trx')
+    expect(args(true, false)).not.toContain('--rollback-prepared-trx')
+  })
+
   test('only the last element of a chain rolls back', () => {
     expect(xtrabackup.prepare({ ...prepare, toolVersion: '8.0.35-31', parallel: 1, isLast: false }).args).toEqual([
       '--prepare',

@@ -85,6 +85,7 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
           memoryBytes: memory?.bytes ?? family.defaultMemoryBytes,
           parallel,
           isLast: last,
+          rollbackPreparedTrx: plan.options.rollbackPreparedTrx,
         }),
       ),
     })

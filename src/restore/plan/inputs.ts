@@ -67,6 +67,10 @@ export async function preparePlan(
     const identities = await Promise.all(sources.map(source => source.identity()))
     const made = descriptions.find(({ family }) => family !== null)?.family ?? null
     const { family, planned: tool, notice } = await findTool(options, made, versionsOf(descriptions))
+    if (options.rollbackPreparedTrx && family.family !== 'xtrabackup')
+      throw new RestoreError('usage', `--rollback-prepared-trx is for xtrabackup, and this restore uses ${tool.path}`, {
+        hint: 'end the transactions on the restored server: XA RECOVER, then XA COMMIT or XA ROLLBACK',
+      })
     const notices = notice === null ? [] : [notice]
     notices.push(
       ...descriptions.flatMap(description => [

@@ -32,6 +32,7 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   parallel: [4, 'parallel 4 (was default)'],
   decryptKeyFile: ['/keys/new', 'decrypt_key_file /keys/new (was none)'],
   encryptionKeyFile: ['/keys/tables', 'encryption_key_file /keys/tables (was none)'],
+  rollbackPreparedTrx: [true, 'rollback_prepared_trx on (was off)'],
   opensslCipher: ['aes-128-cbc', 'openssl_cipher aes-128-cbc (was aes-256-cbc)'],
   owner: [{ user: 'mysql', group: 'adm' }, 'owner mysql:adm (was default)'],
   startCheck: [true, 'start_check on (was off)'],
