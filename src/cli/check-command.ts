@@ -4,6 +4,7 @@ import { type ErrorRecord, exitCodeOf, RestoreError, toRestoreError } from '../e
 import { formatBytes, printable } from '../format.ts'
 import { freeBytes } from '../process/file-system.ts'
 import { findProgram } from '../process/find-program.ts'
+import { accessControlNotices, openFilesLimit } from '../process/host-limits.ts'
 import { availableMemory } from '../process/memory.ts'
 import { findTool } from '../restore/plan/find-tool.ts'
 import { checkDatadir, checkWritable } from '../restore/plan/prechecks.ts'
@@ -38,6 +39,10 @@ export async function checkCommand(flags: CheckFlags): Promise<number> {
       const { bytes, reason } = availableMemory()
       return `${formatBytes(bytes)} available (${reason})`
     }),
+    look('open files', false, () => {
+      const { soft, hard } = openFilesLimit()
+      return `${soft}, raised to ${hard} for the tools, which open one file a table`
+    }),
     look('state dir', true, () => {
       checkWritable(stateDir, 'the state dir')
       return stateDir
@@ -50,6 +55,7 @@ export async function checkCommand(flags: CheckFlags): Promise<number> {
             checkWritable(datadir, 'the datadir')
             return `${datadir}, ${existed ? 'empty' : 'absent'}, ${formatBytes(freeBytes(datadir))} free`
           }),
+          ...accessControlNotices(datadir).map(found => ({ what: 'access', found, error: null, required: false })),
         ]),
     ...(await telemetryFindings()),
   ]

@@ -223,6 +223,7 @@ describe('check', () => {
     expect(said.stdout).toMatch(/^ok +xtrabackup +8\.0\.35-31/m)
     expect(said.stdout).toMatch(/^ok +gzip/m)
     expect(said.stdout).toMatch(/^ok +memory/m)
+    expect(said.stdout).toMatch(/^ok +open files +(\d+|Infinity), raised to/m)
     expect(said.stdout).toMatch(/^ok +datadir .*absent/m)
     expect(existsSync(join(dir, 'data'))).toBe(false)
   })
