@@ -34,22 +34,22 @@ export async function attempt(context: HoldingContext, sources: Map<number, Sour
     ? partsOf(store.state, context.runDir)
     : await phase(context, 'getting_backup_info', 0, () => lookAndPlan(context, sources))
   const { length } = store.state.plan!.elements
-  let ahead: Prefetch | null = null
+  let prefetched: Prefetch | null = null
   try {
     for (let position = 1; position <= length; position++) {
       if (!isFetched(context, position)) {
-        const fetching: Prefetch | null = ahead
+        const fetching: Prefetch | null = prefetched
         await phase(context, 'restoring_basebackup', position, async () => {
           parts = await (fetching?.parts ?? fetchElement(context, parts, position, takeSource(sources, position)))
         })
-      } else if (ahead) parts = await ahead.parts
+      } else if (prefetched) parts = await prefetched.parts
       if (isFinished(store.state, { element: position, kind: position === length ? 'move_back' : 'prepare' })) continue
-      ahead = prefetch(context, parts, position + 1, () => takeSource(sources, position + 1))
-      const inFront: HoldingContext = ahead ? { ...context, signal: ahead.signal } : context
-      await phase(inFront, 'preparing_backup', position, () => prepareElement(inFront, parts, position))
+      prefetched = prefetch(context, parts, position + 1, () => takeSource(sources, position + 1))
+      const current: HoldingContext = prefetched ? { ...context, signal: prefetched.signal } : context
+      await phase(current, 'preparing_backup', position, () => prepareElement(current, parts, position))
     }
   } finally {
-    await ahead?.stop()
+    await prefetched?.stop()
   }
   await phase(context, 'finalizing', length, () => finalize(context))
 }

@@ -18,7 +18,7 @@ export interface RestoreContext {
   /** Ends the restore with this error: the tools are ended, what it made is removed. */
   abort: (reason: RestoreError) => void
   /**
-   * The restore was let go of: nothing begins or ends any more, all that follows is the next agent's (run-session.ts).
+   * The restore is detached: nothing begins or ends any more, the next agent continues it (run-session.ts).
    */
   detached: () => boolean
   /** Hears of an error that should not exist, with its stack. */
@@ -28,7 +28,7 @@ export interface RestoreContext {
   toolEnv: (spanId: string) => Readonly<Record<string, string>>
 }
 
-/** What a restore that was let go of waits for. */
+/** What a detached restore waits for. */
 export const NEVER = new Promise<never>(() => {})
 
 /** A notice for the person, unless this restore has given it before: steps can be done again. */

@@ -35,7 +35,7 @@ export async function runRestore(context: RestoreContext, opened = new Map<numbe
   return store.state
 }
 
-/** So many agents that died with their tools: something on this machine kills them, and will again. */
+/** After so many agents that died with their tools, something on this machine kills them and will do so again. */
 const MOST_INTERRUPTIONS = 8
 
 async function tryOnce(context: HoldingContext, sources: Map<number, Source>): Promise<void> {
@@ -69,13 +69,13 @@ async function tryOnce(context: HoldingContext, sources: Map<number, Source>): P
     // Adopted ones that this attempt did not come to.
     await endGroups(store.state.tools, { lock: context.toolLock.file() })
     store.dispatch({ type: 'attempt_ended', atMs: now(), error: error.record })
-    await goOnAfter(context, error, sources.size > 0 || store.state.plan !== null)
+    await afterFailure(context, error, sources.size > 0 || store.state.plan !== null)
   } finally {
     await Promise.all([...sources.values()].map(source => source.close()))
   }
 }
 
-/** One that another agent has taken since an earlier attempt is not ours to empty any more. */
+/** A datadir that another agent has taken since an earlier attempt is not emptied any more. */
 function takeDatadir({ store, now, datadirHold }: HoldingContext): void {
   try {
     datadirHold.take()
@@ -85,7 +85,7 @@ function takeDatadir({ store, now, datadirHold }: HoldingContext): void {
   }
 }
 
-async function goOnAfter(context: RestoreContext, error: RestoreError, looked: boolean): Promise<void> {
+async function afterFailure(context: RestoreContext, error: RestoreError, looked: boolean): Promise<void> {
   const { store, now, signal } = context
   const next = signal.aborted ? null : nextTry(store.state, error.code, looked)
   if (next?.kind === 'again') {
@@ -117,7 +117,7 @@ async function goOnAfter(context: RestoreContext, error: RestoreError, looked: b
 }
 
 /**
- * Of backups that all failed, the one asked for has the word: what the older ones suffered from stands in the notices.
+ * Where all backups failed, the error is that of the one asked for; those of the older ones are in the notices.
  */
 function firstErrorOf({ store, now }: RestoreContext, error: RestoreError): RestoreError {
   const { firstError } = store.state
@@ -145,7 +145,7 @@ export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'ru
   return ERRORS[code].backup ? FAILED_BASEBACKUP : { status: 'failed', phase: 'failed' }
 }
 
-/** An error that comes during removal must not hide the one that led there, only be told beside it. */
+/** An error of the removal is added to the one that led to it, and does not replace it. */
 async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: boolean): Promise<RestoreError> {
   const { store, now } = context
   try {

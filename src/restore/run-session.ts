@@ -49,13 +49,12 @@ export interface SessionSurroundings {
 }
 
 /**
- * Runs a restore from its first state under this agent to its end, and lets go of the place then. `opened` as
+ * Runs a restore from its first state under this agent to its end, and then releases the state dir. `opened` as
  * `runRestore` has it.
  *
- * Detached, it stands still: it hears of no tool's end any more, starts none, and does not end itself, as if this
- * process had died while the tools worked (`detached`). What is left for the process to do may take long, and a tool
- * may end meanwhile; its status file tells the next agent. The state stays in force to the last: whatever still
- * happens, such as a step of ours that was under way, is noted as ever, so that the process may end at any moment.
+ * Detached, it does nothing more: it starts no tool, hears of no tool's end and does not end, as if this process had
+ * died while the tools work. A tool may end before the process does; its status file tells the next agent. A step that
+ * was under way still writes the state, so the process may end at any moment.
  */
 export function runSession(
   stateDir: StateDir,

@@ -132,7 +132,7 @@ export function readToolEvents(before: RestoreState, events: readonly ToolEvent[
   return { ...before, rollbackRows, work }
 }
 
-/** The part of the reducer that keeps how far the element fetched ahead is, while another is in front. */
+/** How far the prefetched element is, while another is the current one. */
 export const beginPrefetched = (state: RestoreState, position: number): RestoreState => ({
   ...state,
   prefetched: {

@@ -48,7 +48,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'phase_ended':
       return endPhase(state, event)
     case 'prefetch_started':
-      // An element in front is not prefetched: two phases of it would be open.
+      // The current element is not prefetched: two phases of it would be open.
       return event.position === state.position
         ? state
         : openPhaseSpan(beginPrefetched(state, event.position), 'restoring_basebackup', event.position, event.atMs)

@@ -119,7 +119,7 @@ export function phaseAttributes({ phase, source, redo }: RestoreState): Attribut
   })
 }
 
-/** What was read of an element, in front or ahead. */
+/** What was read of the current or the prefetched element. */
 export const sourceAttributes = (source: SourceBytes | null): Attributes =>
   source === null ? {} : known({ 'restore.source.read': source.readBytes, 'restore.source.size': source.totalBytes })
 

@@ -51,7 +51,7 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   /** Lines of one tool since the last such event: their events, and the texts (bounded) for the log. */
   | {
       type: 'tool_lines'
-      /** Element it works for: one fetched ahead says nothing of the one in front. */
+      /** Element it works for: lines about the prefetched element say nothing of the current one. */
       position: number
       id: string
       tool: string

@@ -84,7 +84,7 @@ async function checkUnchanged(source: Source, identity: SourceIdentity | null): 
     )
 }
 
-/** Makes a directory that is taken away again; noted before, so that a kill between the two leaves none behind. */
+/** Makes a directory that a failed restore removes. The ledger has it first, so that a kill in between leaves none. */
 function makeOurs({ store, now }: RestoreContext, directory: string): void {
   const { cleanup } = store.state
   store.dispatch({
@@ -95,7 +95,7 @@ function makeOurs({ store, now }: RestoreContext, directory: string): void {
   try {
     makeDirectory(directory)
   } catch (error) {
-    // Somebody else made it since we looked: then it is not ours to remove.
+    // Somebody else made it since the check, so this restore must not remove it.
     store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
     throw error
   }
@@ -156,8 +156,8 @@ export async function prepareElement(context: HoldingContext, parts: PlanParts, 
 }
 
 /**
- * Memory is chosen when prepare begins: what was available hours ago says nothing. It is told of a chain's first
- * element; what the others take differs little, and a chain may have hundreds.
+ * Memory is chosen when prepare begins, not when the plan is made: hours may lie between. Only the first element of a
+ * chain gets a notice, because the others differ little and a chain may have hundreds.
  */
 function planMemory(context: RestoreContext, parts: PlanParts, position: number): void {
   const { store, now } = context

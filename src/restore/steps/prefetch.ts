@@ -8,13 +8,13 @@ import { mayPass } from '../resume/retry.ts'
 import { hasBegun } from '../state/runs.ts'
 import { fetchElement, isFetched } from './elements.ts'
 
-/** An element that is fetched while the one before it is prepared. The phase in front stays the prepare's. */
+/** The prefetched element: fetched while the current one is prepared. The phase shown stays the current element's. */
 export interface Prefetch {
   /** The parts with what the element told; rejects when it cannot be fetched. */
   parts: Promise<PlanParts>
   /**
-   * For the work in front: aborted with the restore's own, and as soon as the element fetched ahead fails for good,
-   * since then the chain cannot be restored.
+   * For the current element: aborted with the restore, and when the prefetched element fails for good, because then the
+   * chain cannot be restored.
    */
   signal: AbortSignal
   /** Ends it, where it still runs. Never rejects. */
@@ -23,12 +23,12 @@ export interface Prefetch {
 
 /** What a stream grows to when nobody says: compressed data rarely grow more. */
 const GROWTH = 4
-/** Left free for the prepare in front, which extends files and writes redo. */
+/** Left free for the prepare of the current element, which extends files and writes redo. */
 const RESERVE_BYTES = 1024 ** 3
 
 /**
- * Begins to fetch an element ahead; null where there is none, no room, or it is switched off. Standard input comes
- * alone.
+ * Begins to prefetch an element; null where there is none, where there is no room, or with `--prefetch off`. A restore
+ * from standard input has one element.
  */
 export function prefetch(
   context: RestoreContext,
@@ -46,28 +46,28 @@ export function prefetch(
   const stopped = new AbortController()
   const failed = new AbortController()
   store.dispatch({ type: 'prefetch_started', atMs: now(), position })
-  const ahead = { ...context, signal: AbortSignal.any([context.signal, stopped.signal]) }
-  const inFront = () => store.state.position === position
-  const fetching = fetchElement(ahead, parts, position, takeSource()).then(
+  const prefetching = { ...context, signal: AbortSignal.any([context.signal, stopped.signal]) }
+  const isCurrent = () => store.state.position === position
+  const fetching = fetchElement(prefetching, parts, position, takeSource()).then(
     learned => {
-      // Come to the front meanwhile, its phase ends as every other.
-      if (!inFront()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: null })
+      // Where it is the current element by now, its phase ends as every other.
+      if (!isCurrent()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: null })
       return learned
     },
     thrown => {
       const error = toRestoreError(thrown)
-      if (!inFront()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: error.record })
-      // What may pass is tried again in its turn, and costs the prepare in front nothing.
+      if (!isCurrent()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: error.record })
+      // A failure that may pass is tried again when its turn comes; the current prepare goes on.
       if (!mayPass(error.code)) failed.abort(error)
       throw error
     },
   )
-  fetching.catch(() => {}) // whoever awaits it is told; until then it must not count as unhandled
+  fetching.catch(() => {}) // its error is for whoever awaits `parts`
   return {
     parts: fetching,
     signal: AbortSignal.any([context.signal, failed.signal]),
     async stop() {
-      stopped.abort(new RestoreError('cancelled', 'the element in front failed'))
+      stopped.abort(new RestoreError('cancelled', 'the current element failed'))
       await fetching.catch(() => {})
     },
   }
