@@ -10,6 +10,8 @@ export interface Where {
   at: Moment
   request: (at: Place) => Request
   truth: TruthName
+  /** What the request made in the restore's folder, and stays there. */
+  kept?: readonly string[]
   /** What the journal must show besides a good end. */
   expect?: (kills: readonly Victim[], journal: readonly JournalLine[], at: Place) => void
   /** A case that cannot end well, and how it ends; true where it was one. */
@@ -50,7 +52,7 @@ export function killEverythingIn(places: readonly Where[]): void {
       const crash: Crash = { at: where.at, kills }
       const ended = await at.survive(where.request(at), [crash])
       if (where.refused?.(kills, ended, at)) return
-      await expectRestored(at, ended, where.truth)
+      await expectRestored(at, ended, where.truth, where.kept)
       const journal = at.journal()
       expect(times(journal, 'ended', 'completed')).toBe(1)
       where.expect?.(kills, journal, at)

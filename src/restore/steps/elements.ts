@@ -48,9 +48,12 @@ export async function fetchElement(
   const { store, now } = context
   const run = { element: position, kind: 'fetch' } as const
   const { directory, source: ref, identity } = store.state.plan!.elements[position - 1]!
+  const inPlace = store.state.plan!.inPlace && position === 1
+  // After a power cut a fetch in place begins again on a directory that this restore's own prepare has changed.
+  const mayDiffer = inPlace && hasBegun(store.state, run)
   if (!hasBegun(store.state, run)) {
     store.dispatch({ type: 'run_begun', atMs: now(), run })
-    if (!(store.state.plan!.inPlace && position === 1)) makeOurs(context, directory)
+    if (!inPlace) makeOurs(context, directory)
   }
   const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
   // Adopted tools have their input: standard input cannot be opened again, and a server need not answer for this.
@@ -58,7 +61,7 @@ export async function fetchElement(
   const adopted = localPathOf(ref) === null && tools.length > 0
   const opened = adopted ? null : (source ?? (await openSource(ref)))
   try {
-    if (source === null && opened !== null && tools.length === 0) await checkUnchanged(opened, identity)
+    if (source === null && opened !== null && tools.length === 0 && !mayDiffer) await checkUnchanged(opened, identity)
     if (undone('copy') && opened !== null)
       for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
     if (undone('extract') && opened?.kind !== 'directory')
