@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../errors.ts'
 import { PEEK_BYTES, type SourceIdentity, type StreamSource } from './source.ts'
 import type { RefOf } from './source-ref.ts'
-import { openAccess } from './transfer/access.ts'
+import { openAccess, openDispatcher } from './transfer/access.ts'
 import { isPinned, type ObjectPin, type RangeReply, requestRange } from './transfer/http-object.ts'
 import { type TransferOptions, transfer } from './transfer/transfer.ts'
 import { connectionError, TransientError } from './transfer/transient-error.ts'
@@ -20,7 +20,8 @@ const LOOK_CONNECTIONS = 4
 export async function openUrlSource(ref: RefOf<'url'>): Promise<StreamSource> {
   const name = ref.url
   const access = { kind: 'http' as const, url: secretUrl(ref.url) }
-  const object = await openAccess(name, access, LOOK_CONNECTIONS)
+  const dispatcher = await openDispatcher(LOOK_CONNECTIONS)
+  const object = openAccess(name, access, dispatcher)
   const first = await untilAnswered(name, () =>
     requestRange(object, { start: 0, end: PEEK_BYTES }, null, AbortSignal.timeout(OPEN_MS)).catch(emptyAs(name)),
   )
@@ -52,7 +53,7 @@ export async function openUrlSource(ref: RefOf<'url'>): Promise<StreamSource> {
     },
     bytes: () => read(Number.POSITIVE_INFINITY),
     async close() {
-      await object.dispatcher.destroy()
+      await dispatcher.destroy()
     },
   }
 }

@@ -1,16 +1,16 @@
+import type { Dispatcher } from 'undici'
 import type { ObjectRequest } from './http-object.ts'
-import type { Access } from './job.ts'
+import type { HttpAccess } from './job.ts'
 
-/** How an object is asked for, by the kind of its server. */
-export async function openAccess(name: string, access: Access, connections: number): Promise<ObjectRequest> {
+/** Connections for all objects that a process reads, at most so many to a server. Whoever opened it destroys it. */
+export async function openDispatcher(connections: number): Promise<Dispatcher> {
   const { EnvHttpProxyAgent } = await import('undici')
   // Our own clocks tell a slow server from a slow tool; undici's would count both.
-  const dispatcher = new EnvHttpProxyAgent({
-    connections,
-    bodyTimeout: 0,
-    headersTimeout: 0,
-    connect: { timeout: 15_000 },
-  })
+  return new EnvHttpProxyAgent({ connections, bodyTimeout: 0, headersTimeout: 0, connect: { timeout: 15_000 } })
+}
+
+/** How an object is asked for, by the kind of its server. */
+export function openAccess(name: string, access: HttpAccess, dispatcher: Dispatcher): ObjectRequest {
   const { url, headers } = withoutUser(access.url)
   return { dispatcher, name, authorize: async () => ({ url, headers }) }
 }

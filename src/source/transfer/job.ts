@@ -10,6 +10,16 @@ export const pinSchema = z.object({
   size: z.number().nullable(),
 })
 
+/** How an object is asked for. It may hold a secret. */
+export const accessSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('http'), url: z.string() }),
+  /** A file of a local directory that holds many backups. */
+  z.object({ kind: z.literal('file'), path: z.string() }),
+])
+export type Access = z.output<typeof accessSchema>
+/** Access to a server that answers ranges of bytes by HTTP. */
+export type HttpAccess = Exclude<Access, { kind: 'file' }>
+
 /**
  * What the transfer process is asked to do. It comes through its standard input, because it may hold a signed URL:
  * arguments and files can be read by others.
@@ -17,7 +27,7 @@ export const pinSchema = z.object({
 export const jobSchema = z.object({
   /** For people: without a secret. */
   name: z.string(),
-  access: z.object({ kind: z.literal('http'), url: z.string() }),
+  access: accessSchema,
   pin: pinSchema,
   ranged: z.boolean(),
   /** Written anew several times a second: a `TransferProgress`. */
@@ -30,4 +40,3 @@ export const jobSchema = z.object({
 })
 
 export type TransferJob = z.output<typeof jobSchema>
-export type Access = TransferJob['access']

@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../../errors.ts'
-import { openAccess } from './access.ts'
+import { openDispatcher } from './access.ts'
 import { jobSchema, type TransferJob } from './job.ts'
 import { writeProgress } from './progress-file.ts'
-import { newStats, transfer } from './transfer.ts'
+import { readObject } from './read-object.ts'
+import { newStats } from './transfer.ts'
 import { MOST_WINDOWS } from './window-plan.ts'
 
 const PROGRESS_MS = 250
@@ -17,7 +18,7 @@ const BROKEN_PIPE = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR
  */
 export async function runTransfer(input: Readable, output: Writable): Promise<boolean> {
   const job = jobSchema.parse(JSON.parse(await textOf(input)))
-  const object = await openAccess(job.name, job.access, MOST_WINDOWS + 1)
+  const dispatcher = await openDispatcher(MOST_WINDOWS + 1)
   const stats = newStats()
   let writtenBytes = 0
   let outputError: NodeJS.ErrnoException | null = null
@@ -27,7 +28,7 @@ export async function runTransfer(input: Readable, output: Writable): Promise<bo
   const progress = setInterval(() => writeProgress(job.progressPath, stats, writtenBytes), PROGRESS_MS)
   const slowDown = limitTo(job.maxBandwidth)
   try {
-    for await (const piece of transfer(object, optionsOf(job), stats)) {
+    for await (const piece of readObject(job.name, job.access, optionsOf(job), dispatcher, stats)) {
       await slowDown(piece.length)
       if (!output.write(piece)) await drained(output)
       if (outputError !== null) throw outputError

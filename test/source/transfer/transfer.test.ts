@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { openAccess } from '../../../src/source/transfer/access.ts'
+import { openAccess, openDispatcher } from '../../../src/source/transfer/access.ts'
 import { requestRange } from '../../../src/source/transfer/http-object.ts'
 import { newStats, type TransferOptions, transfer } from '../../../src/source/transfer/transfer.ts'
 import { type Fault, type RangeServer, rangeServer } from '../../support/range-server.ts'
@@ -12,7 +12,7 @@ const FAST: Partial<TransferOptions> = { windowBytes: 200_000, idleMs: 1500, pat
 
 /** What comes of a whole transfer that begins while the server is well. */
 async function transferred(server: RangeServer, options: Partial<TransferOptions> = {}, slowMs = 0) {
-  const object = await openAccess('the backup', { kind: 'http', url: server.url }, 17)
+  const object = openAccess('the backup', { kind: 'http', url: server.url }, await openDispatcher(17))
   onTestFinished(() => object.dispatcher.destroy())
   const fault = server.fault
   server.fault = () => ({ kind: 'ok' })

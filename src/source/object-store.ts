@@ -1,0 +1,38 @@
+import { RestoreError } from '../errors.ts'
+import type { ByteRange } from './transfer/http-object.ts'
+import type { Access } from './transfer/job.ts'
+
+/**
+ * A place that holds many objects: a bucket with a prefix, or a directory whose files are the objects. Errors of every
+ * method: those of `openSource`. Whoever opened a store closes it.
+ */
+export interface ObjectStore {
+  /** For people: without a secret. */
+  readonly name: string
+  /** Objects whose key begins with `prefix`, in the order of their keys' UTF-8 bytes. */
+  list(prefix?: string): AsyncIterable<StoredObject>
+  /** A small object, or a range of a large one: `source_unreadable` above 16 MiB. Fewer bytes only at its end. */
+  read(key: string, range?: ByteRange): Promise<Buffer>
+  /** How a transfer process asks for the object; it may hold a secret. */
+  access(key: string): Promise<Access>
+  close(): Promise<void>
+}
+
+export interface StoredObject {
+  /** Relative to the place, with `/`. */
+  key: string
+  bytes: number
+  /** A strong entity tag, quotes included; null where the store has none. */
+  etag: string | null
+  /** Unix ms. */
+  modifiedMs: number | null
+  /** In an archive, such as Glacier: it cannot be read before it is restored there. */
+  cold: boolean
+}
+
+export const MOST_READ_BYTES = 16 << 20
+
+export const tooLarge = (name: string, bytes: number): RestoreError =>
+  new RestoreError('source_unreadable', `${name} has ${bytes} bytes; at most ${MOST_READ_BYTES} are read at once`, {
+    hint: 'a file that describes a backup is much smaller: it is damaged, or another file has its name',
+  })
