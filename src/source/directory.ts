@@ -43,10 +43,10 @@ export function openDirectorySource(path: string): DirectorySource {
 }
 
 /**
- * All files of `root`, with symbolic links followed, as the copy follows them. A link that leads nowhere is no file, nor is what
- * fsck keeps in lost+found; `onIgnored` gets both. A link to a directory around it is not followed again: the copy
- * fails at it. Throws `source_unreadable` for what is no regular file: a FIFO would be waited for, a device copied
- * without end.
+ * All files of `root`, with symbolic links followed, as the copy follows them. A link that leads nowhere is no file,
+ * nor is what fsck keeps in lost+found; `onIgnored` gets both. A link to a directory around it is not followed again:
+ * the copy fails at it. Throws `source_unreadable` for what is no regular file: a FIFO would be waited for, a device
+ * copied without end.
  */
 export async function* walk(
   root: string,
