@@ -37,6 +37,8 @@ export interface BackupDescription {
   partial: boolean | null
   /** A file of the `mysql` schema is in it; null where not all files were seen. */
   hasMysqlSchema: boolean | null
+  /** Of the longest path that a restored file has in its datadir, as far as names were seen. */
+  longestNameBytes: number
   /** Around the stream, outermost first: `['gpg', 'zstd']` is decrypted first. Empty for a directory. */
   layers: readonly OuterFormat[]
   innerCompression: InnerCompression | null
@@ -100,6 +102,7 @@ export function describeBackup(evidence: BackupEvidence): BackupDescription {
     galera: evidence.galera,
     partial: info?.partial ?? null,
     hasMysqlSchema: names.hasMysqlSchema || (evidence.complete === null ? null : false),
+    longestNameBytes: names.longestNameBytes,
     layers: evidence.layers,
     innerCompression: names.innerCompression,
     innerEncryption: names.innerEncryption,

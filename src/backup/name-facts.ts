@@ -11,6 +11,8 @@ export interface NameFacts {
   family: ToolFamilyName | null
   /** A file of the `mysql` schema: users, rights, and the server's own tables. */
   hasMysqlSchema: boolean
+  /** Of the longest path that a restored file has in its datadir; 0 before the first. */
+  longestNameBytes: number
 }
 
 export const NO_NAMES: NameFacts = {
@@ -19,6 +21,7 @@ export const NO_NAMES: NameFacts = {
   kind: null,
   family: null,
   hasMysqlSchema: false,
+  longestNameBytes: 0,
 }
 
 /**
@@ -34,6 +37,7 @@ export function withName(facts: NameFacts, path: string): NameFacts {
     kind: base.endsWith('.delta') ? 'incremental' : (facts.kind ?? kindOf(base)),
     family: facts.family ?? familyOf(base),
     hasMysqlSchema: facts.hasMysqlSchema || base.startsWith('mysql/') || base === 'mysql.ibd',
+    longestNameBytes: Math.max(facts.longestNameBytes, Buffer.byteLength(base.replace(/\.(delta|meta)$/, ''))),
   }
 }
 

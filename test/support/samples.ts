@@ -39,6 +39,7 @@ export const sampleDescription = (changes: Partial<BackupDescription> = {}): Bac
   galera: null,
   partial: null,
   hasMysqlSchema: true,
+  longestNameBytes: 30,
   layers: [],
   innerCompression: null,
   innerEncryption: false,

@@ -7,6 +7,7 @@ import { RestoreError } from '../../errors.ts'
 import { onSameFileSystem } from '../../process/file-system.ts'
 import { openDirectorySource } from '../../source/directory.ts'
 import { inspectSource } from '../../source/inspect.ts'
+import { checkPathLength } from '../../tool/path-length.ts'
 import type { PlanParts } from './build-plan.ts'
 import type { ExtractedFacts } from './plan.ts'
 import { checkOutsideFiles, type OutsideFile } from './prechecks.ts'
@@ -104,6 +105,7 @@ export async function refineParts(parts: PlanParts, position: number, directory:
     throw new RestoreError('extract_failed', `${packed.length} files of ${before.name} are still packed: ${packed[0]}`)
   const { layers, innerCompression, innerEncryption, storedBytes } = before.description
   const description = { ...found, name: before.name, layers, innerCompression, innerEncryption, storedBytes }
+  checkPathLength(parts.options.datadir, 'the datadir', found.longestNameBytes)
   const outside = await outsideFiles(directory)
   checkOutsideFiles(outside, { ...parts.options, targetDir: directory }, parts.options)
   const elements = parts.elements.map((element, index) =>

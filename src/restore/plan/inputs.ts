@@ -14,6 +14,7 @@ import { checkKeyFile } from '../../source/key-file.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
 import type { SourceRef } from '../../source/source-ref.ts'
+import { checkPathLength } from '../../tool/path-length.ts'
 import { checkStateRoom } from '../state/state-dir.ts'
 import { makePlan, type PlanParts } from './build-plan.ts'
 import { outsideFiles } from './extracted.ts'
@@ -171,13 +172,17 @@ export function plannedServer({
     })
   const dataVersion = elements.at(-1)!.description.serverVersion
   // A path short enough for a socket, where the server's user comes and where nobody else can make entries for root.
-  const parent = isRoot && existsSync('/run') ? '/run' : tmpdir()
+  const isShort = (place: string) => existsSync(place) && place.length <= MOST_SOCKET_PLACE_BYTES
+  const parent = [isRoot ? '/run' : tmpdir(), '/tmp'].find(isShort) ?? '/tmp'
   return {
     program: serverProgram(family, dataVersion),
     directory: join(parent, `restore-agent-${restoreId}`),
     runAs: isRoot && owner !== null ? owner : null,
   }
 }
+
+/** A socket's path may have 107 bytes; `/restore-agent-<id>/socket` follows the place. */
+const MOST_SOCKET_PLACE_BYTES = 40
 
 async function openAll(refs: readonly SourceRef[]): Promise<Source[]> {
   const opened: Source[] = []
@@ -244,6 +249,10 @@ function openFilesNotice(descriptions: readonly BackupDescription[]): string[] {
 
 /** Rights and room in every directory that the restore writes to; returns notices. */
 function checkPaths(plan: Plan): string[] {
+  for (const { description, directory } of plan.elements) {
+    checkPathLength(plan.datadir, 'the datadir', description.longestNameBytes)
+    checkPathLength(directory, 'the target dir')
+  }
   checkWritable(plan.datadir, 'the datadir')
   for (const { source } of plan.elements)
     if (source.kind === 'directory') checkOutside(source.path, plan.targetDir, plan.datadir)

@@ -44,6 +44,7 @@ const description = z.object({
   galera: textOrNull,
   partial: z.boolean().nullable().default(null),
   hasMysqlSchema: z.boolean().nullable().default(null),
+  longestNameBytes: z.number().default(0),
   layers: z.array(z.enum(['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'openssl', 'gpg'])).default([]),
   innerCompression: z.enum(['zst', 'lz4', 'qp']).nullable().default(null),
   innerEncryption: no,

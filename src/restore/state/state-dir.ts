@@ -78,7 +78,9 @@ export function ensureStateDir(stateDir: string): void {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
     accessSync(stateDir, constants.W_OK | constants.X_OK)
   } catch (cause) {
-    throw new RestoreError('not_permitted', `cannot write the state dir ${stateDir}: ${(cause as Error).message}`, {
+    const { code, message } = systemError(cause, `cannot write the state dir ${stateDir}`)
+    if (code !== 'internal' && code !== 'not_permitted') throw new RestoreError(code, message, { cause })
+    throw new RestoreError('not_permitted', message, {
       hint: 'run as root, or give a --state-dir of your own',
       cause,
     })

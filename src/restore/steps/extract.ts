@@ -34,10 +34,9 @@ export function makeDirectory(path: string): void {
     makeParents(dirname(path))
     mkdirSync(path, { mode: 0o750 })
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    throw new RestoreError(code === 'EEXIST' ? 'target_not_new' : 'not_permitted', `cannot make ${path}: ${message}`, {
-      cause,
-    })
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new RestoreError('target_not_new', `cannot make ${path}: it exists already`, { cause })
+    throw systemError(cause, `cannot make ${path}`)
   }
 }
 

@@ -33,7 +33,8 @@ export interface RestoreRequest {
   sources: readonly string[]
   /** A directory of this restore's own. */
   directory: string
-  otlpUrl: string
+  /** Without it, no OTLP. */
+  otlpUrl?: string
   exportIntervalMs?: number
   flags?: readonly string[]
   env?: Record<string, string>
@@ -73,7 +74,7 @@ export function startRestore({
     reject: false,
     stdin: 'ignore',
     env: {
-      OTEL_EXPORTER_OTLP_ENDPOINT: otlpUrl,
+      ...(otlpUrl && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpUrl }),
       ...(exportIntervalMs && { OTEL_METRIC_EXPORT_INTERVAL: String(exportIntervalMs) }),
       ...env,
     },
