@@ -71,6 +71,8 @@ export const ERRORS = {
     'check the network, the proxy and the server; run the same command again when it answers',
   ),
 
+  backup_missing: failed(39, 'restore-agent list shows the backups of a place'),
+
   disk_full: failed(40, 'free space on this file system and restore again; the backup is not at fault'),
   tool_killed: failed(41, 'another process killed the tool; if it was the OOM killer, give a smaller --use-memory'),
   stalled: failed(42, 'the tool made no progress for longer than --stall-timeout'),

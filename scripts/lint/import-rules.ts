@@ -22,7 +22,7 @@ const ROOMS: Record<string, Room> = {
   'format.ts': { pure: true },
   'secrets.ts': { pure: true },
   backup: { imports: WORDS, pure: true },
-  layout: { imports: [...WORDS, 'backup'], pure: true },
+  layout: { imports: [...WORDS, 'backup'], packages: ['zod'], pure: true },
   tool: { imports: [...WORDS, 'backup'], pure: true },
   progress: { imports: [...WORDS, 'backup', 'tool'], types: ['process'], pure: true },
   process: { imports: ['errors.ts', 'format.ts'], packages: ['execa'] },
@@ -71,7 +71,7 @@ const PURE_FILES = [
   'source/source-ref.ts',
 ]
 
-/** Of Node's modules, what computes only. `node:zlib` is one of them for its crc32; the linter sees to the rest. */
+/** Of Node's modules, what computes only. Of `node:zlib` that is two functions; the linter sees to the rest. */
 const PURE_BUILTINS = ['path', 'util', 'buffer', 'zlib']
 
 export function importRules(): IForbiddenRuleType[] {

@@ -84,7 +84,7 @@ test('a dependency-cruiser that cannot read TypeScript fails the check', async (
   expect(run.exitCode).toBe(1)
 })
 
-test('a pure room takes nothing but crc32 from node:zlib', async () => {
+test('a pure room takes nothing but crc32 and zstdDecompressSync from node:zlib', async () => {
   copyFileSync(join(root, 'biome.json'), join(dir, 'biome.json'))
   mkdirSync(join(dir, 'src/tool'), { recursive: true })
   const lint = async (name: string) => {
@@ -94,4 +94,5 @@ test('a pure room takes nothing but crc32 from node:zlib', async () => {
   }
   expect(await lint('gunzipSync')).toContain('noRestrictedImports')
   expect(await lint('crc32')).not.toContain('noRestrictedImports')
+  expect(await lint('zstdDecompressSync')).not.toContain('noRestrictedImports')
 })
