@@ -4,7 +4,8 @@ import { RestoreError } from '../../errors.ts'
 import { unreadable } from '../unreadable.ts'
 import { openAccess } from './access.ts'
 import type { Access } from './job.ts'
-import { newStats, type TransferOptions, type TransferStats, transfer } from './transfer.ts'
+import { newStats, type TransferStats } from './stats.ts'
+import { type TransferOptions, transfer } from './transfer.ts'
 
 /**
  * The bytes of a range of an object in order, from whatever kind of place. Throws what `transfer` throws; of a file

@@ -6,7 +6,7 @@ import { openDispatcher } from './access.ts'
 import { jobSchema, type TransferJob } from './job.ts'
 import { writeProgress } from './progress-file.ts'
 import { readObject } from './read-object.ts'
-import { newStats } from './transfer.ts'
+import { lookAt, newStats, waitFor } from './stats.ts'
 import { MOST_WINDOWS } from './window-plan.ts'
 
 const PROGRESS_MS = 250
@@ -20,19 +20,24 @@ export async function runTransfer(input: Readable, output: Writable): Promise<bo
   const job = jobSchema.parse(JSON.parse(await textOf(input)))
   const dispatcher = await openDispatcher(MOST_WINDOWS + 1)
   const stats = newStats()
-  let writtenBytes = 0
   let outputError: NodeJS.ErrnoException | null = null
   output.on('error', (error: NodeJS.ErrnoException) => {
     outputError = error
   })
-  const progress = setInterval(() => writeProgress(job.progressPath, stats, writtenBytes), PROGRESS_MS)
+  const progress = setInterval(() => {
+    lookAt(stats)
+    writeProgress(job.progressPath, stats)
+  }, PROGRESS_MS)
   const slowDown = limitTo(job.maxBandwidth)
   try {
     for await (const piece of readObject(job.name, job.access, optionsOf(job), dispatcher, stats)) {
+      waitFor(stats, 'limit')
       await slowDown(piece.length)
+      waitFor(stats, 'tool')
       if (!output.write(piece)) await drained(output)
       if (outputError !== null) throw outputError
-      writtenBytes += piece.length
+      stats.writtenBytes += piece.length
+      waitFor(stats, 'network')
     }
     output.end()
     if (!output.writableFinished) await once(output, 'finish')
@@ -43,7 +48,7 @@ export async function runTransfer(input: Readable, output: Writable): Promise<bo
     return false
   } finally {
     clearInterval(progress)
-    writeProgress(job.progressPath, stats, writtenBytes)
+    writeProgress(job.progressPath, stats)
   }
 }
 

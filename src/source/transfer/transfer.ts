@@ -19,6 +19,7 @@ import {
   type RangeReply,
   requestRange,
 } from './http-object.ts'
+import { countFailure, newStats, type TransferStats, type Wait, waitFor } from './stats.ts'
 import { connectionError, TransientError } from './transient-error.ts'
 import { afterThrottle, afterWindow, MOST_WINDOWS, nextWindow, pauseMs, planWindows } from './window-plan.ts'
 
@@ -35,28 +36,6 @@ export interface TransferOptions {
   signal?: AbortSignal | undefined
 }
 
-/** How a transfer goes, for people and telemetry; it is changed in place. */
-export interface TransferStats {
-  /** Requests made again, by what failed. */
-  retries: Record<string, number>
-  /** The last of them since bytes came; null while bytes come. */
-  retrying: { type: string; times: number } | null
-  active: number
-  waiting: number
-  /** How long the writer waited for the network, and for the tool that takes the bytes. */
-  networkMs: number
-  toolMs: number
-}
-
-export const newStats = (): TransferStats => ({
-  retries: {},
-  retrying: null,
-  active: 0,
-  waiting: 0,
-  networkMs: 0,
-  toolMs: 0,
-})
-
 const IDLE_MS = 30_000
 const STALE_MS = 60_000
 const PATIENCE_MS = 15 * 60_000
@@ -67,6 +46,8 @@ const THROTTLES = new Set(['429', '503', 'slow_down'])
 
 interface OpenWindow {
   range: ByteRange
+  /** Unix ms. */
+  openedAtMs: number
   reply: Promise<RangeReply>
   /** When the reply's headers came; null before. */
   readyAt: number | null
@@ -97,8 +78,10 @@ export async function* transfer(
       window.lost = 'stale'
       window.close()
     }
-    stats.active = (head === null ? 0 : 1) + ahead.filter(({ readyAt, lost }) => readyAt === null && !lost).length
-    stats.waiting = ahead.filter(({ readyAt, lost }) => readyAt !== null && !lost).length
+    const open = [...(head === null ? [] : [head]), ...ahead].filter(({ lost }) => !lost)
+    // The socket of a window that nobody reads fills up: while the writer waits for the network, it is being filled.
+    stats.waiting = stats.heldByTool ? open.filter(({ readyAt }) => readyAt !== null).length : 0
+    stats.active = open.length - stats.waiting
   }, LOOK_MS)
 
   try {
@@ -115,10 +98,10 @@ export async function* transfer(
 
   /** Opens new windows up to the limit, and those again that were lost before the writer came to them. */
   function fill(): void {
-    for (const [index, { lost, range }] of ahead.entries()) {
+    for (const [index, { lost, range, openedAtMs }] of ahead.entries()) {
       // What asking again cannot help is thrown when the writer comes to it.
       if (lost === null || (lost !== 'stale' && !mayBeAskedAgain(lost, 0))) continue
-      if (lost !== 'stale') countRetry(lost)
+      if (lost !== 'stale') countRetry(lost, openedAtMs)
       ahead[index] = open(range)
     }
     for (;;) {
@@ -128,9 +111,9 @@ export async function* transfer(
     }
   }
 
-  function countRetry(error: Error): string {
+  function countRetry(error: Error, openedAtMs: number): string {
     const type = error instanceof TransientError ? error.type : (error as RestoreError).code
-    stats.retries[type] = (stats.retries[type] ?? 0) + 1
+    countFailure(stats, type, openedAtMs)
     if (THROTTLES.has(type)) afterThrottle(plan)
     return type
   }
@@ -140,8 +123,8 @@ export async function* transfer(
     let position = first.range.start
     let failures = 0
     let lastBytesAt = performance.now()
-    let networkMs = 0
-    let toolMs = 0
+    const before = { ...stats.waitedMs }
+    waitFor(stats, 'network')
     for (let window: OpenWindow | null = first; position < end; ) {
       let idle = false
       try {
@@ -154,13 +137,9 @@ export async function* transfer(
           reply.body.destroy()
         }
         for (;;) {
-          const askedAt = performance.now()
-          clock.waitingSince = askedAt
+          clock.waitingSince = performance.now()
           const { done, value } = await pieces.next()
           clock.waitingSince = null
-          const cameAt = performance.now()
-          networkMs += cameAt - askedAt
-          stats.networkMs += cameAt - askedAt
           if (done) break
           const piece: Buffer = skip > 0 ? value.subarray(skip) : value
           skip = Math.max(0, skip - value.length)
@@ -169,18 +148,17 @@ export async function* transfer(
             throw new TransientError('too_long', `${object.name} sent more bytes than were asked for`)
           position += piece.length
           failures = 0
-          lastBytesAt = cameAt
           stats.retrying = null
+          waitFor(stats, 'tool')
           yield piece
-          const tookAt = performance.now()
-          toolMs += tookAt - cameAt
-          stats.toolMs += tookAt - cameAt
-          lastBytesAt = tookAt
+          lastBytesAt = performance.now()
+          waitFor(stats, 'network', lastBytesAt)
         }
         if (end === Number.POSITIVE_INFINITY) break
         if (position < end) throw new TransientError('short', `${object.name} sent fewer bytes than were asked for`)
       } catch (thrown) {
         clock.waitingSince = null
+        const openedAtMs = window?.openedAtMs ?? Date.now()
         window?.close()
         window = null
         signal?.throwIfAborted()
@@ -190,13 +168,14 @@ export async function* transfer(
         if (!mayBeAskedAgain(error, silentMs)) throw failure(error, silentMs)
         if (!mayResume && position > 0) throw unprovable(object.name, error)
         failures += 1
-        stats.retrying = { type: countRetry(error), times: failures }
+        stats.retrying = { type: countRetry(error, openedAtMs), times: failures }
         const asked = error instanceof TransientError ? (error.retryAfterMs ?? 0) : 0
         await sleep(Math.max(asked, pauseMs(failures)), undefined, { signal })
       }
     }
     clock.close = () => {}
-    afterWindow(plan, networkMs > toolMs ? 'network' : 'tool')
+    const waited = (wait: Wait) => stats.waitedMs[wait] - before[wait]
+    afterWindow(plan, waited('network') > waited('tool') + waited('limit') ? 'network' : 'tool')
   }
 
   function mayBeAskedAgain(error: Error, silentMs: number): boolean {
@@ -234,6 +213,7 @@ function openWindow(
   const reply = requestRange(object, range, pin, either).finally(() => clearTimeout(timer))
   const window: OpenWindow = {
     range,
+    openedAtMs: Date.now(),
     reply,
     readyAt: null,
     lost: null,

@@ -15,6 +15,20 @@ export class TransientError extends Error {
   }
 }
 
+/** What a person calls the error codes of Node and undici; few words, because they label telemetry. */
+const TYPES: Readonly<Record<string, string>> = {
+  ECONNRESET: 'reset',
+  EPIPE: 'reset',
+  UND_ERR_SOCKET: 'reset',
+  ECONNREFUSED: 'refused',
+  ENOTFOUND: 'dns',
+  EAI_AGAIN: 'dns',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  ETIMEDOUT: 'connect_timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'connect_timeout',
+}
+
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/
 
 /** What a failed connection means: a RestoreError where asking again cannot help. */
@@ -29,5 +43,5 @@ export function connectionError(name: string, thrown: unknown): RestoreError | T
     })
   if (found === 'ERR_INVALID_URL' || found === 'UND_ERR_INVALID_ARG' || found === 'UND_ERR_NOT_SUPPORTED')
     return new RestoreError('usage', `${name}: ${message}`, { hint: 'correct the URL' })
-  return new TransientError(found || 'connection', `${name}: ${message || found}`)
+  return new TransientError(TYPES[found] ?? 'connection', `${name}: ${message || found}`)
 }
