@@ -103,6 +103,27 @@ export const ERRORS = {
     'the restored files are complete, but no server could run on them here: see its last lines above',
   ),
 
+  binlog_gap: failed(
+    59,
+    'give the missing binlogs too; if they are older than the backup, give only those from the backup on',
+  ),
+  binlog_fork: failed(
+    60,
+    'the server went on from an earlier state, as after another recovery: give the binlogs of one timeline only',
+  ),
+  binlog_foreign: failed(61, "give one server's binlogs only, or choose it with --binlog-server-id"),
+  binlog_too_new: failed(62, 'give the earlier binlogs too, back to the position of the backup'),
+  binlog_damaged: failed(63, 'copy this binlog again from the server or the archive; the backup is not at fault'),
+  binlog_encrypted: failed(64, 'archive binlogs with mysqlbinlog --read-from-remote-server, which decrypts them'),
+  binlog_unsupported: failed(65, 'binlogs of MySQL 5.6 to 9.x and MariaDB 10.x to 11.x can be applied'),
+  binlog_target_not_reached: failed(66, 'give the later binlogs too, an earlier target, or --allow-earlier'),
+  binlog_position_conflict: failed(
+    67,
+    'check that the binlogs are of the server that was backed up, and that nothing changed the backup',
+  ),
+  binlog_position_unknown: failed(68, 'back up with the binlog on, so that the backup notes its position'),
+  binlog_apply_failed: failed(69, "see the server's words above; the datadir holds what was applied until then"),
+
   interrupted: failed(70, 'the agent died; run the same command again'),
   cancelled: failed(130, 'run it again when you are ready; the source is unchanged'),
   terminated: failed(143, 'run it again when you are ready; the source is unchanged'),

@@ -26,9 +26,9 @@ const ROOMS: Record<string, Room> = {
   tool: { imports: [...WORDS, 'backup'], pure: true },
   progress: { imports: [...WORDS, 'backup', 'tool'], types: ['process'], pure: true },
   process: { imports: ['errors.ts', 'format.ts'], packages: ['execa'] },
-  binlog: { imports: [...WORDS, 'backup', 'tool', 'process'], packages: ['execa'] },
   source: { imports: [...WORDS, 'backup', 'layout', 'tool', 'process'], packages: ['execa', 'undici', 'zod'] },
-  config: { imports: [...WORDS, 'backup', 'source'], packages: ['yaml', 'zod'] },
+  binlog: { imports: [...WORDS, 'backup', 'tool', 'process', 'source'], packages: ['execa', 'undici', 'zod'] },
+  config: { imports: [...WORDS, 'backup', 'source', 'binlog'], packages: ['yaml', 'zod'] },
   'restore/context.ts': {
     imports: [...WORDS, ...FIELD],
     types: ['restore/state', 'restore/plan/plan.ts', 'restore/plan', 'restore/run'],
@@ -65,6 +65,7 @@ const ROOMS: Record<string, Room> = {
 
 /** Files that compute only, in rooms that do more. */
 const PURE_FILES = [
+  'binlog/(events|gtid|reader|target|scan|recovery-plan).ts',
   'restore/plan/build-plan.ts',
   'restore/state/reduce[^/]*.ts',
   'restore/state/runs.ts',

@@ -17,17 +17,31 @@ export interface DecodeStage {
 
 const STDERR_LIMIT = 1 << 16
 
-/**
- * Hands every byte of a source, unpacked, to `push`. It is for looking at a backup, not for restoring it: bytes between
- * two stages pass through this process, with backpressure and in bounded memory. Throws what `push` throws;
- * what `filterFailure` finds when a stage fails of itself; `tool_missing`. No process is left afterwards.
- */
+/** What is read of a source to decode it. */
+type Undecoded = Pick<StreamSource, 'name' | 'file' | 'bytes'>
+
+/** Hands every byte of a source, unpacked, to `push`. Throws what `push` and `decodedBytes` throw. */
 export async function decodeStream(
-  source: StreamSource,
+  source: Undecoded,
   stages: readonly DecodeStage[],
   push: (piece: Buffer) => void,
   signal?: AbortSignal,
 ): Promise<void> {
+  for await (const piece of decodedBytes(source, stages)) {
+    signal?.throwIfAborted()
+    push(piece)
+  }
+}
+
+/**
+ * Every byte of a source, unpacked. It is for looking at a source, not for restoring it: bytes between two stages pass
+ * through this process, with backpressure and in bounded memory. Throws what `filterFailure` finds when a stage fails
+ * of itself; `tool_missing`. No process is left once the consumer ends, early or not.
+ */
+export async function* decodedBytes(
+  source: Undecoded,
+  stages: readonly DecodeStage[],
+): AsyncGenerator<Buffer, void, undefined> {
   const running: Stage[] = []
   const joins: Promise<unknown>[] = []
   try {
@@ -41,10 +55,7 @@ export async function decodeStream(
     }
     // A stage that ends early breaks the join in front of it; its exit says why, so the break itself is no news.
     const joined = Promise.allSettled(joins)
-    for await (const piece of output) {
-      signal?.throwIfAborted()
-      push(piece)
-    }
+    yield* output
     await joined
     await checkExits(source.name, running)
   } finally {
