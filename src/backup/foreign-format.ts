@@ -63,6 +63,18 @@ export function foreignDirectory(paths: readonly string[], name: string): Foreig
           `give one of them, or the full backup and then its incrementals: ${folders.slice(0, 3).map(backup).join(', ')}`,
         )
   }
+  if (paths.some(path => /(?:^|\/)MANIFEST$/.test(path)))
+    return foreign(
+      'a backup of Vitess, or a directory that holds some',
+      "restore it with vtbackup, or give Vitess's xbstream itself",
+    )
+  if (paths.some(path => /(?:^|\/)ib_[0-9a-f]{16}\.log$/.test(path)))
+    return foreign(
+      'a directory with archived redo of MariaDB (innodb_log_archive)',
+      'start MariaDB 13 or newer on the backup that it belongs to; it reads the archive itself',
+    )
+  if (paths.includes('backup.cnf'))
+    return foreign('a backup of BACKUP SERVER', 'start mariadbd with its backup.cnf, which prepares it')
   if (paths.includes('ibdata1') && paths.some(path => /^mysql(?:\/|\.ibd$)/.test(path))) {
     return foreign(
       'the data directory of a server, not a backup of one',

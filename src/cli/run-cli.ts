@@ -54,6 +54,7 @@ function buildProgram(restoreFlags: readonly Option[], setExitCode: (code: numbe
 Examples:
   restore-agent restore /backups/full.xb.zst --datadir /var/lib/mysql --owner mysql:mysql
   restore-agent restore - --datadir /var/lib/mysql < full.xb.zst
+  restore-agent list /backups
   restore-agent inspect /backups/full.xb.zst
   restore-agent check --datadir /var/lib/mysql
 
@@ -108,6 +109,16 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
     .action(async (source: string, flags: object) => {
       const { inspectCommand } = await import('./inspect-command.ts')
       setExitCode(await inspectCommand(source, flags))
+    })
+  program
+    .command('list')
+    .description('list the backups in a place, and what is missing of them; changes nothing')
+    .argument('<PLACE>', 'directory, or URL of a store, that holds backups')
+    .addOption(flag('--layout <name>', 'which tool laid them out, where it is not told by what is there'))
+    .addOption(flag('--json', 'print one JSON object'))
+    .action(async (place: string, flags: object) => {
+      const { listCommand } = await import('./list-command.ts')
+      setExitCode(await listCommand(place, flags))
     })
   program
     .command('transfer', { hidden: true })

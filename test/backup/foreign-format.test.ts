@@ -35,6 +35,10 @@ describe('a directory without the metadata of a backup', () => {
     [['ibdata1', 'mysql/user.frm', 'app/t.ibd'], /data directory of a server/, /mariadb-backup/],
     [['full.xb.zst', 'notes.txt'], /backup streams/, /\/b\/full\.xb\.zst/],
     [['app.t.sql.gz', 'metadata'], /SQL dumps/, /client/],
+    [['MANIFEST', 'backup.xbstream.gz'], /Vitess/, /vtbackup/],
+    [['2026-11-20.1/MANIFEST', '2026-11-20.1/0'], /Vitess/, /vtbackup/],
+    [['ib_0000000000003000.log', 'ibdata1'], /innodb_log_archive/, /MariaDB 13/],
+    [['backup.cnf', 'ibdata1', 'mysql/db.MAI'], /BACKUP SERVER/, /backup\.cnf/],
     [['binlog-000001.ibb'], /\.ibb/, /backup/],
     [['all.tar.gz'], /tar archive/, /all\.tar\.gz/],
   ])('%j', (paths, what, hint) => {
