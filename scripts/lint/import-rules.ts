@@ -26,7 +26,10 @@ const ROOMS: Record<string, Room> = {
   tool: { imports: [...WORDS, 'backup'], pure: true },
   progress: { imports: [...WORDS, 'backup', 'tool'], types: ['process'], pure: true },
   process: { imports: ['errors.ts', 'format.ts'], packages: ['execa'] },
-  source: { imports: [...WORDS, 'backup', 'layout', 'tool', 'process'], packages: ['execa', 'undici', 'zod'] },
+  source: {
+    imports: [...WORDS, 'backup', 'layout', 'tool', 'process'],
+    packages: ['execa', 'hash-wasm', 'undici', 'zod'],
+  },
   binlog: { imports: [...WORDS, 'backup', 'tool', 'process', 'source'], packages: ['execa', 'undici', 'zod'] },
   config: { imports: [...WORDS, 'backup', 'source', 'binlog'], packages: ['yaml', 'zod'] },
   'restore/context.ts': {

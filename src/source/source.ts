@@ -1,6 +1,6 @@
 import type { SourceRef } from './source-ref.ts'
 import type { ObjectPin } from './transfer/http-object.ts'
-import type { Access } from './transfer/job.ts'
+import type { Access, ExpectedChecksum } from './transfer/job.ts'
 
 /**
  * What tells the bytes of a source from others under the same name. Two identities are of the same source where every
@@ -49,6 +49,8 @@ export interface RemoteAccess {
   pin: ObjectPin
   /** The server answers ranges. */
   ranged: boolean
+  /** Null where the store has none. */
+  checksum: ExpectedChecksum | null
 }
 
 export interface FileAccess {

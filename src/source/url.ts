@@ -3,6 +3,7 @@ import { RestoreError } from '../errors.ts'
 import { PEEK_BYTES, type SourceIdentity, type StreamSource } from './source.ts'
 import type { RefOf } from './source-ref.ts'
 import { openAccess, openDispatcher } from './transfer/access.ts'
+import { checksumOf } from './transfer/checksum.ts'
 import { isPinned, type ObjectPin, type RangeReply, requestRange } from './transfer/http-object.ts'
 import { type TransferOptions, transfer } from './transfer/transfer.ts'
 import { connectionError, TransientError } from './transfer/transient-error.ts'
@@ -28,6 +29,7 @@ export async function openUrlSource(ref: RefOf<'url'>): Promise<StreamSource> {
   first?.body.destroy()
   const pin: ObjectPin = first?.pin ?? { etag: null, lastModified: null, size: 0 }
   const ranged = first?.ranged ?? false
+  const checksum = first && checksumOf(first.headers, !ranged)
   const read = (end: number): AsyncIterable<Buffer> => {
     const options: TransferOptions = {
       range: { start: 0, end },
@@ -45,7 +47,7 @@ export async function openUrlSource(ref: RefOf<'url'>): Promise<StreamSource> {
     storedBytes: pin.size,
     identity: async () => identityOf(pin),
     file: null,
-    remote: { access, pin, ranged },
+    remote: { access, pin, ranged, checksum },
     async peek(count = PEEK_BYTES) {
       if (head === null || (head.length < count && head.length < (pin.size ?? Number.POSITIVE_INFINITY)))
         head = await firstBytes(read(ranged ? count : Number.POSITIVE_INFINITY), count)

@@ -20,6 +20,17 @@ export type Access = z.output<typeof accessSchema>
 /** Access to a server that answers ranges of bytes by HTTP. */
 export type HttpAccess = Exclude<Access, { kind: 'file' }>
 
+export const CHECKSUM_ALGORITHMS = ['crc32', 'crc32c', 'crc64nvme', 'md5', 'sha1', 'sha256', 'sha512'] as const
+export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number]
+
+/** What the store says of all bytes of an object (checksum.ts). */
+const expectedChecksum = z.object({
+  algorithm: z.enum(CHECKSUM_ALGORITHMS),
+  /** Base64. */
+  value: z.string(),
+})
+export type ExpectedChecksum = z.output<typeof expectedChecksum>
+
 /**
  * What the transfer process is asked to do. It comes through its standard input, because it may hold a signed URL:
  * arguments and files can be read by others.
@@ -30,6 +41,8 @@ export const jobSchema = z.object({
   access: accessSchema,
   pin: pinSchema,
   ranged: z.boolean(),
+  /** Null where the store has none. */
+  checksum: expectedChecksum.nullable(),
   /** Written anew several times a second: a `TransferProgress`. */
   progressPath: z.string(),
   /** Bytes a second; null without a limit. */

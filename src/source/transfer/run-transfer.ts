@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../../errors.ts'
 import { openDispatcher } from './access.ts'
+import { checked } from './hash-thread.ts'
 import { jobSchema, type TransferJob } from './job.ts'
 import { writeProgress } from './progress-file.ts'
 import { readObject } from './read-object.ts'
@@ -30,7 +31,8 @@ export async function runTransfer(input: Readable, output: Writable): Promise<bo
   }, PROGRESS_MS)
   const slowDown = limitTo(job.maxBandwidth)
   try {
-    for await (const piece of readObject(job.name, job.access, optionsOf(job), dispatcher, stats)) {
+    const bytes = readObject(job.name, job.access, optionsOf(job), dispatcher, stats)
+    for await (const piece of checked(bytes, job.name, job.checksum, stats)) {
       waitFor(stats, 'limit')
       await slowDown(piece.length)
       waitFor(stats, 'tool')

@@ -24,6 +24,11 @@ export const transferProgressSchema = z.object({
   waiting: z.number(),
   /** Of the last seconds, the share (0 to 1) that the writer waited for each; null in the first ones. */
   waitShares: perWait.nullable(),
+  /**
+   * Objects whose bytes have the checksum that the store keeps; those of which it keeps none; and those of which it
+   * could not be computed.
+   */
+  checksums: z.object({ verified: z.number(), none: z.number(), unknown: z.number() }),
 })
 
 export type TransferProgress = z.output<typeof transferProgressSchema>
@@ -56,6 +61,7 @@ export function newStats(nowMs = performance.now()): TransferStats {
     active: 0,
     waiting: 0,
     waitShares: null,
+    checksums: { verified: 0, none: 0, unknown: 0 },
     waitsFor: 'network',
     waitsSinceMs: nowMs,
     waitedMs: { ...nothing },
