@@ -22,6 +22,9 @@ const IN_TEXT: readonly (readonly [RegExp, string])[] = [
   [/(\bpass:)\S+/g, `$1${HIDDEN}`],
   [new RegExp(`(\\b(?:proxy-)?authorization\\s*[:=]\\s*)(?:(?:bearer|basic)\\s+)?${VALUE}`, 'gi'), `$1${HIDDEN}`],
   [new RegExp(`((?<![\\w.-])${SECRET_NAME}\\s*=\\s*)${VALUE}`, 'gi'), `$1${HIDDEN}`],
+  // SQL that a server prints: the first string after IDENTIFIED, and PASSWORD('…'). Hashes of passwords go too.
+  [/(\bidentified\s+(?:by|via|with|as)\b[^'"]*)(?:'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.|"")*"?)/gi, `$1${HIDDEN}`],
+  [/(\bpassword\s*\(\s*)(?:'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.|"")*"?)/gi, `$1${HIDDEN}`],
   [new RegExp(`((?<![\\w.-])--?${SECRET_NAME}\\s+)(?!-)${VALUE}`, 'gi'), `$1${HIDDEN}`],
 ]
 

@@ -45,6 +45,22 @@ describe('a secret never survives', () => {
   })
 })
 
+test('a statement that a server prints keeps no password', () => {
+  const said = [
+    `Query: 'create user u@localhost identified by 's3cr\\'et'', Gtid 0-1-4`,
+    'ALTER USER a IDENTIFIED WITH mysql_native_password BY "s3cret"',
+    `GRANT ALL ON *.* TO u IDENTIFIED BY PASSWORD '*s3cretE9D'`,
+    `CREATE USER u IDENTIFIED VIA unix_socket OR mysql_native_password USING 's3cret'`,
+    `SET PASSWORD FOR u = PASSWORD('s3cret')`,
+    `create user u identified by 's3cret`,
+  ]
+  for (const text of said) {
+    expect(scrubText(text), text).not.toMatch(/s3c|et'/)
+    expect(scrubText(scrubText(text))).toBe(scrubText(text))
+  }
+  expect(scrubText(said[0]!)).toBe("Query: 'create user u@localhost identified by ***")
+})
+
 test('what is no secret stays: key files, sizes, paths, plain URLs, ordinary sentences', () => {
   const harmless = [
     ...['--decrypt-key-file=/etc/key', '--passphrase-file', '/etc/phrase', '--use-memory=1G', '--target-dir=/data/x'],

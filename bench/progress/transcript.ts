@@ -164,6 +164,7 @@ function readFacts(dir: string, stderr: string): WorkFacts {
     hasPrepare: true,
     hasMoveBack: false,
     hasStartCheck: false,
+    binlogBytes: 0,
   }
 }
 

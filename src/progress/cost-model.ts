@@ -57,6 +57,8 @@ export const START_CHECK_SECONDS = 2
 /** Our own checks: a few steps, and the header of each file. */
 export const CHECKS_SECONDS = 0.02
 export const CHECK_FILE_SECONDS = 0.0002
+/** Row events of small transactions, applied by a server on two cores. */
+export const APPLY_BYTES_PER_SECOND = 12e6
 /** Reading a source and writing its files. */
 export const EXTRACT_BYTES_PER_SECOND = 150e6
 

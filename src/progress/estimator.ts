@@ -20,7 +20,7 @@ import { initialMyHoard, myHoardPercent } from './myhoard.ts'
 import { isStepOf, takeToolEvent } from './prepare-events.ts'
 import type { Progress, ProgressInput, StallThresholds } from './progress.ts'
 import { initialRecovery } from './recovery.ts'
-import { restoreRemaining } from './remaining.ts'
+import { BINLOG_PHASES, restoreRemaining } from './remaining.ts'
 import { etaOf, glide } from './shown.ts'
 import { emptyState, initialWork, type ProgressState } from './state.ts'
 import { watch } from './watchdog.ts'
@@ -42,6 +42,8 @@ export function advanceProgress(state: ProgressState, input: ProgressInput, atMs
       return lookAt(input.lines ? printed(state, atMs) : state, input.sample, atMs)
     case 'source':
       return takeSource(state, input.readBytes, atMs)
+    case 'binlogs':
+      return takeBinlogs(state, input, atMs)
     case 'facts':
       return { ...state, facts: { ...state.facts, ...input.facts } }
     case 'step':
@@ -98,6 +100,22 @@ function takeSource(state: ProgressState, readBytes: number, atMs: number): Prog
   return evidenced({ ...state, work: { ...state.work, sourceBytes: readBytes } }, atMs)
 }
 
+/** Also where no byte was added: the total may be known only now. */
+function takeBinlogs(
+  state: ProgressState,
+  { doneBytes, totalBytes }: Extract<ProgressInput, { type: 'binlogs' }>,
+  atMs: number,
+): ProgressState {
+  if (!BINLOG_PHASES.has(state.phase)) return state
+  const { work } = state
+  const isNew = doneBytes > work.binlogBytes || (work.binlogTotalBytes === null && doneBytes === 0)
+  const after = {
+    ...state,
+    work: { ...work, binlogBytes: Math.max(doneBytes, work.binlogBytes), binlogTotalBytes: totalBytes },
+  }
+  return isNew ? evidenced(after, atMs) : after
+}
+
 /**
  * A new attempt keeps the measured seconds of the work that need not be done again. Until it has evidence of its own,
  * the restore is taken to be as long as the last attempt estimated: prices from before any run are no better.
@@ -150,6 +168,7 @@ function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: 
     lastMovedAtMs: atMs,
     starvedSinceMs: null,
     ...(phase === 'preparing_backup' && NO_PREPARE),
+    ...(!again && BINLOG_PHASES.has(phase) && { work: { ...before.work, binlogBytes: 0, binlogTotalBytes: null } }),
   }
   if (phase === 'finalizing') return beginFinalizing(state)
   if (phase === 'completed') return { ...state, shownPhase: null, shownRestore: 100, restoreRemainingSeconds: null }

@@ -36,6 +36,8 @@ export interface WorkFacts {
   hasPrepare: boolean
   hasMoveBack: boolean
   hasStartCheck: boolean
+  /** Bytes of binlogs that will be applied at the end, as far as it is known; 0 without a recovery. */
+  binlogBytes: number | null
 }
 
 /** A part of the work that a new attempt keeps or does again as a whole; position from 1. */
@@ -66,6 +68,8 @@ export type ProgressInput =
   | { type: 'sample'; sample: ToolSample; lines?: number }
   /** Position in the source while it is extracted. */
   | { type: 'source'; readBytes: number }
+  /** Bytes of binlogs that the running phase has copied or applied, and all of them. */
+  | { type: 'binlogs'; doneBytes: number; totalBytes: number }
   /** The running phase has ended and passed all our checks. */
   | { type: 'passed' }
   /** Once a second. Moves nothing forward: only quiet and stall depend on it. */

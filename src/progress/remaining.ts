@@ -4,7 +4,9 @@
  * it.
  */
 
+import type { Phase } from '../phases.ts'
 import {
+  APPLY_BYTES_PER_SECOND,
   CHECK_FILE_SECONDS,
   CHECKS_SECONDS,
   COPY_BYTES_PER_SECOND,
@@ -63,9 +65,33 @@ export function phaseRemaining(state: ProgressState): Price | null {
       return prepareRemaining(state)
     case 'finalizing':
       return finalizeRemaining(state)
+    case 'refreshing_binlogs':
+      return binlogsRemaining(state, COPY_BYTES_PER_SECOND)
+    case 'applying_binlogs':
+      return binlogsRemaining(state, APPLY_BYTES_PER_SECOND)
     default:
       return null
   }
+}
+
+/** Phases of which bytes of binlogs tell the progress. */
+export const BINLOG_PHASES: ReadonlySet<Phase | null> = new Set<Phase | null>([
+  'refreshing_binlogs',
+  'applying_binlogs',
+])
+
+function binlogsRemaining({ work, phaseSeconds }: ProgressState, bytesPerSecond: number): Price | null {
+  if (work.binlogTotalBytes === null) return null
+  const prior = work.binlogTotalBytes / bytesPerSecond
+  return part(work.binlogBytes, work.binlogTotalBytes, phaseSeconds, prior, STREAM_PRIOR_WEIGHT)
+}
+
+/** Of the binlog phases that have not begun. */
+function laterBinlogs({ facts: { binlogBytes }, phase }: ProgressState): number {
+  if (!binlogBytes) return 0 // none, or not known yet
+  const copy = BINLOG_PHASES.has(phase) ? 0 : binlogBytes / COPY_BYTES_PER_SECOND
+  const apply = phase === 'applying_binlogs' ? 0 : binlogBytes / APPLY_BYTES_PER_SECOND
+  return copy + apply + START_CHECK_SECONDS
 }
 
 function extractRemaining({ facts, work, phaseSeconds }: ProgressState): Price | null {
@@ -215,7 +241,7 @@ export function restoreRemaining(state: ProgressState, inPhase: Price | null = p
     const one = () => lastIncremental(state) ?? INCREMENTAL_PER_FULL * fullSeconds(state, seconds)
     more(Math.max(later * INSTANCE_SECONDS, secondsBySize(state, seconds) ?? later * one()))
   }
-  more(finalizeRemaining(state).seconds)
+  more(laterBinlogs(state) + finalizeRemaining(state).seconds)
   return { seconds, guessedSeconds }
 }
 

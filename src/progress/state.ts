@@ -25,6 +25,9 @@ export type Ending = (typeof ENDINGS)[number]
 export const initialWork = {
   /** Source bytes read by extract. */
   sourceBytes: 0,
+  /** Bytes of binlogs that the running binlog phase has copied or applied, and all; null before it tells. */
+  binlogBytes: 0,
+  binlogTotalBytes: null as number | null,
   /** Bytes of the delta files that are done, and of the one begun last. */
   deltaDoneBytes: 0,
   deltaFileBytes: 0,
@@ -83,6 +86,7 @@ export const NO_FACTS: WorkFacts = {
   hasPrepare: true,
   hasMoveBack: true,
   hasStartCheck: false,
+  binlogBytes: 0,
 }
 
 /** The state of an estimator that has seen nothing. */

@@ -59,6 +59,9 @@ export type ToolEvent =
   | { type: 'missing_tablespace'; text: string }
   /** InnoDB finds no free pages: with a pool that is too small, a recovery never ends. */
   | { type: 'starved' }
+  /** A server applies relay logs; it has ended that, at the position it was told (`reached`) or before. */
+  | { type: 'apply_started' }
+  | { type: 'apply_ended'; reached: boolean }
   | { type: 'completed_ok' }
   /** A line that names the cause of a failure. */
   | { type: 'failure'; code: ErrorCode; text: string }

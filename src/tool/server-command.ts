@@ -12,11 +12,11 @@ export interface ServerOptions {
 }
 
 /**
- * A server that nobody else can reach or use: no network, no replication, no events, no binlog, no variables of the
+ * A server that nobody else can reach: no network, no binlog, no replication that starts by itself, no variables of the
  * datadir's mysqld-auto.cnf, a socket where only its own user comes. It changes as little as it can: no upgrade, no
  * dump of the buffer pool, no certificates.
  */
-export const serverCommand = ({ program, datadir, directory, settings }: ServerOptions): Command => ({
+const privateServer = ({ program, datadir, directory, settings }: ServerOptions, more: readonly string[]): Command => ({
   file: program,
   args: [
     '--no-defaults',
@@ -26,11 +26,9 @@ export const serverCommand = ({ program, datadir, directory, settings }: ServerO
     `--pid-file=${directory}/pid`,
     `--secure-file-priv=${directory}`, // the built-in default may not exist, and then MySQL does not start
     '--skip-networking',
-    '--skip-grant-tables',
     '--skip-log-bin',
     '--loose-skip-slave-start',
     '--loose-skip-replica-start',
-    '--loose-event-scheduler=DISABLED',
     '--loose-mysqlx=OFF',
     '--loose-persisted-globals-load=OFF',
     '--loose-upgrade=NONE',
@@ -39,9 +37,56 @@ export const serverCommand = ({ program, datadir, directory, settings }: ServerO
     '--loose-caching-sha2-password-auto-generate-rsa-keys=OFF',
     '--loose-innodb-buffer-pool-load-at-startup=OFF',
     '--loose-innodb-buffer-pool-dump-at-shutdown=OFF',
+    ...more,
     ...settings,
   ],
 })
+
+/** A private server that is asked by SQL. Without grant tables everybody who reaches its socket is root. */
+export const serverCommand = (options: ServerOptions): Command =>
+  privateServer(options, ['--skip-grant-tables', '--loose-event-scheduler=DISABLED'])
+
+export interface ApplyServerOptions extends ServerOptions {
+  /** Exists, and is the server's own: relay logs, and the files with the position of replication. */
+  relayDir: string
+  /** Workers that apply in parallel and commit in the order of the binlog; 0: one thread applies all. */
+  threads: number
+  bufferPoolBytes: number
+}
+
+/** Names of the files in `relayDir` and in `directory`. */
+export const RELAY_LOG = 'relay-bin'
+export const RELAY_LOG_INFO = 'relay-log.info'
+export const initFileIn = (directory: string): string => `${directory}/init.sql`
+
+/**
+ * A private server of MariaDB that applies relay logs. It reads the grant tables: without them it refuses a replicated
+ * CREATE USER (error 1290), and with them nobody can log in for sure. So the statements that make it apply are in its
+ * init file. The event scheduler runs no event, but is not DISABLED, which refuses a replicated CREATE EVENT (1577).
+ * Strict mode of InnoDB could refuse a CREATE TABLE that the other server took.
+ *
+ * A crash of the server loses nothing with innodb_flush_log_at_trx_commit=2, and the position of replication is in the
+ * transactions themselves; after a power cut, apply begins again where the data stand.
+ */
+export const applyServerCommand = (options: ApplyServerOptions): Command =>
+  privateServer(options, [
+    `--init-file=${initFileIn(options.directory)}`,
+    '--server-id=4294967295',
+    '--replicate-same-server-id', // whichever server the events are of
+    '--event-scheduler=OFF',
+    `--relay-log=${options.relayDir}/${RELAY_LOG}`,
+    `--relay-log-info-file=${options.relayDir}/${RELAY_LOG_INFO}`,
+    `--master-info-file=${options.relayDir}/master.info`,
+    `--slave-load-tmpdir=${options.relayDir}`,
+    '--relay-log-purge=OFF',
+    `--slave-parallel-threads=${options.threads}`,
+    '--slave-parallel-mode=optimistic',
+    '--max-allowed-packet=1G',
+    '--slave-max-allowed-packet=1G',
+    '--innodb-strict-mode=OFF',
+    '--innodb-flush-log-at-trx-commit=2',
+    `--innodb-buffer-pool-size=${options.bufferPoolBytes}`,
+  ])
 
 export const socketIn = (directory: string): string => `${directory}/socket`
 

@@ -1,3 +1,4 @@
+import { scrubText } from '../secrets.ts'
 import { environmentFault } from './environment-wording.ts'
 import type { Grammar, ToolEvent } from './events.ts'
 import { saysDiskFull } from './failure-wording.ts'
@@ -39,4 +40,36 @@ export function serverGrammar(): Grammar {
     if (environmentFault(line) !== null || AROUND_THE_DATA.test(line)) return failure('server_failed')
     return ENGINE_NAMES_DAMAGE.test(line) ? failure('start_check_failed') : NOTHING
   }
+}
+
+/**
+ * A MariaDB server that applies relay logs: besides, what its SQL thread says. An init file whose statement fails ends
+ * there, and the server goes on without it.
+ */
+export function applyGrammar(): Grammar {
+  const server = serverGrammar()
+  let reached = false
+  return (line, complete): readonly ToolEvent[] => {
+    if (!complete) return NOTHING
+    if (/\[Note\] Slave SQL thread initialized/.test(line)) return [{ type: 'apply_started' }]
+    if (/\[Note\] Slave SQL thread stopped because it reached its UNTIL position/.test(line)) reached = true
+    if (/\[Note\] Slave SQL thread exiting/.test(line)) return [{ type: 'apply_ended', reached }]
+    const error = /\[ERROR\] Slave(?: (?:SQL|worker)[^:]*)?: ?(.*)/.exec(line)?.[1]
+    if (error !== undefined)
+      return [{ type: 'failure', code: saysDiskFull(line) ? 'disk_full' : 'binlog_apply_failed', text: told(error) }]
+    const refused = /^ERROR: \d+ +(.*)/.exec(line)?.[1]
+    if (refused === undefined) return server(line, complete)
+    const text = `it refused to begin: ${told(refused)}`
+    return [
+      { type: 'failure', code: 'binlog_apply_failed', text },
+      { type: 'apply_ended', reached: false },
+    ]
+  }
+}
+
+/** Without passwords of a statement. What comes behind one, the GTID above all, may go with it. */
+function told(words: string): string {
+  const text = scrubText(words.trim())
+  const gtid = /, Gtid \d+-\d+-\d+/.exec(words)?.[0] ?? ''
+  return text.includes(gtid) ? text : text + gtid
 }

@@ -37,6 +37,7 @@ export const facts: fc.Arbitrary<WorkFacts> = fc.record({
   hasPrepare: fc.boolean(),
   hasMoveBack: fc.boolean(),
   hasStartCheck: fc.boolean(),
+  binlogBytes: nullable(bytes),
 })
 
 const toolEvent: fc.Arbitrary<ToolEvent> = fc.oneof(
@@ -81,6 +82,7 @@ const within: fc.Arbitrary<ProgressInput> = fc.oneof(
   { weight: 12, arbitrary: fc.record({ type: fc.constant('tool' as const), event: toolEvent }) },
   { weight: 6, arbitrary: fc.record({ type: fc.constant('sample' as const), sample }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('source' as const), readBytes: bytes }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('binlogs' as const), doneBytes: bytes, totalBytes: bytes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('step' as const), step }) },
   { weight: 1, arbitrary: facts.map(all => ({ type: 'facts' as const, facts: all })) },
   { weight: 1, arbitrary: fc.constant({ type: 'tick' as const }) },

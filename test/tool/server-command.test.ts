@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { enginePlugins, isServerOf, serverMisfit, serverSettings } from '../../src/tool/server-command.ts'
+import {
+  applyServerCommand,
+  enginePlugins,
+  isServerOf,
+  serverCommand,
+  serverMisfit,
+  serverSettings,
+} from '../../src/tool/server-command.ts'
 import { lowerCaseOfDictionary } from '../../src/tool/server-grammar.ts'
 
 const MYSQL_56 = 'mysqld  Ver 5.6.24 for linux-glibc2.5 on x86_64 (MySQL Community Server (GPL))'
@@ -32,6 +39,20 @@ describe('a server may start on the data', () => {
     if (says === null) expect(misfit).toBeNull()
     else expect(misfit).toMatch(says)
   })
+})
+
+test('both private servers have no network and no binlog; only the one that applies reads grant tables', () => {
+  const base = { program: '/mariadbd', datadir: '/d', directory: '/run/x', settings: ['--innodb-page-size=4096'] }
+  const check = serverCommand(base).args
+  const apply = applyServerCommand({ ...base, relayDir: '/r', threads: 4, bufferPoolBytes: 1024 }).args
+  for (const args of [check, apply]) {
+    expect(args[0]).toBe('--no-defaults')
+    expect(args).toEqual(expect.arrayContaining(['--skip-networking', '--skip-log-bin', '--loose-skip-slave-start']))
+    expect(args).toContain('--innodb-page-size=4096')
+  }
+  expect(check).toEqual(expect.arrayContaining(['--skip-grant-tables', '--loose-event-scheduler=DISABLED']))
+  expect(apply.join()).not.toMatch(/skip-grant|DISABLED/)
+  expect(apply).toEqual(expect.arrayContaining(['--event-scheduler=OFF', '--init-file=/run/x/init.sql']))
 })
 
 describe('what a server is told of backup-my.cnf', () => {

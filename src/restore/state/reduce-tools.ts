@@ -176,5 +176,6 @@ export function factsOf(plan: Plan, position: number): WorkFacts {
     hasPrepare: has('prepare'),
     hasMoveBack: has('move_back'),
     hasStartCheck: has('start_check'),
+    binlogBytes: 0,
   }
 }

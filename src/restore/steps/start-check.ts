@@ -1,38 +1,29 @@
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
-import { join, relative } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
-import { endGroups, signalMembers } from '../../process/kill-groups.ts'
-import { systemError } from '../../process/system-error.ts'
-import { toolEnv } from '../../process/tool-env.ts'
-import { enginePlugins, serverSettings, socketIn } from '../../tool/server-command.ts'
-import { lowerCaseOfDictionary, serverGrammar } from '../../tool/server-grammar.ts'
+import { lowerCaseOfDictionary } from '../../tool/server-grammar.ts'
 import type { RestoreContext } from '../context.ts'
 import { noticeOnce } from '../context.ts'
-import { filesUnder } from '../plan/extracted.ts'
-import { clientProgram } from '../plan/find-tool.ts'
-import type { Plan, PlanStep } from '../plan/plan.ts'
-import { addMovedFiles } from '../resume/cleanup.ts'
-import { runTools } from '../run/run-tools.ts'
-import type { ToolRun } from '../run/tool-run.ts'
+import type { PlanStep } from '../plan/plan.ts'
 import { toolsOf } from '../state/runs.ts'
 import { checkTables, type Sql } from './check-tables.ts'
 import { isPartial } from './kept-files.ts'
+import {
+  askServer,
+  directoryOf,
+  makePrivateDirectory,
+  recordCreated,
+  removeLeftovers,
+  removePrivateDirectory,
+  SERVER_TIMES,
+  settingsFor,
+} from './private-server.ts'
 
 /**
- * Starts a server on the restored datadir that nobody else can reach, checks its tables, and stops it. It runs as the
- * owner of the files, never as root, and its socket is in a directory of mode 0700 that is made for it. InnoDB's own
- * recovery and the rollback of transactions that were open when the backup ended happen here instead of at the first
- * real start.
+ * Starts a private server on the restored datadir, checks its tables, and stops it. InnoDB's own recovery and the
+ * rollback of transactions that were open when the backup ended happen here instead of at the first real start.
  */
 
-/** Times in ms. A server that rolls back a long transaction first answers late; it is only given up when it ends. */
-export const START_CHECK_TIMES = { askEvery: 250, answerWithin: 10_000, shutdownWithin: 300_000, termWithin: 60_000 }
-
-const RUN = { kind: 'start_check' } as const
+const KIND = 'start_check'
 
 type StartCheckStep = Extract<PlanStep, { kind: 'start_check' }>
 
@@ -40,240 +31,32 @@ export async function startCheck(
   context: RestoreContext,
   { command: planned }: StartCheckStep,
   backupConfig: string,
-  times = START_CHECK_TIMES,
+  times = SERVER_TIMES,
 ): Promise<void> {
-  const { store } = context
+  const { store, runDir } = context
   const plan = store.state.plan!
-  const { runAs } = planned
-  const directory = planned.args.find(arg => arg.startsWith('--socket='))!.replace(/^--socket=(.*)\/.*/, '$1')
-  const adopted = toolsOf(store.state, RUN).length > 0
-  if (!adopted) makePrivateDirectory(context, directory, runAs)
+  const directory = directoryOf(planned)
+  const adopted = toolsOf(store.state, { kind: KIND }).length > 0
+  if (!adopted) makePrivateDirectory(context, directory, planned.runAs)
   try {
     const settings = adopted ? [] : await settingsFor(plan, planned.file, backupConfig)
-    const client = clientProgram(plan.tool.family)
-    const sql: Sql = (statements, options) => query(client, socketIn(directory), runAs, statements, options)
+    const check = (sql: Sql) => checkTables(sql, isPartial(runDir, plan.elements.length))
     const run = (more: readonly string[] = []) =>
-      runServer(
-        context,
-        { command: { ...planned, args: [...planned.args, ...settings, ...more] }, grammar: serverGrammar() },
-        sql,
-        times,
-      )
-    const passed = await run().catch(error => {
+      askServer(context, KIND, { ...planned, args: [...planned.args, ...settings, ...more] }, check, times)
+    const checked = await run().catch(error => {
       const lowerCase = error instanceof RestoreError ? lowerCaseOfDictionary(error.lastWords) : null
       if (lowerCase === null) throw error
       return run([`--lower-case-table-names=${lowerCase}`])
     })
     // An adopted server ended in order before this agent could ask it.
-    if (!passed) await run()
-    tellChanges(context, await changesOf(context, plan.datadir))
+    for (const text of (checked ?? (await run()))?.answer ?? []) noticeOnce(context, text)
+    const changed = await removeLeftovers(context, plan.datadir, KIND)
+    if (changed.length > 0)
+      noticeOnce(context, `the server of the start check changed ${changed.length} files: ${formatFirst(changed)}`)
   } finally {
     if (!context.detached()) {
-      // What the server created is this restore's too, should the datadir have to make room for an older backup.
-      addMovedFiles(context.runDir, (await filesSinceStart(context, plan.datadir)).created)
+      await recordCreated(context, plan.datadir, KIND)
       removePrivateDirectory(context, directory)
     }
   }
-}
-
-/** False where an adopted server ended without being asked. */
-async function runServer(
-  context: RestoreContext,
-  stage: ToolRun['stages'][number],
-  sql: Sql,
-  times: typeof START_CHECK_TIMES,
-): Promise<boolean> {
-  const { store, runDir, toolLock } = context
-  const { datadir, elements, tool } = store.state.plan!
-  const processes = () => toolsOf(store.state, RUN)
-  const adopted = processes().length > 0
-  let hasEnded = false
-  const server = runTools(context, {
-    id: { ...RUN, element: elements.length },
-    stages: [stage],
-    judge: judgeServer,
-    stdin: 'ignore',
-    cwd: datadir,
-  }).finally(() => {
-    hasEnded = true
-  })
-  server.catch(() => {}) // awaited below, also when the questions fail first
-  const within = (ms: number) => Promise.race([server.catch(() => {}), sleep(ms, undefined, { ref: false })])
-  /** SHUTDOWN is no statement before MySQL 5.7.9: SIGTERM asks for the same. */
-  const stop = async () => {
-    const asked = await sql('SHUTDOWN', { withinMs: times.answerWithin }).then(
-      () => true,
-      () => false,
-    )
-    if (asked) await within(times.shutdownWithin)
-    if (!hasEnded) for (const one of processes()) signalMembers(one, 'SIGTERM')
-    if (!hasEnded) await within(asked ? times.termWithin : times.shutdownWithin)
-    if (hasEnded) return server
-    await endGroups(processes(), { graceMs: 0, lock: toolLock.file() })
-    await server.catch(() => {})
-    const seconds = Math.round((times.shutdownWithin + (asked ? times.termWithin : 0)) / 1000)
-    throw new RestoreError('server_failed', `the restored server did not end within ${seconds} s and was killed`, {
-      hint: `its tables were ${checked ? '' : 'not '}checked; its own recovery at the next start does the rest`,
-    })
-  }
-  let checked = false
-  try {
-    while (!hasEnded && !(await answers(sql, times))) await sleep(times.askEvery)
-    if (!hasEnded) {
-      const notices = await checkTables(sql, isPartial(runDir, elements.length))
-      checked = true
-      for (const text of notices) noticeOnce(context, text)
-    }
-  } catch (error) {
-    if (!hasEnded) await stop()
-    await server // a server that died is the cause of a question without answer
-    throw error instanceof RestoreError
-      ? error
-      : new RestoreError('server_failed', `the restored server does not answer: ${(error as Error).message}`)
-  }
-  if (!hasEnded) await stop()
-  await server
-  if (checked) return true
-  if (adopted) return false
-  throw new RestoreError('server_failed', `the restored server (${tool.family}) was shut down before it was asked`)
-}
-
-/**
- * Only what the server says of the data counts against the backup: with an older one it would fail for any other reason
- * too.
- */
-export const judgeServer: ToolRun['judge'] = ([server]) => {
-  const { code, signal } = server!.exit
-  if (code === 0) return null
-  if (signal === 'SIGKILL')
-    return { code: 'tool_killed', message: `${server!.program} was killed by ${signal}`, stage: 0 }
-  const { failures } = server!
-  const failure = ['disk_full', 'server_failed', 'start_check_failed']
-    .map(named => failures.find(({ code }) => code === named))
-    .find(found => found !== undefined)
-  if (failure === undefined) return { code: 'server_failed', message: 'the restored server ended by itself', stage: 0 }
-  return { code: failure.code, message: `the restored server ended by itself: ${failure.text}`, stage: 0 }
-}
-
-const answers = (sql: Sql, { answerWithin }: typeof START_CHECK_TIMES) =>
-  sql('SELECT 1', { withinMs: answerWithin }).then(
-    () => true,
-    () => false,
-  )
-
-/**
- * Statements go through the client's stdin, one a line. With `force` it goes on after an error and returns the errors.
- */
-async function query(
-  client: string,
-  socket: string,
-  runAs: { uid: number; gid: number } | undefined,
-  statements: string,
-  { withinMs, force = false }: Parameters<Sql>[1] = {},
-): Promise<string[]> {
-  const { stdout, stderr } = await execa(
-    client,
-    [
-      '--no-defaults',
-      '--protocol=socket',
-      `--socket=${socket}`,
-      '--user=root',
-      '--default-character-set=utf8',
-      '-NB',
-      ...(force ? ['--force'] : []),
-    ],
-    {
-      input: `${statements}\n`,
-      env: toolEnv(),
-      extendEnv: false,
-      reject: !force,
-      killSignal: 'SIGKILL',
-      ...(withinMs !== undefined && { timeout: withinMs }),
-      ...(runAs && { uid: runAs.uid, gid: runAs.gid }),
-    },
-  )
-  return (force ? stderr : stdout).split('\n').filter(Boolean)
-}
-
-/** What the server must be told of the files, and plugins that read them. */
-async function settingsFor({ datadir, tool }: Plan, program: string, backupConfig: string): Promise<string[]> {
-  const settings = serverSettings(existsSync(backupConfig) ? readFileSync(backupConfig, 'utf8') : '')
-  return tool.family === 'mariadb-backup' ? [...settings, ...(await pluginSettings(datadir, program))] : settings
-}
-
-async function pluginSettings(datadir: string, program: string): Promise<string[]> {
-  const { stdout } = await execa(program, ['--no-defaults', '--help', '--verbose'], {
-    reject: false,
-    env: toolEnv(),
-    extendEnv: false,
-    timeout: 10_000,
-    killSignal: 'SIGKILL',
-  })
-  const pluginDir = /^plugin-dir\s+(\S+)/m.exec(stdout)?.[1]
-  const installed = pluginDir && existsSync(pluginDir) ? await readdir(pluginDir) : []
-  if (installed.length === 0) return []
-  let hasArchive = false
-  for await (const path of filesUnder(datadir)) if (path.endsWith('.ARZ')) hasArchive = true
-  return enginePlugins({ hasArchive, hasRocksDb: existsSync(join(datadir, '#rocksdb')) }, installed)
-}
-
-/** Noted as created before it is made, so that a kill between the two leaves none behind. */
-function makePrivateDirectory(context: RestoreContext, directory: string, runAs?: { uid: number; gid: number }): void {
-  const { store, now } = context
-  const { cleanup } = store.state
-  rmSync(directory, { recursive: true, force: true }) // of an agent that was killed; the name is this restore's own
-  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, created: [...cleanup.created, directory] } })
-  try {
-    mkdirSync(directory, { mode: 0o700 })
-    if (runAs) chownSync(directory, runAs.uid, runAs.gid)
-  } catch (thrown) {
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
-    throw systemError(thrown, `cannot make ${directory} for the server's socket`)
-  }
-}
-
-function removePrivateDirectory({ store, now }: RestoreContext, directory: string): void {
-  rmSync(directory, { recursive: true, force: true })
-  const { cleanup } = store.state
-  const created = cleanup.created.filter(name => name !== directory)
-  if (created.length < cleanup.created.length)
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, created } })
-}
-
-/**
- * Made by a server for itself, and of no use to the next: auto.cnf gives the server's UUID, which two servers must not
- * share; the others are temporary names and dumps.
- */
-const SERVER_LEFTOVER =
-  /^(auto\.cnf|ib_logfile101|ib_buffer_pool(\.incomplete)?|multi-master\.info|ddl_recovery(-backup)?\.log|[\w-]+\.pem)$/
-
-/** Files of the datadir that the server created or changed, by their times. */
-async function filesSinceStart({ runDir }: RestoreContext, datadir: string) {
-  const created: string[] = []
-  const changed: string[] = []
-  const stderrFile = (await readdir(runDir)).find(name => /-start_check-.*\.stderr$/.test(name))
-  if (stderrFile === undefined) return { created, changed }
-  const startedAtMs = statSync(join(runDir, stderrFile)).birthtimeMs
-  for await (const path of filesUnder(datadir)) {
-    const { mtimeMs, birthtimeMs } = await stat(path)
-    if (birthtimeMs >= startedAtMs) created.push(path)
-    if (mtimeMs >= startedAtMs) changed.push(path)
-  }
-  return { created, changed }
-}
-
-/** Removes what the server made for itself. Returns the files that it changed, as paths in the datadir. */
-async function changesOf(context: RestoreContext, datadir: string): Promise<string[]> {
-  const { created, changed } = await filesSinceStart(context, datadir)
-  const leftovers = new Set(created.filter(path => SERVER_LEFTOVER.test(relative(datadir, path))))
-  for (const path of leftovers) rmSync(path)
-  return changed
-    .filter(path => !leftovers.has(path))
-    .map(path => relative(datadir, path))
-    .sort()
-}
-
-function tellChanges(context: RestoreContext, changed: readonly string[]): void {
-  if (changed.length > 0)
-    noticeOnce(context, `the server of the start check changed ${changed.length} files: ${formatFirst(changed)}`)
 }
