@@ -31,7 +31,7 @@ const ROOMS: Record<string, Room> = {
     packages: ['execa', 'hash-wasm', 'undici', 'zod'],
   },
   binlog: { imports: [...WORDS, 'backup', 'tool', 'process', 'source'], packages: ['execa', 'undici', 'zod'] },
-  config: { imports: [...WORDS, 'backup', 'source', 'binlog'], packages: ['yaml', 'zod'] },
+  config: { imports: [...WORDS, 'backup', 'source', 'process', 'binlog'], packages: ['yaml', 'zod'] },
   'restore/context.ts': {
     imports: [...WORDS, ...FIELD],
     types: ['restore/state', 'restore/plan/plan.ts', 'restore/plan', 'restore/run'],

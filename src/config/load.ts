@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin } from '../source/source-ref.ts'
@@ -12,6 +11,7 @@ import {
   type RestoreSettings,
   type Surroundings,
 } from './options.ts'
+import { readSmall } from './read-small.ts'
 import { readYaml } from './read-yaml.ts'
 
 /** restore.yaml is a page of text; more than this is some other file. */
@@ -101,25 +101,10 @@ function nameOfFlag({ path, onKey }: Finding): string {
 
 /** The text of a configuration; `file` is its name in messages. Throws `config_invalid`. */
 export async function readConfig(path: string, file: string): Promise<string> {
-  let bytes: Buffer
+  const read = await readSmall(path, 'a configuration', LARGEST_CONFIG_BYTES)
+  if ('why' in read) throw new RestoreError('config_invalid', `${file}: ${read.why}`, { cause: read.cause })
   try {
-    bytes = await readFile(path)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const why =
-      code === 'ENOENT'
-        ? 'no such file'
-        : code === 'EACCES'
-          ? 'may not be read by this user'
-          : code === 'EISDIR'
-            ? 'is a directory'
-            : `cannot be read (${code})`
-    throw new RestoreError('config_invalid', `${file}: ${why}`, { cause: error })
-  }
-  if (bytes.length > LARGEST_CONFIG_BYTES)
-    throw new RestoreError('config_invalid', `${file}: too large to be a configuration`)
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true }).decode(read.bytes)
   } catch (cause) {
     throw new RestoreError('config_invalid', `${file}: is not UTF-8 text`, { cause })
   }

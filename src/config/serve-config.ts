@@ -1,4 +1,3 @@
-import { readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin, type SourceRef } from '../source/source-ref.ts'
@@ -13,6 +12,7 @@ import {
   type RestoreSettings,
   type Surroundings,
 } from './options.ts'
+import { readSmall } from './read-small.ts'
 import { readYaml } from './read-yaml.ts'
 import { type Address, type HookEvent, type ServeSettings, serveKeysAt, serveSchema } from './serve-schema.ts'
 import { suggest } from './suggest.ts'
@@ -165,19 +165,15 @@ const hooksFrom = (hooks: HookSettings | undefined, folder: string): Hook[] =>
     timeoutMs: timeout ?? HOOK_TIMEOUT_MS,
   }))
 
+const LARGEST_TOKEN_BYTES = 4096
+
 /** The first line of the file. It is said what is wrong with it, never what it is. */
 export async function readToken(path: string): Promise<string> {
   const refuse = (why: string, cause?: unknown) =>
     new RestoreError('config_invalid', `token_file ${path}: ${why}`, { cause })
-  let content: string
-  try {
-    if ((await stat(path)).size > 4096) throw refuse('too large to be a token')
-    content = await readFile(path, 'utf8')
-  } catch (error) {
-    if (error instanceof RestoreError) throw error
-    throw refuse(`cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
-  }
-  const token = content.split('\n')[0]!.trim()
+  const read = await readSmall(path, 'a token', LARGEST_TOKEN_BYTES)
+  if ('why' in read) throw refuse(read.why, read.cause)
+  const token = read.bytes.toString().split('\n')[0]!.trim()
   if (token.length < SHORTEST_TOKEN) throw refuse(`must hold a token of at least ${SHORTEST_TOKEN} characters`)
   if (!/^[\x21-\x7e]+$/.test(token)) throw refuse('must hold a token of visible ASCII characters, without blanks')
   return token

@@ -1,5 +1,36 @@
-import { copyFileSync, existsSync, mkdirSync, realpathSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
+
+/**
+ * At most so many bytes from the start of a file. Waits for nothing: a FIFO that nobody writes to gives none. Throws
+ * errors of the system, such as EISDIR.
+ */
+export function readAtMost(path: string, mostBytes: number): Buffer {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const buffer = Buffer.alloc(Math.min(mostBytes, fstatSync(file).size || mostBytes)) // a device says it has 0
+    let filled = 0
+    for (let read = -1; read !== 0 && filled < buffer.length; filled += read)
+      read = readSync(file, buffer, filled, buffer.length - filled, null)
+    return buffer.subarray(0, filled)
+  } finally {
+    closeSync(file)
+  }
+}
 
 /** The path itself, or its nearest ancestor that exists. */
 export function existingAncestor(path: string): string {

@@ -24,10 +24,17 @@ export function checkKeyFile(
       cause,
     })
   }
+  if (stats.isFile() && stats.size > LARGEST_KEY_BYTES)
+    throw new RestoreError('usage', `${option} ${path} has ${stats.size} bytes: too large for a file of keys`, {
+      hint: 'name the file that holds the key',
+    })
   if (stats.isFile() && !OF_THIS_PROCESS.test(path)) return
   throw new RestoreError('usage', `${option} ${path} is not a regular file, and a key is read more than once`, {
     hint: 'put the key into a file that only you can read, on a tmpfs if it must not touch a disk: umask 077; pass show x > /dev/shm/key',
   })
 }
+
+/** A key of file_key_management takes a line, and there may be thousands. */
+const LARGEST_KEY_BYTES = 1 << 20
 
 const OF_THIS_PROCESS = /^\/(dev\/(fd\/|stdin$)|proc\/)/

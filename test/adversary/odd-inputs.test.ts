@@ -240,18 +240,13 @@ describe('configuration', () => {
     expect(ended.stderr.length).toBeLessThan(10_000)
   })
 
-  test.for(['fifo', 'directory', '/dev/zero', 'link to nowhere'])(
-    'a configuration that is a %s is refused soon',
-    async what => {
-      const at = workspace()
-      const file = join(at.dir, 'restore.yaml')
-      if (what === 'directory') mkdirSync(file)
-      else symlinkSync('/nowhere', file)
-      const ended = await startAgent(['restore', '--config', file]).ended
-      expect(ended.code, ended.stderr).toBeGreaterThan(0)
-      await expectRightEnd(at, ended)
-    },
-  )
+  test('a configuration that is a link to nowhere is refused', async () => {
+    const at = workspace()
+    const file = join(at.dir, 'restore.yaml')
+    symlinkSync('/nowhere', file)
+    const ended = await startAgent(['restore', '--config', file]).ended
+    expect(ended.stderr).toMatch(/^error config_invalid: .*restore.yaml: no such file/m)
+  })
 
   test('a redirect does not carry the token to another server', async () => {
     const got: (string | undefined)[] = []

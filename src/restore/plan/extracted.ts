@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { opendir, readFile, stat } from 'node:fs/promises'
+import { opendir, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
 import { splitFileName } from '../../backup/file-name.ts'
 import { RestoreError } from '../../errors.ts'
-import { onSameFileSystem } from '../../process/file-system.ts'
+import { onSameFileSystem, readAtMost } from '../../process/file-system.ts'
 import { openDirectorySource } from '../../source/directory.ts'
 import { inspectSource } from '../../source/inspect.ts'
 import { checkPathLength } from '../../tool/path-length.ts'
@@ -58,12 +58,21 @@ export async function outsideFiles(directory: string): Promise<OutsideFile[]> {
   const found: OutsideFile[] = []
   for await (const path of filesUnder(directory)) {
     const name = relative(directory, path)
-    if (name.endsWith('.isl')) found.push({ name, path: (await readFile(path, 'utf8')).replace(/\n$/, '') })
+    if (name.endsWith('.isl')) found.push({ name, path: textOf(path, LARGEST_ISL_BYTES).replace(/\n$/, '') })
     if (name === 'xtrabackup_tablespaces')
-      for (const [, file = ''] of (await readFile(path, 'utf8')).matchAll(/"file_name"\s*:\s*"((?:[^"\\]|\\.)*)"/g))
+      for (const [, file = ''] of textOf(path, LARGEST_LIST_BYTES).matchAll(/"file_name"\s*:\s*"((?:[^"\\]|\\.)*)"/g))
         found.push({ name, path: JSON.parse(`"${file}"`) })
   }
   return found
+}
+
+const LARGEST_ISL_BYTES = 4096
+const LARGEST_LIST_BYTES = 16 << 20
+
+function textOf(path: string, mostBytes: number): string {
+  const bytes = readAtMost(path, mostBytes + 1)
+  if (bytes.length <= mostBytes) return bytes.toString()
+  throw new RestoreError('source_corrupt', `${path} has over ${mostBytes} bytes: too large for what it is`)
 }
 
 /** What the metadata of an extracted directory say. */

@@ -36,7 +36,8 @@ export function makeDirectory(path: string): void {
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST')
       throw new RestoreError('target_not_new', `cannot make ${path}: it exists already`, { cause })
-    throw systemError(cause, `cannot make ${path}`)
+    const { code, message } = systemError(cause, `cannot make ${path}`)
+    throw new RestoreError(code === 'internal' ? 'not_permitted' : code, message, { cause })
   }
 }
 

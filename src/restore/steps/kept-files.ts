@@ -14,7 +14,7 @@ import { basename, join } from 'node:path'
 import { parseInfo } from '../../backup/info.ts'
 import { safeConfig } from '../../backup/safe-config.ts'
 import { RestoreError } from '../../errors.ts'
-import { moveFile } from '../../process/file-system.ts'
+import { moveFile, readAtMost } from '../../process/file-system.ts'
 import { systemError } from '../../process/system-error.ts'
 
 /**
@@ -107,9 +107,11 @@ const filesIn = (directory: string): string[] =>
     .filter(entry => entry.isFile())
     .map(entry => entry.name)
 
+const LARGEST_INDEX_BYTES = 1 << 20
+
 /** An index of binlogs or relay logs that lists files which are not here. It is of no use to this server. */
 function isForeignBinlogIndex(datadir: string, name: string): boolean {
   if (!name.endsWith('.index')) return false
-  const listed = readFileSync(join(datadir, name), 'latin1').split('\n').filter(Boolean)
+  const listed = readAtMost(join(datadir, name), LARGEST_INDEX_BYTES).toString('latin1').split('\n').filter(Boolean)
   return listed.length > 0 && listed.some(path => !existsSync(join(datadir, basename(path))))
 }

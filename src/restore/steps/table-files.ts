@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { open, readdir, readFile } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isFileOfOneTable, TABLESPACE_HEADER_BYTES } from '../../backup/tablespace-header.ts'
+import { readAtMost } from '../../process/file-system.ts'
 import { linkedFile } from './tablespaces.ts'
 
 /**
@@ -24,6 +25,8 @@ export interface MissingFiles {
 const INNODB = 12
 const PARTITIONED = 20
 const HEAD_BYTES = 64
+/** No .sdi or .par of a server is near this. */
+const LARGEST_DEFINITION_BYTES = 1 << 22
 
 /**
  * By the engine's number in a `.frm` and by its name in a `.sdi`. `.CSM` and `.TRG` do not count: no data are in them.
@@ -90,7 +93,7 @@ interface Table {
 async function tablesOf(directory: string, definition: string, names: ReadonlySet<string>): Promise<Table[]> {
   const path = join(directory, definition)
   if (definition.endsWith('.sdi')) {
-    const engine = /"engine":\s*"(\w+)"/.exec(await readFile(path, 'utf8'))?.[1] ?? ''
+    const engine = /"engine":\s*"(\w+)"/.exec(readAtMost(path, LARGEST_DEFINITION_BYTES).toString())?.[1] ?? ''
     return [{ table: definition.replace(/_\d+\.sdi$/, ''), engine }]
   }
   const table = definition.slice(0, -'.frm'.length)
@@ -99,7 +102,7 @@ async function tablesOf(directory: string, definition: string, names: ReadonlySe
   const engine = head[3]!
   if (engine === PARTITIONED) {
     if (!names.has(`${table}.par`)) return []
-    const partitions = partitionNames(await readFile(join(directory, `${table}.par`)))
+    const partitions = partitionNames(readAtMost(join(directory, `${table}.par`), LARGEST_DEFINITION_BYTES))
     return partitions.map(name => ({ table: `${table}#P#${name}`, engine: head[61]! }))
   }
   const prefix = `${table}#P#`

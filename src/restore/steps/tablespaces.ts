@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { DEFAULT_PAGE_BYTES, TABLESPACE_HEADER_BYTES, tablespaceBytes } from '../../backup/tablespace-header.ts'
+import { readAtMost } from '../../process/file-system.ts'
 import { filesUnder } from '../plan/extracted.ts'
 
 /**
@@ -67,7 +68,7 @@ export async function outsideFiles(directory: string): Promise<Tablespace[]> {
 }
 
 /** The path that an `.isl` file holds. */
-export const linkedFile = (path: string): string => readFileSync(path, 'utf8').trim()
+export const linkedFile = (path: string): string => readAtMost(path, 4096).toString().trim()
 
 /** Reads 64 bytes of each file; calls `onChecked` after every few. */
 export async function findShort(datadir: string, layout: Layout, onChecked: () => void): Promise<ShortTablespace[]> {

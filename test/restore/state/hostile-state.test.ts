@@ -103,7 +103,8 @@ function changed(state: RestoreState, changes: readonly Change[]): unknown {
     const key = path.at(-1)!
     const holder = path.slice(0, -1).reduce((inner, name) => (inner as Record<string, unknown>)[name], root as unknown)
     const target = holder as Record<string, unknown>
-    if (how === 'replace') target[key] = odd
+    if (how === 'replace')
+      target[key] = structuredClone(odd) // a later change may reach into it
     else if (how === 'remove') delete target[key]
     else if (Array.isArray(holder)) holder.push(structuredClone(target[key]))
   }
