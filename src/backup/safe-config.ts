@@ -74,9 +74,12 @@ export interface SafeConfig {
   dropped: readonly string[]
   /** Where the backed up server had the keys of its encrypted tables; null where no file of keys is named. */
   keyFile: string | null
+  /** Where that server had the password of its key file (`FILE:`); the tools do not get it. */
+  passwordFile: string | null
 }
 
 const KEY_FILE = 'file_key_management_filename'
+const KEY_PASSWORD = 'file_key_management_filekey'
 
 /**
  * Names are compared as MySQL does: `-` and `_` are the same. Quotes and a comment behind a value are not allowed for.
@@ -85,6 +88,7 @@ const KEY_FILE = 'file_key_management_filename'
 export function safeConfig(text: string, keyFile: string | null = null): SafeConfig {
   const lines = ['[mysqld]']
   let namedKeyFile: string | null = null
+  let passwordFile: string | null = null
   const dropped = new Set<string>()
   for (const raw of text.split('\n')) {
     const line = raw.trim()
@@ -92,9 +96,10 @@ export function safeConfig(text: string, keyFile: string | null = null): SafeCon
     const [, name = '', value = ''] = /^([\w-]+)\s*(?:=\s*(.*))?$/s.exec(line) ?? []
     const key = name.toLowerCase().replaceAll('-', '_')
     if (key === KEY_FILE) namedKeyFile = value
+    if (key === KEY_PASSWORD) passwordFile = /^FILE:(.*)/i.exec(value)?.[1] ?? null
     if (key === KEY_FILE && keyFile !== null) lines.push(`${key}=${keyFile}`)
     else if (Object.hasOwn(ALLOWED, key) && ALLOWED[key]!(value)) lines.push(`${key}=${value}`)
     else dropped.add(/^[\w-]+$/.test(name) ? key : line.split(/[\s=]/)[0]!.replace(/[^\w!.-]/g, '?'))
   }
-  return { text: `${lines.join('\n')}\n`, dropped: [...dropped], keyFile: namedKeyFile }
+  return { text: `${lines.join('\n')}\n`, dropped: [...dropped], keyFile: namedKeyFile, passwordFile }
 }

@@ -77,7 +77,7 @@ test('of any text only allowed lines are left, and they stay when read again', (
     fc.property(fc.array(line), lines => {
       const { text } = safeConfig(lines.join('\n'))
       expect(text).not.toMatch(/evil|^!|plugin_dir|client/m)
-      expect(safeConfig(text)).toEqual({ text, dropped: [], keyFile: null })
+      expect(safeConfig(text)).toEqual({ text, dropped: [], keyFile: null, passwordFile: null })
     }),
   )
 })

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -104,6 +104,16 @@ test('a datadir where this user may not look: not_permitted', async () => {
     const ended = await startAgent(args, { uid: NOBODY, stdinFile: backup.full.zst }).ended
     expectFailure(at, ended, 'not_permitted', { kept: ['closed'] })
   }
+})
+
+test('a backup that says it is larger than the disk (uncompressed_backup_size): disk_space', async () => {
+  const at = workspace()
+  const source = join(at.dir, 'source')
+  await execa('cp', ['-a', backup.full.extracted, source])
+  appendFileSync(join(source, 'xtrabackup_info'), `uncompressed_backup_size = ${2 ** 50}\n`)
+  const ended = await at.restore([source])
+  expectFailure(at, ended, 'disk_space', { kept: ['source'] })
+  expect(ended.stderr).toContain('1.0 PiB')
 })
 
 describe('the key file of encrypted tables', () => {

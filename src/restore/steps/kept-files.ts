@@ -58,11 +58,12 @@ export function replaceConfig(
   const [path, kept] = [join(directory, CONFIG), join(metadataDir(runDir, position), CONFIG)]
   const stats = lstatSync(path, { throwIfNoEntry: false })
   if (!stats?.isFile()) return []
-  const { text, dropped, keyFile: named } = safeConfig(readFileSync(path, 'utf8'), keyFile)
+  const { text, dropped, keyFile: named, passwordFile } = safeConfig(readFileSync(path, 'utf8'), keyFile)
   if (named !== null && keyFile === null)
     throw new RestoreError('key_missing', `tables of the backup are encrypted; its server had their keys in ${named}`, {
       hint: 'name the key file on this host with --encryption-key-file',
     })
+  if (named !== null && keyFile !== null) checkKeyPassword(keyFile, text, passwordFile)
   if (dropped.length === 0 && named === null && (stats.mode & 0o022) === 0) return []
   try {
     copyFileSync(path, `${kept}.original`)
@@ -75,6 +76,19 @@ export function replaceConfig(
     throw systemError(thrown, `cannot replace ${path}`)
   }
   return dropped
+}
+
+/** How openssl begins what it encrypts with a password. Any other file has its keys in plain text. */
+const OPENSSL_MAGIC = 'Salted__'
+
+/** Throws `key_missing` where the key file on this host is encrypted and the tools get no password of it. */
+function checkKeyPassword(keyFile: string, config: string, passwordFile: string | null): void {
+  if (/^file_key_management_filekey=./m.test(config)) return
+  if (readAtMost(keyFile, OPENSSL_MAGIC.length).toString('latin1') !== OPENSSL_MAGIC) return
+  const where = passwordFile === null ? 'the backup does not say' : `the backup's server had in ${passwordFile}`
+  throw new RestoreError('key_missing', `the key file ${keyFile} is encrypted with a password that ${where}`, {
+    hint: `decrypt it into a file that only the agent's user can read, and name that with --encryption-key-file: openssl enc -d -aes-256-cbc -md sha1 -in ${keyFile}`,
+  })
 }
 
 /**

@@ -30,7 +30,34 @@ test('encrypted tables without the key file of this host are key_missing, and th
   expect(() => replaceConfig(directory, runDir, 1, null)).toThrow(
     expect.objectContaining({ code: 'key_missing', hint: expect.stringContaining('--encryption-key-file') }),
   )
-  expect(replaceConfig(directory, runDir, 1, '/root/keys')).toEqual([])
-  expect(readFileSync(config, 'utf8')).toContain('file_key_management_filename=/root/keys\n')
+  const keys = join(folder, 'keys')
+  writeFileSync(keys, '1;a7addd9adea9978fda19f21e6be987880e68ac92632ca052e5bb42b1a506939a\n')
+  expect(replaceConfig(directory, runDir, 1, keys)).toEqual([])
+  expect(readFileSync(config, 'utf8')).toContain(`file_key_management_filename=${keys}\n`)
   expect(readFileSync(join(runDir, 'backup/1/backup-my.cnf.original'), 'utf8')).toContain('/etc/mysql/keys')
+})
+
+test('an encrypted key file needs a password that the tools get: one in a file of the old server is named, not read', () => {
+  const folder = scratch()
+  const [runDir, directory, keys] = [join(folder, 'run'), join(folder, 'data'), join(folder, 'keys')]
+  mkdirSync(directory)
+  const replace = (filekey: string, content: string) => {
+    const config = `plugin_load=file_key_management.so\nfile_key_management_filename=/etc/mysql/keys\n${filekey}\n`
+    writeFileSync(join(directory, 'backup-my.cnf'), `[mysqld]\n${config}`)
+    writeFileSync(keys, content)
+    keepMetadata(directory, runDir, 1)
+    return replaceConfig(directory, runDir, 1, keys)
+  }
+  const encrypted = 'Salted__\x01\x02\x03'
+  const fromFile = 'file_key_management_filekey=FILE:/etc/mysql/password'
+  const refused = (message: string) =>
+    expect.objectContaining({
+      code: 'key_missing',
+      message: expect.stringContaining(message),
+      hint: expect.stringContaining('openssl enc -d'),
+    })
+  expect(() => replace(fromFile, encrypted)).toThrow(refused("the backup's server had in /etc/mysql/password"))
+  expect(() => replace('', encrypted)).toThrow(refused('the backup does not say'))
+  expect(replace('file_key_management_filekey=secret', encrypted)).toEqual([])
+  expect(replace(fromFile, '1;a7addd9adea9978fda19f21e6be987880')).toEqual(['file_key_management_filekey'])
 })
