@@ -71,6 +71,11 @@ export const ERRORS = {
     'check the network, the proxy and the server; run the same command again when it answers',
   ),
 
+  credentials_failed: failed(
+    35,
+    'check the credentials that this process sees: environment, profile, role or instance; then run the same command again',
+  ),
+  source_cold: failed(36, 'restore the object from its archive first, then run the same command again'),
   backup_missing: failed(39, 'restore-agent list shows the backups of a place'),
 
   disk_full: failed(40, 'free space on this file system and restore again; the backup is not at fault'),

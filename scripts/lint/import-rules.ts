@@ -28,7 +28,7 @@ const ROOMS: Record<string, Room> = {
   process: { imports: ['errors.ts', 'format.ts'], packages: ['execa'] },
   source: {
     imports: [...WORDS, 'backup', 'layout', 'tool', 'process'],
-    packages: ['execa', 'hash-wasm', 'undici', 'zod'],
+    packages: ['execa', 'hash-wasm', 'undici', 'zod', 'aws4fetch', '@aws-sdk/', '@smithy/core'],
   },
   binlog: { imports: [...WORDS, 'backup', 'tool', 'process', 'source'], packages: ['execa', 'undici', 'zod'] },
   config: { imports: [...WORDS, 'backup', 'source', 'process', 'binlog'], packages: ['yaml', 'zod'] },

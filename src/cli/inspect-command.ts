@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { BackupDescription } from '../backup/backup.ts'
+import { loadStoreSettings } from '../config/load.ts'
 import { exitCodeOf, RestoreError } from '../errors.ts'
 import { formatBytes, printable } from '../format.ts'
 import { abortable } from '../process/abortable.ts'
@@ -11,6 +12,7 @@ import { checkKeyFile } from '../source/key-file.ts'
 import { openSource } from '../source/open-source.ts'
 import { absoluteSource, parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
 import { errorAsJson, reportError } from './report-error.ts'
+import { flagsToKeys } from './restore-flags.ts'
 import { untilSignal } from './signals.ts'
 
 /** Throws `usage` for what is no source. */
@@ -30,11 +32,14 @@ interface InspectFlags {
 /**
  * `restore-agent inspect`. A backup with a problem is described as far as it goes, and gives the problem's exit code.
  */
-export async function inspectCommand(name: string, flags: InspectFlags): Promise<number> {
+export async function inspectCommand(
+  name: string,
+  flags: InspectFlags & Readonly<Record<string, unknown>>,
+): Promise<number> {
   const keyFile = flags.decryptKeyFile ? resolve(flags.decryptKeyFile) : null
   if (keyFile !== null) checkKeyFile(keyFile)
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
-  const source = await openSource(sourceOf(name))
+  const source = await openSource(sourceOf(name), loadStoreSettings(flagsToKeys(flags), process.cwd()))
   try {
     const filters = filterCommands({ opensslCipher: flags.opensslCipher ?? 'aes-256-cbc' }, scratch)
     const description = await untilSignal(signal =>

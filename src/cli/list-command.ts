@@ -1,10 +1,11 @@
+import { loadStoreSettings } from '../config/load.ts'
 import { RestoreError } from '../errors.ts'
 import { formatBytes, formatIso, printable } from '../format.ts'
 import type { StoredBackup } from '../layout/layout.ts'
 import { abortable } from '../process/abortable.ts'
 import { type Place, readPlace } from '../source/place.ts'
 import { absoluteSource, parseSource } from '../source/source-ref.ts'
-import { NO_SETTINGS } from '../source/store-settings.ts'
+import { flagsToKeys } from './restore-flags.ts'
 import { untilSignal } from './signals.ts'
 
 interface ListFlags {
@@ -13,11 +14,15 @@ interface ListFlags {
 }
 
 /** `restore-agent list`: what backups a place holds, and which of them can be restored. */
-export async function listCommand(written: string, flags: ListFlags): Promise<number> {
+export async function listCommand(
+  written: string,
+  flags: ListFlags & Readonly<Record<string, unknown>>,
+): Promise<number> {
   const ref = parseSource(written)
   if (ref === null) throw new RestoreError('usage', 'PLACE: must be a directory or the URL of a store')
+  const settings = loadStoreSettings(flagsToKeys(flags), process.cwd())
   const place = await untilSignal(signal =>
-    abortable(signal, () => readPlace(absoluteSource(ref, process.cwd()), flags.layout ?? null, NO_SETTINGS, signal)),
+    abortable(signal, () => readPlace(absoluteSource(ref, process.cwd()), flags.layout ?? null, settings, signal)),
   )
   if (flags.json) process.stdout.write(`${JSON.stringify(asJson(place))}\n`)
   else for (const line of placeLines(place)) process.stdout.write(`${printable(line)}\n`)

@@ -5,8 +5,13 @@ import { OPTIONS } from '../config/options.ts'
 const FLAG_ROWS = Object.values(OPTIONS).filter(({ flag }) => flag !== null)
 
 /** The flags of `restore`, from the table of options. */
-export const restoreFlags = (): Option[] =>
-  FLAG_ROWS.map(({ key, flag, help }) => {
+export const restoreFlags = (): Option[] => flagsOf(FLAG_ROWS)
+
+/** The flags that say how a store is reached, for every command that takes a SOURCE. */
+export const storeFlags = (): Option[] => flagsOf(FLAG_ROWS.filter(({ key }) => key.startsWith('s3_')))
+
+const flagsOf = (rows: typeof FLAG_ROWS): Option[] =>
+  rows.map(({ key, flag, help }) => {
     const made = new Option(flag!, help)
     const isRepeated = key === 'stall_thresholds' || key === 'tool_paths'
     return isRepeated ? made.argParser((value: string, before: string[] = []) => [...before, value]) : made

@@ -12,7 +12,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0
   try {
     checkNode(process.version)
-    const flags = argv.includes('restore') ? (await import('./restore-flags.ts')).restoreFlags() : []
+    const reads = ['restore', 'inspect', 'list'].some(command => argv.includes(command))
+    const flags = reads ? await import('./restore-flags.ts') : null
     const program = buildProgram(flags, code => {
       exitCode = code
     })
@@ -41,7 +42,7 @@ function commanderExit(thrown: CommanderError, argv: readonly string[]): number 
   return exitCodeOf('usage')
 }
 
-function buildProgram(restoreFlags: readonly Option[], setExitCode: (code: number) => void): Command {
+function buildProgram(flags: typeof import('./restore-flags.ts') | null, setExitCode: (code: number) => void): Command {
   const program = new Command('restore-agent')
     .description('Restores physical MySQL and MariaDB backups and tells any OpenTelemetry backend how far it is.')
     .version(version, '-V, --version')
@@ -72,7 +73,7 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
       const { restoreCommand } = await import('./restore-command.ts')
       setExitCode(await restoreCommand(sources, flags))
     })
-  for (const option of restoreFlags) restore.addOption(option)
+  for (const option of flags?.restoreFlags() ?? []) restore.addOption(option)
   program
     .command('serve')
     .description('run restores of configured backups for an HTTP API, as a daemon')
@@ -98,28 +99,30 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
       const { statusCommand } = await import('./status-command.ts')
       setExitCode(await statusCommand(flags))
     })
-  program
+  const inspect = program
     .command('inspect')
     .description('say what a backup is; changes nothing')
-    .argument('<SOURCE>', 'stream file, http or https URL, directory, or - for standard input')
+    .argument('<SOURCE>', 'stream file, http, https or s3 URL, directory, or - for standard input')
     .addOption(flag('--full', 'read every byte and check every checksum'))
     .addOption(flag('--decrypt-key-file <file>', 'key of an encrypted backup'))
     .addOption(flag('--openssl-cipher <name>', 'cipher of a stream encrypted with openssl enc'))
     .addOption(flag('--json', 'print one JSON object'))
-    .action(async (source: string, flags: object) => {
-      const { inspectCommand } = await import('./inspect-command.ts')
-      setExitCode(await inspectCommand(source, flags))
-    })
-  program
+  for (const option of flags?.storeFlags() ?? []) inspect.addOption(option)
+  inspect.action(async (source: string, flags: Record<string, unknown>) => {
+    const { inspectCommand } = await import('./inspect-command.ts')
+    setExitCode(await inspectCommand(source, flags))
+  })
+  const list = program
     .command('list')
     .description('list the backups in a place, and what is missing of them; changes nothing')
     .argument('<PLACE>', 'directory, or URL of a store, that holds backups')
     .addOption(flag('--layout <name>', 'which tool laid them out, where it is not told by what is there'))
     .addOption(flag('--json', 'print one JSON object'))
-    .action(async (place: string, flags: object) => {
-      const { listCommand } = await import('./list-command.ts')
-      setExitCode(await listCommand(place, flags))
-    })
+  for (const option of flags?.storeFlags() ?? []) list.addOption(option)
+  list.action(async (place: string, flags: Record<string, unknown>) => {
+    const { listCommand } = await import('./list-command.ts')
+    setExitCode(await listCommand(place, flags))
+  })
   program
     .command('transfer', { hidden: true })
     .argument('<NAME>', 'what the job on standard input reads')

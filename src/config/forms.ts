@@ -31,6 +31,8 @@ export const parsed = <T>(parse: (text: string) => T | null, what: string) =>
 
 export const flag = z.boolean({ error: 'must be true or false' })
 export const path = text('a path')
+export const endpoint = text('an http or https URL')
+export const region = text('the name of a region')
 export const paths = z.preprocess(value => (Array.isArray(value) ? value : [value]), z.array(path))
 export const duration = parsed(parseDuration, 'a duration with its unit, such as 90s, 5m or 1h30m')
 export const choice = <const T extends readonly [string, ...string[]]>(words: T) =>

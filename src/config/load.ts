@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { isStdin } from '../source/source-ref.ts'
+import type { StoreSettings } from '../source/store-settings.ts'
 import { check, type Finding, MOST_PROBLEMS } from './check.ts'
 import {
   complete,
@@ -51,6 +52,18 @@ export async function loadRestoreOptions(
   }
   if (source === undefined || datadir === undefined || problems.length > 0) throw problemsError('usage', problems)
   return complete({ ...settings, source, datadir }, surroundings)
+}
+
+/** What flags alone say of stores, for commands other than `restore`. Throws `usage`. */
+export function loadStoreSettings(flags: RestoreFlags, cwd: string): StoreSettings {
+  const given = fromFolder(checkFlags(flags), cwd)
+  return {
+    s3Endpoint: given.s3_endpoint ?? null,
+    s3Region: given.s3_region ?? null,
+    s3Addressing: given.s3_addressing ?? 'auto',
+    s3RequesterPays: given.s3_requester_pays ?? false,
+    s3SseKeyFile: given.s3_sse_key_file ?? null,
+  }
 }
 
 /** The settings of one restore.yaml, paths absolute. Throws `config_invalid`. */

@@ -3,7 +3,9 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import { walk } from './directory.ts'
-import { MOST_READ_BYTES, type ObjectStore, type StoredObject, tooLarge } from './object-store.ts'
+import { MOST_READ_BYTES, type ObjectStore, pinOf, type StoredObject, tooLarge } from './object-store.ts'
+import { ALL } from './transfer/http-object.ts'
+import { readFile } from './transfer/read-object.ts'
 import { unreadable } from './unreadable.ts'
 
 /** A directory as a store: its files are the objects. Throws `source_missing` or `source_unreadable`. */
@@ -42,6 +44,8 @@ export function openDirectoryStore(root: string): ObjectStore {
         throw unreadable(path, thrown)
       }
     },
+    stream: (object, { signal } = {}) =>
+      readFile(pathOf(root, object.key), { range: ALL, pin: pinOf(object), ranged: true, signal }),
     access: async key => ({ kind: 'file', path: pathOf(root, key) }),
     async close() {},
   }

@@ -1,6 +1,7 @@
 import { RestoreError } from '../errors.ts'
-import type { ByteRange } from './transfer/http-object.ts'
+import type { ByteRange, ObjectPin } from './transfer/http-object.ts'
 import type { Access } from './transfer/job.ts'
+import type { TransferStats } from './transfer/stats.ts'
 
 /**
  * A place that holds many objects: a bucket with a prefix, or a directory whose files are the objects. Errors of every
@@ -15,7 +16,18 @@ export interface ObjectStore {
   read(key: string, range?: ByteRange): Promise<Buffer>
   /** How a transfer process asks for the object; it may hold a secret. */
   access(key: string): Promise<Access>
+  /**
+   * All bytes of a listed object, resumed after breaks; `source_changed` where it is not the listed one any more.
+   */
+  stream(object: StoredObject, options?: StreamOptions): AsyncIterable<Buffer>
   close(): Promise<void>
+}
+
+export interface StreamOptions {
+  signal?: AbortSignal
+  /** Windows at a time; 1 unless given, because many objects are read at once. */
+  windows?: number
+  stats?: TransferStats
 }
 
 export interface StoredObject {
@@ -36,3 +48,6 @@ export const tooLarge = (name: string, bytes: number): RestoreError =>
   new RestoreError('source_unreadable', `${name} has ${bytes} bytes; at most ${MOST_READ_BYTES} are read at once`, {
     hint: 'a file that describes a backup is much smaller: it is damaged, or another file has its name',
   })
+
+/** What proves that an object is the listed one. */
+export const pinOf = ({ etag, bytes }: StoredObject): ObjectPin => ({ etag, lastModified: null, size: bytes })

@@ -20,6 +20,13 @@ export const sourceRefSchema = z.discriminatedUnion('kind', [
     /** `http:` or `https:`, without user, password and query: those may be secret (url-secrets.ts). */
     url: z.string(),
   }),
+  z.object({
+    kind: z.literal('s3'),
+    bucket: z.string(),
+    /** As it is stored, not percent-encoded. Empty, or with a / at its end: a place that holds many objects. */
+    key: z.string(),
+    versionId: z.string().nullable(),
+  }),
 ])
 
 export type SourceRef = z.output<typeof sourceRefSchema>
@@ -31,6 +38,7 @@ const NAMES: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => string } = 
   file: ({ path }) => path,
   directory: ({ path }) => path,
   url: ({ url }) => url,
+  s3: ({ bucket, key, versionId }) => `s3://${bucket}/${key}${versionId === null ? '' : `?versionId=${versionId}`}`,
 }
 
 /**
@@ -48,11 +56,13 @@ export const isSameChain = (a: readonly SourceRef[], b: readonly SourceRef[]): b
 export const isStdin = ({ kind }: SourceRef): boolean => kind === 'stdin'
 
 /** Its bytes come from a server, through a transfer process. */
-export const isRemote = ({ kind }: SourceRef): boolean => kind === 'url'
+export const isRemote = ({ kind }: SourceRef): boolean => kind === 'url' || kind === 's3'
 
 /** The source's path on this host; null where it has none. */
 export const localPathOf = (ref: SourceRef): string | null => ('path' in ref ? ref.path : null)
 
+/** A key is taken as it is written, as the AWS command line does: `?` and `#` are part of it. */
+const S3_URL = /^s3:\/\/([A-Za-z0-9][A-Za-z0-9._-]{0,254})(?:\/(.*?)(?:\?versionId=([A-Za-z0-9._~-]+))?)?$/s
 const URL_SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
 
 /** The source that a person wrote; its path is as written, for `absoluteSource`. Null for what is no source. */
@@ -62,11 +72,13 @@ export function parseSource(written: string): SourceRef | null {
     const url = publicUrl(written)
     return url === null ? null : { kind: 'url', url }
   }
+  const s3 = S3_URL.exec(written)
+  if (s3 !== null) return { kind: 's3', bucket: s3[1]!, key: s3[2] ?? '', versionId: s3[3] ?? null }
   return URL_SCHEME.test(written) ? null : { kind: 'path', path: written }
 }
 
 /** What `parseSource` reads, for messages. */
-export const SOURCE_FORMS = 'a path, an http or https URL, or - for standard input'
+export const SOURCE_FORMS = 'a path, an http, https or s3 URL, or - for standard input'
 
 /** The same source with a relative path made absolute from `folder`. */
 export const absoluteSource = (ref: SourceRef, folder: string): SourceRef =>

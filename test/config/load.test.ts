@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadRestoreOptions, parseConfig, type RestoreFlags } from '../../src/config/load.ts'
 import { RESTORE_KEYS } from '../../src/config/options.ts'
 import { RestoreError } from '../../src/errors.ts'
+import { SOURCE_FORMS } from '../../src/source/source-ref.ts'
 import { refs } from '../support/source-refs.ts'
 
 const surroundings = { cwd: '/home/dba', env: { HOME: '/home/dba' }, isRoot: false, nowMs: 1_000_000 }
@@ -75,6 +76,11 @@ retry_delay: 1m
 state_wait: 5m
 prefetch: off
 max_bandwidth: 50M
+s3_endpoint: https://s3.example.com
+s3_region: eu-west-1
+s3_addressing: virtual
+s3_requester_pays: true
+s3_sse_key_file: sse.key
 `
 
 describe('a whole file', () => {
@@ -115,6 +121,11 @@ describe('a whole file', () => {
       stateWaitMs: 300_000,
       prefetch: false,
       maxBandwidth: 50 * 1024 ** 2,
+      s3Endpoint: 'https://s3.example.com',
+      s3Region: 'eu-west-1',
+      s3Addressing: 'virtual',
+      s3RequesterPays: true,
+      s3SseKeyFile: join(dir, 'sse.key'),
     })
     // No key of the schema was forgotten above.
     expect(Object.keys(parseConfig(FULL, 'f')).sort()).toEqual([...RESTORE_KEYS].sort())
@@ -169,6 +180,11 @@ describe('a whole file', () => {
       stateWaitMs: 600_000,
       prefetch: true,
       maxBandwidth: null,
+      s3Endpoint: null,
+      s3Region: null,
+      s3Addressing: 'auto',
+      s3RequesterPays: false,
+      s3SseKeyFile: null,
     })
   })
 
@@ -203,7 +219,7 @@ stall_thresholds:
 `
     expect(problemsOf(text)).toEqual([
       'restore.yaml:1:1 datadirr: unknown key (did you mean datadir?)',
-      'restore.yaml:4:5 source.1: must be a path, an http or https URL, or - for standard input',
+      `restore.yaml:4:5 source.1: must be ${SOURCE_FORMS}`,
       'restore.yaml:6:1 use_memory: given twice, first at 5:1',
       'restore.yaml:6:13 use_memory: must be auto or a size such as 4G, 512M or plain bytes',
       'restore.yaml:7:14 start_check: must be true or false',
@@ -219,14 +235,8 @@ stall_thresholds:
   })
 
   test.each([
-    [
-      'source:\n  bucket: x\n',
-      'restore.yaml:2:3 source: must be a path, an http or https URL, or - for standard input',
-    ],
-    [
-      'source: s3://bucket/x\n',
-      'restore.yaml:1:9 source: must be a path, an http or https URL, or - for standard input',
-    ],
+    ['source:\n  bucket: x\n', `restore.yaml:2:3 source: must be ${SOURCE_FORMS}`],
+    ['source: ftp://host/x\n', `restore.yaml:1:9 source: must be ${SOURCE_FORMS}`],
     ['source: []\n', 'restore.yaml:1:9 source: must name at least one backup'],
     ['datadir:\n', 'restore.yaml:1:9 datadir: must be a path'],
     ['datadir: ""\n', 'restore.yaml:1:10 datadir: must be a path, and is empty'],
@@ -298,7 +308,7 @@ describe('what is wrong outside of the file', () => {
       '--stall-threshold redo_scan: must be a duration with its unit, such as 90s, 5m or 1h30m',
       '--stall-threshold: is no step or phase (did you mean redo_scan?)',
       '--use-memory: must be auto or a size such as 4G, 512M or plain bytes',
-      'SOURCE: must be a path, an http or https URL, or - for standard input, and is empty',
+      `SOURCE: must be ${SOURCE_FORMS}, and is empty`,
     ])
   })
 

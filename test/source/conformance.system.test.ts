@@ -19,7 +19,7 @@ import {
   sourceRefSchema,
 } from '../../src/source/source-ref.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
-import { openUrlSource } from '../../src/source/url.ts'
+import { NO_SETTINGS } from '../../src/source/store-settings.ts'
 import { rangeServer } from '../support/range-server.ts'
 import { thrownBy } from '../support/thrown-by.ts'
 import { descriptorsBelow, scratch } from './scratch.ts'
@@ -61,14 +61,15 @@ const KINDS: Record<string, { open: (content: Buffer) => StreamSource | Promise<
     sized: true,
   },
   'http URL': {
-    open: async content => openUrlSource({ kind: 'url', url: (await rangeServer(content)).url }),
+    open: async content =>
+      openSource({ kind: 'url', url: (await rangeServer(content)).url }, NO_SETTINGS) as Promise<StreamSource>,
     sized: true,
   },
   'http URL without ranges': {
     async open(content) {
       const server = await rangeServer(content)
       server.ranges = false
-      return openUrlSource({ kind: 'url', url: server.url })
+      return openSource({ kind: 'url', url: server.url }, NO_SETTINGS) as Promise<StreamSource>
     },
     sized: true,
   },
@@ -207,12 +208,12 @@ describe('a SourceRef', () => {
       const text = of()
       const ref = parseSource(text)!
       expect(nameOfSource(ref)).toBe(text)
-      const source = await openSource(ref)
+      const source = await openSource(ref, NO_SETTINGS)
       expect([source.name, isSameSource(source.ref, ref), localPathOf(source.ref)]).toEqual([text, true, text])
       await source.close()
       const stored = sourceRefSchema.parse(JSON.parse(JSON.stringify(source.ref)))
       expect(stored).toEqual(source.ref)
-      const again = await openSource(stored)
+      const again = await openSource(stored, NO_SETTINGS)
       expect([again.kind, again.ref]).toEqual([source.kind, source.ref])
       await again.close()
     },
@@ -231,7 +232,7 @@ describe('a SourceRef', () => {
     expect(absoluteSource(parseSource('/b/a.xb')!, '/folder')).toEqual({ kind: 'path', path: '/b/a.xb' })
   })
 
-  test.each(['s3://bucket/full.xb', 'FILE:///x'])('%s is none yet', text => {
+  test.each(['s3:///full.xb', 'gs://bucket/full.xb', 'FILE:///x'])('%s is none yet', text => {
     expect(parseSource(text)).toBeNull()
   })
 })
@@ -243,7 +244,7 @@ describe('openSource', () => {
       [path, 'file'],
       [at('.'), 'directory'],
     ] as const) {
-      const source = await openSource({ kind: 'path', path: name })
+      const source = await openSource({ kind: 'path', path: name }, NO_SETTINGS)
       expect([source.name, source.ref]).toEqual([name, { kind, path: name }])
       await source.close()
     }
@@ -256,18 +257,18 @@ describe('openSource', () => {
   ] as const)('a URL that answers %j is %s', async (fault, code) => {
     const server = await rangeServer(Buffer.from('x'))
     server.fault = () => fault
-    await expect(openSource({ kind: 'url', url: server.url })).rejects.toMatchObject({ code })
+    await expect(openSource({ kind: 'url', url: server.url }, NO_SETTINGS)).rejects.toMatchObject({ code })
   })
 
   test('a URL that was replaced has another identity', async () => {
     const server = await rangeServer(randomBytes(1000))
     const [before, same] = [
-      await openSource({ kind: 'url', url: server.url }),
-      await openSource({ kind: 'url', url: server.url }),
+      await openSource({ kind: 'url', url: server.url }, NO_SETTINGS),
+      await openSource({ kind: 'url', url: server.url }, NO_SETTINGS),
     ]
     expect(identityDifference(await before.identity(), await same.identity())).toBeNull()
     server.content = randomBytes(1000)
-    const after = await openSource({ kind: 'url', url: server.url })
+    const after = await openSource({ kind: 'url', url: server.url }, NO_SETTINGS)
     expect(identityDifference(await before.identity(), await after.identity())).toBe('ETag')
     for (const source of [before, same, after]) await source.close()
   })
@@ -276,21 +277,21 @@ describe('openSource', () => {
     const server = await rangeServer(randomBytes(1000))
     const ref = parseSource(server.url.replace('//', '//ann:s3cret@').concat('?sig=s1gned'))!
     expect(JSON.stringify([ref, nameOfSource(ref)])).not.toMatch(/s3cret|s1gned|ann/)
-    await (await openSource(ref)).close()
+    await (await openSource(ref, NO_SETTINGS)).close()
     expect(server.paths).toEqual(['/full.xb?sig=s1gned'])
     expect(server.authorizations).toEqual([`Basic ${Buffer.from('ann:s3cret').toString('base64')}`])
   })
 
   test.each(['nothing-here', 'plain/below-a-file'])('%s is missing', async name => {
     writeFileSync(at('plain'), '')
-    const opened = openSource({ kind: 'path', path: at(name) })
+    const opened = openSource({ kind: 'path', path: at(name) }, NO_SETTINGS)
     await expect(opened).rejects.toMatchObject({ code: 'source_missing', message: `there is no ${at(name)}` })
   })
 
   test('a FIFO is sent to standard input', async () => {
     execFileSync('mkfifo', [at('pipe')])
     const hint = expect.stringContaining(`< ${at('pipe')}`)
-    const opened = openSource({ kind: 'path', path: at('pipe') })
+    const opened = openSource({ kind: 'path', path: at('pipe') }, NO_SETTINGS)
     await expect(opened).rejects.toMatchObject({ code: 'source_unreadable', hint })
   })
 

@@ -4,10 +4,11 @@ import { identityDifference } from '../../src/source/identity.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import type { SourceIdentity } from '../../src/source/source.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
+import { NO_SETTINGS } from '../../src/source/store-settings.ts'
 import { scratch } from '../support/scratch.ts'
 
 async function identityOf(path: string): Promise<SourceIdentity | null> {
-  const source = await openSource({ kind: 'path', path })
+  const source = await openSource({ kind: 'path', path }, NO_SETTINGS)
   return source.identity().finally(source.close)
 }
 
@@ -64,7 +65,7 @@ describe('a file is another one', () => {
 
 test('what a tool reads is the file that was looked at, though its name leads to another one by now', async () => {
   const at = scratch()
-  const source = await openSource({ kind: 'path', path: write(`${at}/full.xb`) })
+  const source = await openSource({ kind: 'path', path: write(`${at}/full.xb`) }, NO_SETTINGS)
   renameSync(write(`${at}/new`, 'b'), `${at}/full.xb`)
   const first = Buffer.alloc(10)
   if (source.kind !== 'stream') throw new Error('a file is a stream')

@@ -9,6 +9,7 @@ import type { InspectOptions } from '../../src/source/findings.ts'
 import { inspectSource } from '../../src/source/inspect.ts'
 import { openSource } from '../../src/source/open-source.ts'
 import { openStdinSource } from '../../src/source/stdin.ts'
+import { NO_SETTINGS } from '../../src/source/store-settings.ts'
 import { backupFiles, backupStream, CHECKPOINTS, file, INFO, payload } from '../backup/xbstream-bytes.ts'
 import { descriptorsBelow, filters, gpgEncrypt, scratch } from './scratch.ts'
 
@@ -19,7 +20,7 @@ const STREAM = backupStream({ data: DATA })
 const DATA_BYTES = backupFiles({ data: DATA }).reduce((sum, [, data]) => sum + data.length, 0)
 
 async function inspect(path: string, options: Partial<InspectOptions> = {}): Promise<BackupDescription> {
-  const source = await openSource({ kind: 'path', path })
+  const source = await openSource({ kind: 'path', path }, NO_SETTINGS)
   try {
     return await inspectSource(source, { filters, keyFile: null, full: false, ...options })
   } finally {

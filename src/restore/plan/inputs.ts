@@ -57,7 +57,7 @@ export async function preparePlan(
   const { decryptKeyFile, encryptionKeyFile } = options
   if (decryptKeyFile !== null) checkKeyFile(decryptKeyFile)
   if (encryptionKeyFile !== null) checkKeyFile(encryptionKeyFile, '--encryption-key-file')
-  const sources = await openAll(options.sources)
+  const sources = await openAll(options)
   try {
     if (options.inPlace && sources[0]!.kind !== 'directory')
       throw new RestoreError('usage', `--in-place needs a backup directory, and ${sources[0]!.name} is a stream`, {
@@ -184,10 +184,10 @@ export function plannedServer({
 /** A socket's path may have 107 bytes; `/restore-agent-<id>/socket` follows the place. */
 const MOST_SOCKET_PLACE_BYTES = 40
 
-async function openAll(refs: readonly SourceRef[]): Promise<Source[]> {
+async function openAll(options: RestoreOptions): Promise<Source[]> {
   const opened: Source[] = []
   try {
-    for (const ref of refs) opened.push(await openSource(ref))
+    for (const ref of options.sources) opened.push(await openSource(ref, options))
     return opened
   } catch (error) {
     await closeAll(opened)

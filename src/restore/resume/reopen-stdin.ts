@@ -3,6 +3,7 @@ import { RestoreError } from '../../errors.ts'
 import { identityDifference } from '../../source/identity.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source } from '../../source/source.ts'
+import { NO_SETTINGS } from '../../source/store-settings.ts'
 import { describe } from '../plan/inputs.ts'
 import type { RestoreState } from '../state/state.ts'
 import { currentOptions } from '../state/state.ts'
@@ -19,7 +20,7 @@ export async function reopenStdin(stands: RestoreState, runDir: string): Promise
   if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null
   let source: Source | null = null
   try {
-    source = await openSource({ kind: 'stdin' })
+    source = await openSource({ kind: 'stdin' }, NO_SETTINGS)
     const { description, identity } = stands.plan.elements[0]!
     checkSame(description, await describe(source, options, runDir))
     const difference = identityDifference(identity, await source.identity())

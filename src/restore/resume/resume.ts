@@ -75,13 +75,13 @@ const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
  * Refuses to continue with a source that another backup has replaced; one that is gone, and not needed any more, does
  * not matter. Throws `unfinished`.
  */
-async function checkUnchanged({ plan, runs }: RestoreState): Promise<void> {
+async function checkUnchanged({ plan, runs, options }: RestoreState): Promise<void> {
   for (const { source: ref, identity } of plan?.elements ?? []) {
     const path = localPathOf(ref)
     if (path === null || identity === null || !existsSync(path)) continue
     // `--in-place` changes its source.
     if (plan!.inPlace && path === plan!.targetDir && runs.length > 0) continue
-    const source = await openSource(ref)
+    const source = await openSource(ref, options)
     const difference = identityDifference(identity, await source.identity().finally(source.close))
     if (difference !== null)
       throw new RestoreError(

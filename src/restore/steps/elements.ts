@@ -59,7 +59,7 @@ export async function fetchElement(
   // Adopted tools have their input: standard input cannot be opened again, and a server need not answer for this.
   const tools = toolsOf(store.state, { element: position })
   const adopted = localPathOf(ref) === null && tools.length > 0
-  const opened = adopted ? null : (source ?? (await openSource(ref)))
+  const opened = adopted ? null : (source ?? (await openSource(ref, context.options)))
   try {
     if (source === null && opened !== null && tools.length === 0 && !mayDiffer) await checkUnchanged(opened, identity)
     if (undone('copy') && opened !== null)

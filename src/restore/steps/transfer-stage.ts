@@ -5,6 +5,7 @@ import { RestoreError } from '../../errors.ts'
 import { openFifo } from '../../process/fifo.ts'
 import type { StreamSource } from '../../source/source.ts'
 import { nameOfSource, type SourceRef } from '../../source/source-ref.ts'
+import { AWS_VARIABLES } from '../../source/transfer/aws-credentials.ts'
 import type { TransferJob } from '../../source/transfer/job.ts'
 import { readProgress } from '../../source/transfer/progress-file.ts'
 import { transferGrammar } from '../../tool/transfer-grammar.ts'
@@ -15,7 +16,9 @@ import { type RunId, runName } from '../state/runs.ts'
 /** This program's own entry: main.ts, or main.js once it is built. */
 const MAIN = fileURLToPath(new URL(`../../main${extname(import.meta.url)}`, import.meta.url))
 
-/** The way to the server: proxies, and whose certificates are trusted. */
+/** The way to the server: proxies, and whose certificates are trusted; and what tells who asks. */
+const variablesFor = ({ kind }: SourceRef): string[] => [...NETWORK, ...(kind === 's3' ? AWS_VARIABLES : [])]
+
 const NETWORK = [
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap(name => [name, name.toLowerCase()]),
   ...['NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
@@ -23,7 +26,12 @@ const NETWORK = [
 
 /** The stage in front of an extract that fetches a URL's bytes: this program again, in a process of its own. */
 export const transferStage = (ref: SourceRef): ToolRun['stages'][number] => ({
-  command: { name: 'transfer', file: process.execPath, args: [MAIN, 'transfer', nameOfSource(ref)], inherits: NETWORK },
+  command: {
+    name: 'transfer',
+    file: process.execPath,
+    args: [MAIN, 'transfer', nameOfSource(ref)],
+    inherits: variablesFor(ref),
+  },
   grammar: transferGrammar(),
 })
 

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { ObjectRequest } from './http-object.ts'
 import type { HttpAccess } from './job.ts'
+import { s3Request } from './s3-request.ts'
 
 /** Connections for all objects that a process reads, at most so many to a server. Whoever opened it destroys it. */
 export async function openDispatcher(connections: number): Promise<Dispatcher> {
@@ -11,6 +12,7 @@ export async function openDispatcher(connections: number): Promise<Dispatcher> {
 
 /** How an object is asked for, by the kind of its server. */
 export function openAccess(name: string, access: HttpAccess, dispatcher: Dispatcher): ObjectRequest {
+  if (access.kind === 's3') return s3Request(name, access, dispatcher)
   const { url, headers } = withoutUser(access.url)
   return { dispatcher, name, authorize: async () => ({ url, headers }) }
 }

@@ -29,7 +29,7 @@ export interface RangeReply {
 }
 
 /** Gives a request's URL and headers, anew for each request: signatures and tokens run out. */
-export type Authorize = (range: ByteRange) => Promise<{ url: string; headers: Record<string, string> }>
+export type Authorize = () => Promise<{ url: string; headers: Record<string, string> }>
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const MOST_REDIRECTS = 5
@@ -43,27 +43,29 @@ export interface ObjectRequest {
   /** For people: without a secret. */
   name: string
   authorize: Authorize
+  /** False: a redirect is left to `explain`. */
+  redirects?: false
   /** Knows more of this kind of server's errors; null leaves it to the status. */
   explain?: (status: number, body: string, headers: RangeReply['headers']) => Error | null
 }
 
 /**
- * Asks for a range of an object. Resolves when the reply's headers are there, with the body unread. Rejects with a
- * RestoreError where asking again cannot help, and with a TransientError where it may; `source_changed` where the
- * object is not the pinned one.
+ * Asks for a range of an object, or for all that a URL gives where `range` is null. Resolves when the reply's headers
+ * are there, with the body unread. Rejects with a RestoreError where asking again cannot help, and with a
+ * TransientError where it may; `source_changed` where the object is not the pinned one.
  */
 export async function requestRange(
   object: ObjectRequest,
-  range: ByteRange,
+  range: ByteRange | null,
   pin: ObjectPin | null,
   signal: AbortSignal,
 ): Promise<RangeReply> {
   const { request } = await import('undici')
-  const { url, headers } = await object.authorize(range)
+  const { url, headers } = await object.authorize()
   const wanted = {
     ...headers,
     'accept-encoding': 'identity',
-    range: `bytes=${range.start}-${range.end === Number.POSITIVE_INFINITY ? '' : range.end - 1}`,
+    ...(range !== null && { range: rangeHeader(range) }),
     ...(pin?.etag && { 'if-match': pin.etag }),
   }
   let at = new URL(url)
@@ -73,8 +75,8 @@ export async function requestRange(
     // An error of a body that nobody reads yet is found when it is read.
     reply.body.on('error', () => {})
     const plain = plainHeaders(reply.headers)
-    const location = REDIRECTS.has(reply.statusCode) ? plain.location : undefined
-    if (location === undefined) return checkReply(object, range, pin, reply.statusCode, plain, reply.body)
+    const location = REDIRECTS.has(reply.statusCode) && object.redirects !== false ? plain.location : undefined
+    if (location === undefined) return checkReply(object, range ?? ALL, pin, reply.statusCode, plain, reply.body)
     reply.body.destroy()
     if (hops === MOST_REDIRECTS) throw new RestoreError('source_unreadable', `${object.name} redirects without end`)
     const next = new URL(location, at)
@@ -83,6 +85,10 @@ export async function requestRange(
     at = next
   }
 }
+
+export const ALL: ByteRange = { start: 0, end: Number.POSITIVE_INFINITY }
+const rangeHeader = ({ start, end }: ByteRange): string =>
+  `bytes=${start}-${end === Number.POSITIVE_INFINITY ? '' : end - 1}`
 
 const withoutAuthorization = ({ authorization: _, ...headers }: Record<string, string>) => headers
 

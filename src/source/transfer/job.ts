@@ -13,12 +13,27 @@ export const pinSchema = z.object({
 /** How an object is asked for. It may hold a secret. */
 export const accessSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('http'), url: z.string() }),
+  z.object({
+    kind: z.literal('s3'),
+    bucket: z.string(),
+    /** Empty where only the bucket is listed. */
+    key: z.string(),
+    versionId: z.string().nullable(),
+    /** Null for AWS. */
+    endpoint: z.string().nullable(),
+    region: z.string().nullable(),
+    pathStyle: z.boolean(),
+    requesterPays: z.boolean(),
+    /** The customer's key of SSE-C in base64. */
+    sseKey: z.string().nullable(),
+  }),
   /** A file of a local directory that holds many backups. */
   z.object({ kind: z.literal('file'), path: z.string() }),
 ])
 export type Access = z.output<typeof accessSchema>
 /** Access to a server that answers ranges of bytes by HTTP. */
 export type HttpAccess = Exclude<Access, { kind: 'file' }>
+export type S3Access = Extract<Access, { kind: 's3' }>
 
 export const CHECKSUM_ALGORITHMS = ['crc32', 'crc32c', 'crc64nvme', 'md5', 'sha1', 'sha256', 'sha512'] as const
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number]

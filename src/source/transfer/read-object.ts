@@ -22,7 +22,11 @@ export async function* readObject(
   else yield* transfer(openAccess(name, access, dispatcher), options, stats)
 }
 
-async function* readFile(path: string, { range, pin }: TransferOptions): AsyncGenerator<Buffer, void, undefined> {
+/** A range of a local file. */
+export async function* readFile(
+  path: string,
+  { range, pin, signal }: TransferOptions,
+): AsyncGenerator<Buffer, void, undefined> {
   try {
     const handle = await open(path)
     const { size } = await handle.stat()
@@ -33,7 +37,7 @@ async function* readFile(path: string, { range, pin }: TransferOptions): AsyncGe
     }
     if (end <= range.start) return await handle.close()
     // The stream closes the handle.
-    yield* handle.createReadStream({ start: range.start, end: end - 1, highWaterMark: 1 << 20 })
+    yield* handle.createReadStream({ start: range.start, end: end - 1, highWaterMark: 1 << 20, signal })
   } catch (thrown) {
     throw unreadable(path, thrown)
   }

@@ -184,12 +184,14 @@ export async function* transfer(
   }
 }
 
-const failure = (error: Error, silentMs: number): RestoreError =>
-  error instanceof RestoreError
-    ? error
-    : new RestoreError('source_unreachable', `no byte for ${Math.round(silentMs / 1000)} s: ${error.message}`, {
-        cause: error,
-      })
+function failure(error: Error, silentMs: number): RestoreError {
+  if (error instanceof RestoreError) return error
+  const { code, hint } = (error instanceof TransientError && error.last) || { code: 'source_unreachable' as const }
+  return new RestoreError(code, `no byte for ${Math.round(silentMs / 1000)} s: ${error.message}`, {
+    cause: error,
+    ...(hint !== undefined && { hint }),
+  })
+}
 
 const unprovable = (name: string, cause: Error): RestoreError =>
   new RestoreError('source_unreachable', `${name} broke off and cannot be continued: ${cause.message}`, {

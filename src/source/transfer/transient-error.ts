@@ -6,12 +6,15 @@ export class TransientError extends Error {
   readonly type: string
   /** How long the server asks to wait; null where it does not. */
   readonly retryAfterMs: number | null
+  /** What it is once asking again has not helped; null for `source_unreachable`. */
+  readonly last: RestoreError | null
 
-  constructor(type: string, message: string, retryAfterMs: number | null = null) {
+  constructor(type: string, message: string, retryAfterMs: number | null = null, last: RestoreError | null = null) {
     super(message)
     this.name = 'TransientError'
     this.type = type
     this.retryAfterMs = retryAfterMs
+    this.last = last
   }
 }
 

@@ -50,6 +50,11 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   retryDelayMs: [1, 'retry_delay 1ms (was 5s)'],
   prefetch: [false, 'prefetch off (was auto)'],
   maxBandwidth: [50 * 1024 ** 2, 'max_bandwidth 50M/s (was none)'],
+  s3Endpoint: ['https://s3.example.com', 's3_endpoint https://s3.example.com (was AWS)'],
+  s3Region: ['eu-west-1', 's3_region eu-west-1 (was as configured for AWS)'],
+  s3Addressing: ['path', 's3_addressing path (was auto)'],
+  s3RequesterPays: [true, 's3_requester_pays on (was off)'],
+  s3SseKeyFile: ['/keys/sse', 's3_sse_key_file /keys/sse (was none)'],
 }
 const FIXED: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K], told: string] } = {
   targetDir: ['/elsewhere', 'target_dir default (not /elsewhere)'],

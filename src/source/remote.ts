@@ -1,26 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../errors.ts'
+import { MOST_READ_BYTES, tooLarge } from './object-store.ts'
 import { PEEK_BYTES, type SourceIdentity, type StreamSource } from './source.ts'
-import type { RefOf } from './source-ref.ts'
+import { nameOfSource, type SourceRef } from './source-ref.ts'
 import { openAccess, openDispatcher } from './transfer/access.ts'
 import { checksumOf } from './transfer/checksum.ts'
-import { isPinned, type ObjectPin, type RangeReply, requestRange } from './transfer/http-object.ts'
+import { type ByteRange, isPinned, type ObjectPin, type ObjectRequest, requestRange } from './transfer/http-object.ts'
+import type { HttpAccess } from './transfer/job.ts'
 import { type TransferOptions, transfer } from './transfer/transfer.ts'
 import { connectionError, TransientError } from './transfer/transient-error.ts'
 import { pauseMs } from './transfer/window-plan.ts'
-import { secretUrl } from './url-secrets.ts'
 
 /** A server that does not answer at first is asked for so long. */
 const OPEN_MS = 20_000
 const LOOK_CONNECTIONS = 4
 
 /**
- * Opens an object on an HTTP server: asks for its first bytes, which tell its size and what pins it. Throws
- * `source_missing`, `source_denied`, `source_unreachable`, `source_unreadable`.
+ * Opens an object on a server: asks for its first bytes, which tell its size and what pins it. Throws
+ * `source_missing`, `source_denied`, `source_unreachable`, `source_unreadable`, `credentials_failed`.
  */
-export async function openUrlSource(ref: RefOf<'url'>): Promise<StreamSource> {
-  const name = ref.url
-  const access = { kind: 'http' as const, url: secretUrl(ref.url) }
+export async function openRemoteSource(ref: SourceRef, access: HttpAccess): Promise<StreamSource> {
+  const name = nameOfSource(ref)
   const dispatcher = await openDispatcher(LOOK_CONNECTIONS)
   const object = openAccess(name, access, dispatcher)
   const first = await untilAnswered(name, () =>
@@ -89,16 +89,43 @@ const emptyAs = (name: string) => (thrown: unknown) => {
   )
 }
 
-async function untilAnswered(name: string, ask: () => Promise<RangeReply | null>): Promise<RangeReply | null> {
+/** Asks again for a while where that may help. */
+export async function untilAnswered<T>(name: string, ask: () => Promise<T>): Promise<T> {
   const began = performance.now()
   for (let failures = 1; ; failures++) {
     try {
       return await ask()
     } catch (thrown) {
       if (!(thrown instanceof TransientError)) throw thrown
+      if (thrown.last !== null) throw thrown.last
       if (performance.now() - began > OPEN_MS / 2)
         throw new RestoreError('source_unreachable', `cannot read ${name}: ${thrown.message}`, { cause: thrown })
       await sleep(pauseMs(failures))
     }
   }
+}
+
+/** A range of a small object, whole: `source_unreadable` above 16 MiB. Fewer bytes only at its end. */
+export async function readSmall(object: ObjectRequest, range: ByteRange): Promise<Buffer> {
+  return untilAnswered(object.name, async () => {
+    const reply = await requestRange(object, range, null, AbortSignal.timeout(OPEN_MS)).catch(emptyAs(object.name))
+    if (reply === null) return Buffer.alloc(0)
+    const pieces: Buffer[] = []
+    let bytes = 0
+    try {
+      for await (const piece of reply.body) {
+        bytes += piece.length
+        if (bytes > MOST_READ_BYTES) throw tooLarge(object.name, reply.pin.size ?? bytes)
+        pieces.push(piece)
+      }
+    } catch (thrown) {
+      throw connectionError(object.name, thrown)
+    } finally {
+      reply.body.destroy()
+    }
+    const expected = Math.min(range.end, reply.pin.size ?? bytes) - range.start
+    if (reply.ranged && bytes < expected) throw new TransientError('short', `${object.name} broke off`)
+    const whole = Buffer.concat(pieces)
+    return reply.ranged ? whole : whole.subarray(range.start, range.end)
+  })
 }
