@@ -4,7 +4,7 @@
  * to it, and what the server must hold at the end.
  */
 import { z } from 'zod'
-import { RestoreError } from '../errors.ts'
+import { RestoreError, toRestoreError } from '../errors.ts'
 import { formatIso } from '../format.ts'
 import {
   containsSet,
@@ -88,16 +88,15 @@ export type RecoveryPlan = z.output<typeof recoveryPlanSchema>
 
 /**
  * The heads from which a scan is needed where the backup's position is known: earlier files are in the backup. All of
- * them where the position does not tell.
+ * them where no file has the name that the backup notes: a GTID alone does not tell of which timeline it is.
  */
-export function headsFrom(heads: readonly BinlogHead[], backup: BackupPosition): readonly BinlogHead[] {
-  const held = backup.gtid === null ? null : parseSet(backup.gtid)
-  const isInBackup = ({ format, previous }: BinlogHead) =>
-    previous !== null && held !== null && containsSet(held.set, positionOf(previous, format.family))
-  const byGtid = held && held.set.size > 0 ? heads.findLastIndex(isInBackup) : -1
-  const byName = heads.findIndex(({ source }) => source.name === backup.file)
-  const known = [byGtid, byName].filter(index => index >= 0)
-  return known.length === 0 ? heads : heads.slice(Math.min(...known))
+export function headsFrom(heads: readonly BinlogHead[], { file, gtid }: BackupPosition): readonly BinlogHead[] {
+  const index = heads.findIndex(({ source }) => source.name === file)
+  if (index < 0) return heads
+  const held = gtid === null ? null : parseSet(gtid)
+  const { previous, format } = heads[index]!
+  const isBefore = held === null || previous === null || containsSet(held.set, positionOf(previous, format.family))
+  return isBefore ? heads.slice(index) : heads
 }
 
 /**
@@ -113,15 +112,21 @@ export async function planRecovery(
   backup: BackupPosition,
   allowEarlier = false,
 ): Promise<RecoveryPlan> {
-  const start = await findStart(heads, scanned, backup)
   let scan = scanned
-  let order = compare(start, atNextGroup(scan.files, indexOf(scan.files, scan.stop.file), scan.stop.position))
+  const stopPlace = () => atNextGroup(scan.files, indexOf(scan.files, scan.stop.file), scan.stop.position)
+  const start = await findStart(heads, scan, backup).catch(async (thrown: unknown) => {
+    const { code } = toRestoreError(thrown)
+    if (target.kind !== 'time' || code !== 'binlog_target_not_reached' || scan.nextGroup === null) throw thrown
+    scan = await scanBinlogs(heads, { kind: 'end' })
+    return findStart(heads, scan, backup)
+  })
+  let order = scan === scanned ? compare(start, stopPlace()) : 1
   if (order > 0 && target.kind === 'time' && start.before !== null && start.before.committedAtMs <= target.atMs) {
     // A clock that was once ahead has put a later time before the backup: the target lies after it all the same.
     const rest = heads.slice(heads.findIndex(({ source }) => source === start.file.source))
     scan = await scanBinlogs(rest, target, { allowEarlier, from: start.position })
     start.index = 0
-    order = compare(start, atNextGroup(scan.files, indexOf(scan.files, scan.stop.file), scan.stop.position))
+    order = compare(start, stopPlace())
   }
   if (order > 0 || (order === 0 && !isExactly(target, start))) throw beforeBackup(target, start, backup)
 
@@ -248,7 +253,11 @@ async function findStart(heads: readonly BinlogHead[], scan: BinlogScan, backup:
     throw new RestoreError('binlog_position_unknown', 'the backup does not tell its position in the binlogs')
   const hasGtids = scan.files[0]!.previous !== null && scan.files.some(({ after }) => after !== null && after.size > 0)
   const byPosition = await startByPosition(scan, backup)
-  const byGtid = backup.gtid && hasGtids ? await startByGtid(scan, backup.gtid) : null
+  // An empty GTID is also what a backup has of a server without GTIDs: then its position tells more.
+  const byGtid =
+    backup.gtid !== null && hasGtids && (backup.gtid !== '' || byPosition === null)
+      ? await startByGtid(scan, backup.gtid)
+      : null
   if (byGtid !== null) {
     const same =
       byPosition === null || [byPosition.start, byPosition.next].some(place => place && compare(place, byGtid) === 0)

@@ -14,6 +14,7 @@ import type { BinlogFormat, XaChange } from './events.ts'
 import {
   containsSet,
   EMPTY_SET,
+  equalSets,
   formatSet,
   type GtidSet,
   type GtidState,
@@ -220,6 +221,7 @@ export async function scanBinlogs(
     }
     if (before && summary.anonymousGroups > 0) checkFollowsByName(before, head.source)
     files.push(file)
+    if (hasGtids && summary.groups > summary.anonymousGroups) await checkOnlyOne(heads, file)
     if (stop === null && target.kind === 'position' && target.file === name) {
       stop = { file: name, position: file.lastGroup }
       if (target.position > summary.bytes) {
@@ -297,6 +299,16 @@ async function checkRest(rest: readonly BinlogHead[], files: readonly ScannedFil
   }
 }
 
+/** Of two files that begin at the same point, one is of the timeline; the other must have nothing of its own. */
+async function checkOnlyOne(heads: readonly BinlogHead[], file: ScannedFile): Promise<void> {
+  for (const { source, previous } of heads) {
+    if (source === file.source || previous === null || !equalSets(previous, file.previous!)) continue
+    if (await addsNothing(source, [file])) continue
+    const from = formatSet(file.previous!, file.format.family) || 'nothing'
+    throw new RestoreError('binlog_fork', `${file.source.key} and ${source.key} both go on from ${from}, and differ`)
+  }
+}
+
 /** Whether `state` has all of `target`. A set of one `stream` that has just changed is looked at first. */
 export function holds(state: GtidState, target: GtidSet, stream?: string): boolean {
   if (stream !== undefined && !target.has(stream)) return false
@@ -352,6 +364,12 @@ function discontinuity(before: ScannedFile, { source, format, previous }: Binlog
       )
   }
   if (previous === null || before.after === null) return null
+  const [was, is] = [seriesOf(before.name), seriesOf(source.name)]
+  if (before.ending === 'rotate' && was !== null && was.base === is?.base && is.number <= was.number)
+    return new RestoreError(
+      'binlog_fork',
+      `${before.name} is followed by ${baseName(before.nextFile!)}, not by ${source.key}`,
+    )
   const text = (set: GtidSet) => formatSet(set, format.family)
   const unknown = subtractSet(before.after, previous)
   const missing = subtractSet(previous, before.after)

@@ -10,6 +10,8 @@ export interface WrittenFile {
 
 export const UUID_A = 'aaaaaaaa-0000-0000-0000-000000000001'
 export const UUID_B = 'bbbbbbbb-0000-0000-0000-000000000002'
+export const UUID_C = 'cccccccc-0000-0000-0000-000000000003'
+export const UUID_D = 'dddddddd-0000-0000-0000-000000000004'
 
 /** Files as sources, in chunks of `chunkBytes`. */
 export const sourcesOf = (files: readonly (WrittenFile & { key?: string })[], chunkBytes = 1 << 16): BinlogSource[] =>
@@ -93,6 +95,11 @@ export function binlogWriter(
 
   return {
     position: () => at,
+    /** What follows is of another source or domain. */
+    as(other: Pick<WriterOptions, 'uuid' | 'domain'>): void {
+      uuid = other.uuid ?? uuid
+      domain = other.domain ?? domain
+    },
     add,
     query,
     /** A transaction of `rowBytes` bytes of rows. */
