@@ -107,7 +107,7 @@ export async function rangeServer(content: Buffer, tls?: { key: string; cert: st
     for (let at = 0; at < limit; at += pieceBytes) {
       const piece = body.subarray(at, Math.min(limit, at + pieceBytes))
       self.sentBytes += piece.length
-      if (!response.write(piece)) await new Promise(resolve => response.once('drain', resolve).once('close', resolve))
+      if (!response.write(piece)) await drained(response)
       if (response.destroyed) return
       if (fault.kind === 'slow') await sleep(20)
     }
@@ -115,3 +115,14 @@ export async function rangeServer(content: Buffer, tls?: { key: string; cert: st
     else if (fault.kind !== 'stall') response.end()
   }
 }
+
+/** Resolves when more may be written, or the connection is closed. */
+export const drained = (response: ServerResponse): Promise<void> =>
+  new Promise(resolve => {
+    const done = () => {
+      response.off('drain', done).off('close', done)
+      resolve()
+    }
+    response.on('drain', done).on('close', done)
+    if (response.destroyed) done()
+  })

@@ -141,7 +141,8 @@ export async function* transfer(
           const { done, value } = await pieces.next()
           clock.waitingSince = null
           if (done) break
-          const piece: Buffer = skip > 0 ? value.subarray(skip) : value
+          // A reply of the whole object to a request for a range: what lies around the range is left out.
+          const piece: Buffer = value.subarray(skip, reply.ranged ? value.length : skip + end - position)
           skip = Math.max(0, skip - value.length)
           if (piece.length === 0) continue
           if (position + piece.length > end)
@@ -153,6 +154,10 @@ export async function* transfer(
           yield piece
           lastBytesAt = performance.now()
           waitFor(stats, 'network', lastBytesAt)
+          if (position === end && !reply.ranged) {
+            window.close()
+            break
+          }
         }
         if (end === Number.POSITIVE_INFINITY) break
         if (position < end) throw new TransientError('short', `${object.name} sent fewer bytes than were asked for`)

@@ -6,6 +6,7 @@ import { requestRange } from '../../../src/source/transfer/http-object.ts'
 import { newStats } from '../../../src/source/transfer/stats.ts'
 import { type TransferOptions, transfer } from '../../../src/source/transfer/transfer.ts'
 import { type Fault, type RangeServer, rangeServer } from '../../support/range-server.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
 
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 const CONTENT = randomBytes(3_000_000)
@@ -67,6 +68,17 @@ test('a cut costs only the bytes that are missing', async () => {
   await transferred(server)
   const again = server.requests.find(range => range.endsWith('-199999') && range !== 'bytes=0-199999')
   expect(Number(/=(\d+)-/.exec(again!)![1])).toBeGreaterThan(0)
+})
+
+test('a reply of the whole object to a request for a range costs no retry', async () => {
+  const server = await rangeServer(CONTENT)
+  server.fault = index => {
+    server.ranges = index % 4 !== 3
+    return { kind: 'ok' }
+  }
+  const { bytes, stats } = await transferred(server)
+  expect(sha(bytes)).toBe(sha(CONTENT))
+  expect(stats.retries).toEqual({})
 })
 
 test('a redirect is followed', async () => {
@@ -131,17 +143,6 @@ test('windows that nobody reads for long are dropped and asked for again', async
   expect(server.requests.length).toBeGreaterThan(8)
 })
 
-/** Like `mulberry32`: the same seed gives the same numbers. */
-function randomOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}
-
 function randomFault(random: () => number): Fault {
   const faults = Object.values(ONCE).map(([fault]) => fault)
   const cut = Math.floor(random() * 200_000)
@@ -155,7 +156,7 @@ const FIRST_SEED = Number(process.env.FAULT_SEED ?? Math.floor(Math.random() * 1
 test.each(Array.from({ length: RUNS }, (_, run) => FIRST_SEED + run))(
   'a storm of faults does not change the bytes (FAULT_SEED=%i)',
   async seed => {
-    const random = randomOf(seed)
+    const random = seededRandom(seed)
     const server = await rangeServer(CONTENT)
     server.fault = () => randomFault(random)
     const { bytes } = await transferred(server, { patienceMs: 20_000 })

@@ -2,12 +2,19 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test, vi } from 'vitest'
+import type { Backup } from '../integration/make-backup.ts'
+import { checksums, startServer } from '../integration/private-server.ts'
+import { sharedBackup } from '../integration/shared-backup.ts'
+import {
+  type Ended,
+  expectSuccess,
+  processAt,
+  processesAt,
+  type Workspace,
+  workspace,
+} from '../integration/workspace.ts'
 import { type RangeServer, rangeServer } from '../support/range-server.ts'
 import { until } from '../support/until.ts'
-import type { Backup } from './make-backup.ts'
-import { checksums, startServer } from './private-server.ts'
-import { sharedBackup } from './shared-backup.ts'
-import { type Ended, expectSuccess, processAt, processesAt, type Workspace, workspace } from './workspace.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 
