@@ -1,9 +1,11 @@
+import { statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RestoreOptions } from '../config/options.ts'
 import { RestoreError } from '../errors.ts'
 import { formatDuration } from '../format.ts'
-import type { ToolLock } from '../process/lock.ts'
+import { type Lock, lockDirectory, type ToolLock } from '../process/lock.ts'
 import { systemError } from '../process/system-error.ts'
+import type { CleanupLedger, RestoreEvent } from './state/state.ts'
 import type { Store } from './state/store.ts'
 
 /** What every step of a running restore works with. */
@@ -11,15 +13,14 @@ export interface RestoreContext {
   options: RestoreOptions
   store: Store
   toolLock: ToolLock
+  datadirHold: DatadirHold
   /** `<state-dir>/<restore id>`: tools' stderr, status files, what remains of the backup's metadata. */
   runDir: string
   /** Aborted by Ctrl-C, SIGTERM, or a watchdog; the reason is a RestoreError. */
   signal: AbortSignal
   /** Ends the restore with this error: the tools are ended, what it made is removed. */
   abort: (reason: RestoreError) => void
-  /**
-   * The restore is detached: nothing begins or ends any more, the next agent continues it (run-session.ts).
-   */
+  /** The restore is detached: nothing begins or ends any more, the next agent continues it (run-session.ts). */
   detached: () => boolean
   /** Hears of an error that should not exist, with its stack. */
   onBug: (error: Error) => void
@@ -31,10 +32,23 @@ export interface RestoreContext {
 /** What a detached restore waits for. */
 export const NEVER = new Promise<never>(() => {})
 
-/** A notice for the person, unless this restore has given it before: steps can be done again. */
-export function noticeOnce({ store, now }: RestoreContext, text: string): void {
-  if (!store.state.notices.includes(text)) store.dispatch({ type: 'notice', atMs: now(), text })
+type WithoutTime<E> = E extends unknown ? Omit<E, 'atMs'> : never
+
+/** Changes the state by an event of now. */
+export const dispatch = (
+  { store, now }: Pick<RestoreContext, 'store' | 'now'>,
+  event: WithoutTime<RestoreEvent>,
+): void => store.dispatch({ ...event, atMs: now() } as RestoreEvent)
+
+export const notice = (context: RestoreContext, text: string): void => dispatch(context, { type: 'notice', text })
+
+/** A notice, unless this restore has given it before: steps can be done again. */
+export function noticeOnce(context: RestoreContext, text: string): void {
+  if (!context.store.state.notices.includes(text)) notice(context, text)
 }
+
+export const changeCleanup = (context: RestoreContext, changes: Partial<CleanupLedger>): void =>
+  dispatch(context, { type: 'cleanup', cleanup: { ...context.store.state.cleanup, ...changes } })
 
 const RETRY_MS = 1000
 
@@ -45,19 +59,19 @@ const RETRY_MS = 1000
  * abort; an aborted restore still removes what it created (`isRemoval`) where that can be recorded at once.
  */
 export async function untilDurable(context: RestoreContext, { isRemoval = false } = {}): Promise<void> {
-  const { store, signal, now } = context
+  const { store, signal } = context
   const beganMs = performance.now()
   for (let isTold = false; ; isTold = true) {
     const error = stateProblem(store)
     if (error === null) {
-      if (isTold) store.dispatch({ type: 'notice', atMs: now(), text: 'the state can be written again' })
+      if (isTold) notice(context, 'the state can be written again')
       return
     }
     const { stateWaitMs } = store.state.options
     if (signal.aborted) throw isRemoval ? error : signal.reason
     if (performance.now() - beganMs >= stateWaitMs) throw error
     const text = `waiting up to ${formatDuration(stateWaitMs)} before anything else begins: ${error.message}`
-    if (!isTold) store.dispatch({ type: 'notice', atMs: now(), text })
+    if (!isTold) notice(context, text)
     await sleep(Math.min(RETRY_MS, stateWaitMs), undefined, { signal }).catch(() => {}) // aborted: one more look
   }
 }
@@ -70,5 +84,40 @@ function stateProblem(store: Store): RestoreError | null {
     const what = `cannot write the state in ${store.state.options.stateDir}`
     const gone = ['ENOENT', 'ENOTDIR', 'ESTALE'].includes((thrown as NodeJS.ErrnoException).code ?? '')
     return gone ? new RestoreError('state_lost', `${what}: ${(thrown as Error).message}`) : systemError(thrown, what)
+  }
+}
+
+/**
+ * A lock on the datadir of a running restore, against agents that have another state dir. It is taken when the attempt
+ * begins, where the datadir exists, and otherwise when move-back creates it. Tools do not inherit it: a datadir that
+ * they have begun to fill is not empty, and that refuses other agents too.
+ */
+export interface DatadirHold {
+  /** Locks the directory that has the name now, if any. Throws `locked`, `not_permitted`. */
+  take(): void
+  release(): void
+}
+
+export function holdDatadir(datadir: string): DatadirHold {
+  let lock: Lock | null = null
+  const stat = () => {
+    try {
+      return statSync(datadir, { bigint: true, throwIfNoEntry: false })
+    } catch (thrown) {
+      throw systemError(thrown, `cannot look at ${datadir}`)
+    }
+  }
+  const release = () => {
+    lock?.release()
+    lock = null
+  }
+  return {
+    take() {
+      const named = stat()
+      if (lock?.dev === named?.dev && lock?.ino === named?.ino) return
+      release()
+      if (named?.isDirectory()) lock = lockDirectory(datadir)
+    },
+    release,
   }
 }

@@ -1,17 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ERRORS, type ErrorCode, RestoreError, toRestoreError } from '../errors.ts'
-import { formatFirst, formatIso } from '../format.ts'
+import { formatIso } from '../format.ts'
 import type { Phase, RestoreStatus } from '../phases.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { processIn } from '../process/process-in.ts'
 import type { Source } from '../source/source.ts'
 import { attempt } from './attempt.ts'
-import { NEVER, noticeOnce, type RestoreContext, untilDurable } from './context.ts'
-import { type HoldingContext, holdDatadir } from './hold-datadir.ts'
-import { identityOf, movedFiles, removeCreated } from './resume/cleanup.ts'
+import { changeCleanup, dispatch, NEVER, notice, type RestoreContext } from './context.ts'
+import { identityOf, removeAll } from './resume/cleanup.ts'
 import { repair } from './resume/repair.ts'
 import { backoffMs, isOfBackup, nextTry } from './resume/retry.ts'
-import { watch } from './run/watchdog.ts'
 import { isFinished } from './state/runs.ts'
 import type { RestoreState } from './state/state.ts'
 
@@ -24,12 +22,10 @@ import type { RestoreState } from './state/state.ts'
 export async function runRestore(context: RestoreContext, opened = new Map<number, Source>()): Promise<RestoreState> {
   const { store } = context
   const stopWatch = watch(context)
-  const datadirHold = holdDatadir(context.options.datadir)
   try {
-    for (let sources = opened; store.state.status === 'running'; sources = new Map())
-      await tryOnce({ ...context, datadirHold }, sources)
+    for (let sources = opened; store.state.status === 'running'; sources = new Map()) await tryOnce(context, sources)
   } finally {
-    datadirHold.release()
+    context.datadirHold.release()
     stopWatch()
   }
   return store.state
@@ -38,8 +34,8 @@ export async function runRestore(context: RestoreContext, opened = new Map<numbe
 /** After so many agents that died with their tools, something on this machine kills them and will do so again. */
 const MOST_INTERRUPTIONS = 8
 
-async function tryOnce(context: HoldingContext, sources: Map<number, Source>): Promise<void> {
-  const { store, now, detached } = context
+async function tryOnce(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
+  const { store, detached } = context
   try {
     if (store.state.interruptions > MOST_INTERRUPTIONS)
       throw new RestoreError('interrupted', `${store.state.interruptions} agents died in this restore`, {
@@ -47,28 +43,20 @@ async function tryOnce(context: HoldingContext, sources: Map<number, Source>): P
       })
     // With tools adopted from an earlier agent, its attempt continues.
     const adopted = store.state.tools.length > 0
-    if (!adopted) store.dispatch({ type: 'attempt_started', atMs: now() })
+    if (!adopted) dispatch(context, { type: 'attempt_started' })
     takeDatadir(context)
-    if (store.state.cleanup.removing) await finishRemoval(context)
-    if (!adopted) await repair(context)
+    await repair(context)
     await attempt(context, sources)
     if (detached()) await NEVER
-    store.dispatch({ type: 'attempt_ended', atMs: now(), error: null })
+    dispatch(context, { type: 'attempt_ended', error: null })
     const datadirIdentity = identityOf(context.options.datadir)
-    store.dispatch({
-      type: 'ended',
-      atMs: now(),
-      status: 'succeeded',
-      phase: 'completed',
-      error: null,
-      datadirIdentity,
-    })
+    dispatch(context, { type: 'ended', status: 'succeeded', phase: 'completed', error: null, datadirIdentity })
   } catch (thrown) {
     if (detached()) await NEVER
     const error = toRestoreError(thrown)
     // Adopted ones that this attempt did not come to.
     await endGroups(store.state.tools, { lock: context.toolLock.file() })
-    store.dispatch({ type: 'attempt_ended', atMs: now(), error: error.record })
+    dispatch(context, { type: 'attempt_ended', error: error.record })
     await afterFailure(context, error, sources.size > 0 || store.state.plan !== null)
   } finally {
     await Promise.all([...sources.values()].map(source => source.close()))
@@ -76,26 +64,26 @@ async function tryOnce(context: HoldingContext, sources: Map<number, Source>): P
 }
 
 /** A datadir that another agent has taken since an earlier attempt is not emptied any more. */
-function takeDatadir({ store, now, datadirHold }: HoldingContext): void {
+function takeDatadir(context: RestoreContext): void {
   try {
-    datadirHold.take()
+    context.datadirHold.take()
   } catch (error) {
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, partialDatadir: null } })
+    changeCleanup(context, { partialDatadir: null })
     throw error
   }
 }
 
 async function afterFailure(context: RestoreContext, error: RestoreError, looked: boolean): Promise<void> {
-  const { store, now, signal } = context
+  const { store, signal } = context
   const next = signal.aborted ? null : nextTry(store.state, error.code, looked)
   if (next?.kind === 'again') {
-    store.dispatch({ type: 'failed_attempt', atMs: now(), memoryCapBytes: next.memoryCapBytes })
+    dispatch(context, { type: 'failed_attempt', memoryCapBytes: next.memoryCapBytes })
     const pauseMs = backoffMs(store.state.failures, store.state.options.retryDelayMs)
-    store.dispatch({
-      type: 'notice',
-      atMs: now(),
-      text: `attempt ${store.state.attempt} failed (${error.code}: ${error.message}); the next one begins in ${Math.round(pauseMs / 1000)} s`,
-    })
+    const seconds = Math.round(pauseMs / 1000)
+    notice(
+      context,
+      `attempt ${store.state.attempt} failed (${error.code}: ${error.message}); the next one begins in ${seconds} s`,
+    )
     await sleep(pauseMs, undefined, { signal }).catch(() => {}) // aborted: the next attempt ends at once
     return
   }
@@ -103,27 +91,22 @@ async function afterFailure(context: RestoreContext, error: RestoreError, looked
   const last = isOwn || next?.kind === 'older' ? error : firstErrorOf(context, error)
   const cleaned = await cleanUp(context, last, next?.kind === 'older')
   if (next?.kind === 'older') {
-    store.dispatch({ type: 'fell_back', atMs: now(), backupIndex: next.backupIndex, error: error.record })
-    store.dispatch({
-      type: 'notice',
-      atMs: now(),
-      text: `${error.code}: ${error.message}; going back to an older backup`,
-    })
+    dispatch(context, { type: 'fell_back', backupIndex: next.backupIndex, error: error.record })
+    notice(context, `${error.code}: ${error.message}; going back to an older backup`)
     return
   }
   const outcome = next?.kind === 'exhausted' || last !== error ? FAILED_BASEBACKUP : outcomeOf(error.code)
-  store.dispatch({ type: 'ended', atMs: now(), ...outcome, error: cleaned.record })
+  dispatch(context, { type: 'ended', ...outcome, error: cleaned.record })
   if (error.code === 'internal' && error.cause instanceof Error) context.onBug(error.cause)
 }
 
 /**
  * Where all backups failed, the error is that of the one asked for; those of the older ones are in the notices.
  */
-function firstErrorOf({ store, now }: RestoreContext, error: RestoreError): RestoreError {
-  const { firstError } = store.state
+function firstErrorOf(context: RestoreContext, error: RestoreError): RestoreError {
+  const { firstError } = context.store.state
   if (firstError === null) return error
-  const text = `${error.code}: ${error.message}; there is no older backup to go back to`
-  store.dispatch({ type: 'notice', atMs: now(), text })
+  notice(context, `${error.code}: ${error.message}; there is no older backup to go back to`)
   return new RestoreError(firstError.code, firstError.message, firstError)
 }
 
@@ -147,45 +130,17 @@ export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'ru
 
 /** An error of the removal is added to the one that led to it, and does not replace it. */
 async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: boolean): Promise<RestoreError> {
-  const { store, now } = context
+  const { state } = context.store
   try {
-    const stays = staysAsItIs(store.state, makesRoom)
-    const told = withRemains(error, store.state, stays)
-    if (stays)
-      store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, partialDatadir: null } })
-    await remove(context)
+    const stays = staysAsItIs(state, makesRoom)
+    const told = withRemains(error, state, stays)
+    if (stays) changeCleanup(context, { partialDatadir: null })
+    await removeAll(context)
     return told
   } catch (thrown) {
     const { message } = toRestoreError(thrown)
     return new RestoreError(error.code, `${error.message}; what it left could not be removed: ${message}`, error)
   }
-}
-
-/** That removal has begun is durable before anything goes: nobody takes half of the files for all of them. */
-async function remove(context: RestoreContext): Promise<void> {
-  const { store, now, runDir } = context
-  const { cleanup, plan } = store.state
-  if (cleanup.created.length + cleanup.parents.length === 0 && cleanup.partialDatadir === null) return
-  store.dispatch({ type: 'removal_begun', atMs: now() })
-  await untilDurable(context, { isRemoval: true })
-  const left = await removeCreated(cleanup, movedFiles(runDir), plan?.targetDir ?? null)
-  if (left.length > 0)
-    noticeOnce(
-      context,
-      `left in ${cleanup.partialDatadir!.datadir}, as this restore did not create it: ${formatFirst(left)}`,
-    )
-  store.dispatch({ type: 'removal_ended', atMs: now() })
-}
-
-/** An earlier agent died while it removed, or a reboot has lost what was not synced. Then the restore begins anew. */
-async function finishRemoval(context: RestoreContext): Promise<void> {
-  const { store, now } = context
-  const { cleanup } = store.state
-  const { partialDatadir } = cleanup
-  // A server that somebody has started there since is not disturbed.
-  if (partialDatadir && processIn(partialDatadir.datadir) !== null)
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, partialDatadir: null } })
-  await remove(context)
 }
 
 const SAYS_UNTOUCHED: ReadonlySet<string> = new Set(['cancelled', 'terminated'])
@@ -217,3 +172,17 @@ function hintOfSource({ code, hint }: RestoreError, plan: RestoreState['plan'], 
 }
 
 const detailsOf = ({ lastWords, cause }: RestoreError) => ({ lastWords, ...(cause !== undefined && { cause }) })
+
+const TICK_MS = 1000
+
+/** Dispatches a tick a second, by which stalls are detected. With `--stall-action fail` a stall ends the restore. */
+export function watch({ store, now, options, abort }: RestoreContext): () => void {
+  const timer = setInterval(() => {
+    store.dispatch({ type: 'tick', atMs: now() })
+    const { progress, phase, step } = store.state
+    if (!progress.stalled || options.stallAction !== 'fail') return
+    const seconds = Math.round((now() - progress.lastProgressAtMs) / 1000)
+    abort(new RestoreError('stalled', `no progress for ${seconds} s in ${step ?? phase}, ${progress.activity}`))
+  }, TICK_MS)
+  return () => clearInterval(timer)
+}

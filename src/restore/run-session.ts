@@ -3,12 +3,11 @@ import type { RestoreError } from '../errors.ts'
 import { endGroups } from '../process/kill-groups.ts'
 import { isAlive } from '../process/proc-stat.ts'
 import type { Source } from '../source/source.ts'
-import type { RestoreContext } from './context.ts'
+import { holdDatadir, type RestoreContext } from './context.ts'
 import { runRestore } from './coordinator.ts'
-import { forgetSent } from './state/left-spans.ts'
 import { reduce } from './state/reduce.ts'
 import type { Observer, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state/state.ts'
-import { openStateDir, type StateDir } from './state/state-dir.ts'
+import { forgetSent, openStateDir, type StateDir } from './state/state-dir.ts'
 import { createStore, type Store } from './state/store.ts'
 
 /**
@@ -82,6 +81,7 @@ export function runSession(
     options,
     store,
     toolLock: stateDir.toolLock,
+    datadirHold: holdDatadir(options.datadir),
     runDir,
     signal: controller.signal,
     abort(reason) {

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
 import { reduce } from '../../src/restore/state/reduce.ts'
 import type { RestoreEvent, RestoreState } from '../../src/restore/state/state.ts'
+import { resumed } from '../support/resumed.ts'
 import { runOf } from '../support/runs.ts'
-import { sampleOptions, samplePlan, sampleState, sampleTool, T0 } from '../support/samples.ts'
+import { samplePlan, sampleState, sampleTool, T0 } from '../support/samples.ts'
 
 /**
  * What a new attempt says of the whole restore, through the reducer: the work that stands counts, the rest does not.
@@ -16,6 +17,8 @@ function go(from: RestoreState, events: readonly (Timeless | number)[]): Restore
   let atMs = from.updatedAtMs
   for (const event of events) {
     if (typeof event === 'number') atMs += 1000 * event
+    else if (event.type === 'resumed')
+      state = reduce(state, resumed(state, { bootId: event.bootId, atMs, lastSeenAtMs: T0 }))
     else state = reduce(state, { ...event, atMs } as RestoreEvent)
   }
   return state
@@ -80,21 +83,7 @@ const BEGIN: Timeless[] = [
   { type: 'planned', plan: samplePlan(2) },
   PASSED,
 ]
-const DIED: (Timeless | number)[] = [
-  600,
-  {
-    type: 'resumed',
-    agentPid: 2,
-    bootId: 'boot',
-    idPrefix: '0badcafe',
-    link: null,
-    adopted: false,
-    options: sampleOptions(),
-    plan: samplePlan(2),
-    lastSeenAtMs: T0,
-  },
-  { type: 'attempt_started' },
-]
+const DIED: (Timeless | number)[] = [600, resumed(sampleState()), { type: 'attempt_started' }]
 const VERIFY: Timeless[] = [
   { type: 'phase_started', phase: 'finalizing', position: 2 },
   { type: 'step_started', step: 'verify' },

@@ -21,7 +21,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { existingAncestor, freeBytes, onSameFileSystem } from '../../src/process/file-system.ts'
 import { processIn } from '../../src/process/process-in.ts'
-import { directoryStats } from '../../src/restore/plan/extracted.ts'
+import { directoryStats } from '../../src/restore/plan/describe-backup.ts'
 import {
   checkDatadir,
   checkOutside,
@@ -34,8 +34,8 @@ import { filesToMove, identityOf, removeCreated, undoPartialMove } from '../../s
 import type { CleanupLedger } from '../../src/restore/state/state.ts'
 import { emptyLedger } from '../../src/restore/state/state-schema.ts'
 import { makeDirectory } from '../../src/restore/steps/extract.ts'
+import { setOwner } from '../../src/restore/steps/finalize.ts'
 import { keepMetadata, moveRemnants } from '../../src/restore/steps/kept-files.ts'
-import { setOwner } from '../../src/restore/steps/ownership.ts'
 import { scratch } from '../support/scratch.ts'
 
 /** What is looked at, kept, moved and removed in real directories. */

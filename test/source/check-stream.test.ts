@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
-import { streamCheckCommand } from '../../src/restore/plan/unpack.ts'
+import { streamCheckCommand } from '../../src/restore/plan/describe-backup.ts'
 import { filterFailures } from '../../src/tool/filter-grammar.ts'
 import { end, file, payload } from '../backup/xbstream-bytes.ts'
 

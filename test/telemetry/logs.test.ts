@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { RestoreState } from '../../src/restore/state/state.ts'
+import { resumed } from '../support/resumed.ts'
 import { attributesOf, type LogRecord, numberOf, pointsOf } from './otlp-receiver.ts'
 import { endedSpan, openSpan, sampleProgress, sampleState, spanId, startedState, T0, TRACE_ID } from './sample-state.ts'
 import { startWithReceiver } from './start.ts'
@@ -190,18 +191,7 @@ test('a long line is cut, and a secret in a line does not leave', async () => {
 
 test('another agent that goes on says so', async () => {
   const { telemetry, receiver } = await startWithReceiver()
-  telemetry.observe(preparing(), {
-    type: 'resumed',
-    atMs: T0 + 5000,
-    agentPid: 4711,
-    bootId: 'boot',
-    idPrefix: 'abcdef02',
-    link: null,
-    adopted: true,
-    options: preparing().options,
-    plan: preparing().plan,
-    lastSeenAtMs: T0 + 4000,
-  })
+  telemetry.observe(preparing(), resumed(preparing(), { agentPid: 4711, adopted: true, atMs: T0 + 5000 }))
   await telemetry.shutdown()
 
   const [record] = receiver.logs().filter(({ eventName }) => eventName === 'restore.resumed')

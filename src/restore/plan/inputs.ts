@@ -16,10 +16,16 @@ import type { Source } from '../../source/source.ts'
 import type { SourceRef } from '../../source/source-ref.ts'
 import { checkPathLength } from '../../tool/path-length.ts'
 import { checkStateRoom } from '../state/state-dir.ts'
-import { makePlan, type PlanParts } from './build-plan.ts'
-import { outsideFiles } from './extracted.ts'
+import { chooseMemory, makePlan, type PlanParts } from './build-plan.ts'
+import {
+  checkKey,
+  checkUnpackers,
+  filterCommands,
+  innerKeyOf,
+  outsideFiles,
+  streamCheckCommand,
+} from './describe-backup.ts'
 import { findTool, serverProgram } from './find-tool.ts'
-import { chooseMemory } from './memory.ts'
 import { plannedOwner, plannedRunAs, userCan } from './owner.ts'
 import type { Plan } from './plan.ts'
 import {
@@ -32,7 +38,6 @@ import {
   checkUnshared,
   checkWritable,
 } from './prechecks.ts'
-import { checkKey, checkUnpackers, filterCommands, innerKeyOf, streamCheckCommand } from './unpack.ts'
 
 export interface PreparedPlan {
   plan: Plan

@@ -14,8 +14,11 @@ import { opendir, rm } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { z } from 'zod'
 import { RestoreError } from '../../errors.ts'
+import { formatFirst } from '../../format.ts'
 import { missingParents, moveFile, onSameFileSystem } from '../../process/file-system.ts'
-import { filesUnder } from '../plan/extracted.ts'
+import { processIn } from '../../process/process-in.ts'
+import { changeCleanup, dispatch, noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
+import { filesUnder } from '../plan/describe-backup.ts'
 import type { CleanupLedger, PartialDatadir } from '../state/state.ts'
 import { readOwnFile, syncDirectory } from '../state/state-dir.ts'
 
@@ -189,4 +192,28 @@ export function removeIfEmpty(directory: string): void {
   } catch (error) {
     if (!['ENOENT', 'ENOTEMPTY', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
+}
+
+/** That removal has begun is durable before anything goes: nobody takes half of the files for all of them. */
+export async function removeAll(context: RestoreContext): Promise<void> {
+  const { store, runDir } = context
+  const { cleanup, plan } = store.state
+  if (cleanup.created.length + cleanup.parents.length === 0 && cleanup.partialDatadir === null) return
+  dispatch(context, { type: 'removal_begun' })
+  await untilDurable(context, { isRemoval: true })
+  const left = await removeCreated(cleanup, movedFiles(runDir), plan?.targetDir ?? null)
+  if (left.length > 0)
+    noticeOnce(
+      context,
+      `left in ${cleanup.partialDatadir!.datadir}, as this restore did not create it: ${formatFirst(left)}`,
+    )
+  dispatch(context, { type: 'removal_ended' })
+}
+
+/** An earlier agent died while it removed, or a reboot has lost what was not synced. */
+export async function finishRemoval(context: RestoreContext): Promise<void> {
+  const { partialDatadir } = context.store.state.cleanup
+  // A server that somebody has started there since is not disturbed.
+  if (partialDatadir && processIn(partialDatadir.datadir) !== null) changeCleanup(context, { partialDatadir: null })
+  await removeAll(context)
 }

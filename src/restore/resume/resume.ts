@@ -1,21 +1,25 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { BackupDescription } from '../../backup/backup.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
-import { bootId } from '../../process/proc-stat.ts'
+import { endGroups, type Group } from '../../process/kill-groups.ts'
+import { hasOpen, type LockFile, lockHolders, type ToolLock } from '../../process/lock.ts'
+import { bootId, isAlive } from '../../process/proc-stat.ts'
+import { readExit } from '../../process/tool-exit.ts'
 import { identityDifference } from '../../source/identity.ts'
 import { openSource } from '../../source/open-source.ts'
+import type { Source } from '../../source/source.ts'
 import { isSameChain, isStdin, localPathOf, nameOfSource } from '../../source/source-ref.ts'
-import { canAdopt, hasFailed } from '../run/adopt-tool.ts'
+import { NO_SETTINGS } from '../../source/store-settings.ts'
+import { describe } from '../plan/inputs.ts'
 import { type RestoreSession, runSession, type SessionSurroundings } from '../run-session.ts'
-import { withoutTools } from '../state/reduce.ts'
-import type { RestoreState } from '../state/state.ts'
-import { currentOptions } from '../state/state.ts'
+import { reduce } from '../state/reduce.ts'
+import { toolsOf } from '../state/runs.ts'
+import { currentOptions, type EventOf, type RestoreState, type RunningTool } from '../state/state.ts'
 import type { StateDir } from '../state/state-dir.ts'
-import { changeOptions, optionNotices } from './option-changes.ts'
-import { reopenStdin } from './reopen-stdin.ts'
-import { replan } from './replan.ts'
-import { takeOver } from './take-over.ts'
+import { needsBytes, standsWithoutTools } from './decision.ts'
+import { changeOptions, optionNotices, replan } from './option-changes.ts'
 
 /**
  * Resumes the interrupted restore, with the options given now as far as it can still take them. Refusals are thrown
@@ -35,12 +39,15 @@ export async function resumeRestore(
   // A failure would be the end, for want of another input to try again with; but now there may be one.
   const failed = fromInput && found.tools.some(hasFailed)
   const adopted = !failed && canAdopt(found, boot, stateDir.toolLock.file())
-  const stands = { ...found, options, ...(adopted ? {} : withoutTools(found, boot)) }
+  const stands = { ...found, options, ...(!adopted && { tools: [], ...standsWithoutTools(found, boot) }) }
   const plan = changes.planIsVoid ? null : replan(stands, changes, runDir)
   const input = fromInput && plan !== null ? await reopenStdin({ ...stands, plan }, runDir) : null
 
   const { trace, link } = surroundings.beginTrace()
-  const taken = await takeOver(found, stateDir.toolLock, {
+  await endOthers(stands.tools, stateDir.toolLock)
+  const event: EventOf<'resumed'> = {
+    type: 'resumed',
+    atMs: Date.now(),
     agentPid: process.pid,
     bootId: boot,
     idPrefix: trace.idPrefix,
@@ -48,9 +55,12 @@ export async function resumeRestore(
     adopted,
     options,
     plan,
-  })
+    runs: stands.runs,
+    cleanup: stands.cleanup,
+    lastSeenAtMs: found.updatedAtMs,
+  }
   const opened = new Map(input ? [[1, input]] : [])
-  const session = runSession(stateDir, { ...taken, resumed: true, opened }, surroundings)
+  const session = runSession(stateDir, { state: reduce(found, event), event, resumed: true, opened }, surroundings)
   const running = stands.tools.filter(({ exit }) => exit === null).map(({ name }) => name)
   for (const text of optionNotices(changes, running)) session.notice(text)
   if (fromInput && plan !== null && input === null)
@@ -91,3 +101,105 @@ async function checkUnchanged({ plan, runs, options }: RestoreState): Promise<vo
       )
   }
 }
+
+/**
+ * Whether this agent can adopt every tool in the state: the tool runs and needs no bytes from an agent, or it has
+ * ended and left its status. A tool that did neither was killed, and what it left is unknown. A tool that the agent
+ * fed saw its input end when the agent died, so its status tells nothing. A run is adopted only whole: the agent may
+ * have died while it recorded its tools. The open lock proves that a process is ours, the state file does not.
+ */
+export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, lock: LockFile | undefined): boolean {
+  const isWhole = ({ run, runSize }: RunningTool) => toolsOf({ tools }, run).length >= runSize
+  const hasEnded = ({ exit, fedByAgent, statusPath }: RunningTool) =>
+    exit !== null || (!fedByAgent && readExit(statusPath) !== null)
+  const runsAlone = ({ fedByAgent, pid, startTicks }: RunningTool) =>
+    !fedByAgent && isAlive(pid, startTicks) && lock !== undefined && hasOpen(pid, lock)
+  // After a reboot, files that the tool wrote may be lost, whatever its status file says.
+  return (
+    bootId === bootIdNow &&
+    tools.length > 0 &&
+    tools.every(tool => isWhole(tool) && (hasEnded(tool) || runsAlone(tool)))
+  )
+}
+
+/** It has ended with an error. */
+export function hasFailed({ exit, statusPath }: RunningTool): boolean {
+  const ended = exit ?? readExit(statusPath)
+  return ended !== null && ended.code !== 0
+}
+
+/**
+ * Ends every process that holds the tools' lock and is not adopted: tools of a torn pipeline, and those that were
+ * started in the instant before the agent died and are not in the state. One that cannot be ended is another
+ * container's or user's.
+ */
+async function endOthers(adopted: readonly RunningTool[], toolLock: ToolLock): Promise<void> {
+  const lock = toolLock.file()
+  if (!lock) return
+  const groups = new Map<number, Group>()
+  for (const { pgid, pid, startTicks } of lockHolders(lock.path))
+    if (!adopted.some(tool => tool.pgid === pgid)) groups.set(pgid, { pgid, pid, startTicks })
+  await endGroups([...groups.values()], { lock })
+}
+
+/**
+ * Standard input of a resumed restore: what the earlier agent had read of its own is gone with it. Where the backup has
+ * to be extracted again, the new input must be the same backup, as far as its first bytes tell. Null where it is not
+ * needed. `stands` is the state without what was lost. Throws what is wrong with the input before anything has changed.
+ */
+export async function reopenStdin(stands: RestoreState, runDir: string): Promise<Source | null> {
+  const options = currentOptions(stands)
+  // Tools that were adopted have theirs.
+  if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null
+  let source: Source | null = null
+  try {
+    source = await openSource({ kind: 'stdin' }, NO_SETTINGS)
+    const { description, identity } = stands.plan.elements[0]!
+    checkSame(description, await describe(source, options, runDir))
+    const difference = identityDifference(identity, await source.identity())
+    if (difference !== null) throw otherBackup(`its ${difference} differs`)
+    return source
+  } catch (thrown) {
+    await source?.close()
+    if (!(thrown instanceof RestoreError) || !IS_NO_BACKUP.has(thrown.code)) throw thrown
+    throw new RestoreError(thrown.code, `the interrupted restore needs its backup once more: ${thrown.message}`, {
+      lastWords: thrown.lastWords,
+      hint: 'pipe the same backup in again',
+    })
+  }
+}
+
+const IS_NO_BACKUP: ReadonlySet<string> = new Set(['source_unreadable', 'source_empty', 'source_unknown'])
+
+/** What tells two backups apart. A pipe's first bytes say little of it; a redirected file, all. */
+const TELLING = [
+  'family',
+  'toolVersion',
+  'serverVersion',
+  'serverUuid',
+  'backupUuid',
+  'startTime',
+  'kind',
+  'fromLsn',
+  'toLsn',
+  'lastLsn',
+  'layers',
+  'innerCompression',
+  'storedBytes',
+] as const satisfies (keyof BackupDescription)[]
+
+/** Throws `unfinished` where both are known and differ. */
+export function checkSame(before: BackupDescription, now: BackupDescription): void {
+  for (const key of TELLING) {
+    const [was, is] = [before[key], now[key]]
+    if (was === null || is === null || String(was) === String(is)) continue
+    throw otherBackup(`${key} is ${String(is) || 'none'}, not ${String(was) || 'none'}`)
+  }
+}
+
+const otherBackup = (why: string): RestoreError =>
+  new RestoreError(
+    'unfinished',
+    `standard input holds another backup than the one whose restore was interrupted: ${why}`,
+    { hint: 'pipe the same backup in again, or restore this one with another --state-dir' },
+  )

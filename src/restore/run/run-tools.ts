@@ -14,15 +14,12 @@ import { scrubArguments } from '../../secrets.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
 import { NEVER, type RestoreContext, untilDurable } from '../context.ts'
-import { REDO_FILES } from '../plan/extracted.ts'
+import { REDO_FILES } from '../plan/describe-backup.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runName, toolsOf } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
 import { lostWords } from '../state/state-dir.ts'
-import { waitForExit } from './adopt-tool.ts'
-import { sampleTools } from './sample-tools.ts'
-import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
-import { watchTool } from './watch-tool.ts'
+import { type RunResult, sampleTools, type ToolRun, type WatchedTool, waitForExit, watchTool } from './watch-tool.ts'
 
 /**
  * Runs one or more joined tools to their end, and turns their output and work into events.

@@ -1,11 +1,58 @@
+import { stat } from 'node:fs/promises'
+import type { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type ErrorRecord, RestoreError } from '../../errors.ts'
 import type { Line } from '../../process/line-splitter.ts'
+import { combineSamples, createSampler, NO_WORK } from '../../process/proc-sample.ts'
+import { isAlive } from '../../process/proc-stat.ts'
 import { followStderr } from '../../process/stderr-tail.ts'
-import type { Exit } from '../../process/tool-exit.ts'
-import type { ToolEvent } from '../../tool/events.ts'
-import type { Complaint, Failure } from '../../tool/judge-exit.ts'
+import { type Exit, readExit } from '../../process/tool-exit.ts'
+import type { Command } from '../../tool/command.ts'
+import type { Grammar, ToolEvent } from '../../tool/events.ts'
+import { type Complaint, type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
 import type { RestoreContext } from '../context.ts'
-import type { RunResult, ToolRun, WatchedTool } from './tool-run.ts'
+import { filesUnder } from '../plan/describe-backup.ts'
+import type { RunId } from '../state/runs.ts'
+import type { RunningTool } from '../state/state.ts'
+
+/** One or more joined tools that do one piece of work together. */
+export interface ToolRun {
+  id: RunId
+  stages: readonly { command: Command; grammar: Grammar }[]
+  /** Judges the ends of all stages together; `stage` is the index of the one at fault. */
+  judge: (results: readonly RunResult[]) => (Judgement & { stage: number }) | null
+  /** Gives the first stage's descriptor when the run starts; or `pipe`: `feed` writes the bytes. */
+  stdin: (() => number) | 'pipe' | 'ignore'
+  cwd?: string
+  /** TMPDIR of the tools: made for the run, on the file system that has room for it, and removed after it. */
+  tempDir?: string
+  feed?: (stdin: Writable) => Promise<void>
+  /** Bytes of the source read so far. */
+  sourcePosition?: (first: RunningTool) => number | null
+  /** Gets all events of the tools, for later checks; of an adopted tool from its start. */
+  onEvents?: (events: readonly ToolEvent[]) => void
+}
+
+export interface RunResult {
+  program: string
+  exit: Exit
+  /** The first `failure` events, oldest first. */
+  failures: readonly Failure[]
+  /** The first errors with no known meaning, and a crash. */
+  complaints: readonly Complaint[]
+  saidCompletedOk: boolean
+  lastWords: readonly string[]
+}
+
+export type WatchedTool = RunningTool & { exited: Promise<Exit> }
+
+/** Judges a run of a single tool. */
+export const judgeOne =
+  (phase: ToolPhase): ToolRun['judge'] =>
+  ([result]) => {
+    const judgement = judgeExit({ ...result!, phase })
+    return judgement && { ...judgement, stage: 0 }
+  }
 
 /** Lines of one read that observers get; the rest is counted as dropped. */
 const LINES_PER_READ = 100
@@ -80,4 +127,82 @@ function errorOf(exit: Exit, { program, failures, lastWords }: RunResult): Error
   if (exit.code === 0) return null
   const message = exit.signal === null ? `${program} exited ${exit.code}` : `${program} was ended by ${exit.signal}`
   return new RestoreError(failures[0]?.code ?? 'tool_killed', message, { lastWords }).record
+}
+
+const SAMPLE_MS = 1000
+
+/** Samples all tools of a run as one, once a second and once more when stopped. */
+export function sampleTools(context: RestoreContext, tools: readonly WatchedTool[], run: ToolRun): () => void {
+  const { store, now } = context
+  const look = createSampler(tools)
+  // The counters begin with this agent: what an adopted tool did before does not count again.
+  let before = tools.some(tool => tool.readOffset > 0) ? look() : NO_WORK
+  let linesBefore = linesOf(context)
+  const take = () => {
+    const sample = look()
+    const lines = linesOf(context)
+    store.dispatch({
+      type: 'sample',
+      atMs: now(),
+      position: run.id.element,
+      sample,
+      lines: lines - linesBefore,
+      delta: combineSamples(sample, before, (value, earlier) =>
+        value === null ? null : Math.max(0, value - (earlier ?? 0)),
+      ),
+      sourceReadBytes: run.sourcePosition?.(tools[0]!) ?? null,
+    })
+    before = combineSamples(sample, before, (value, earlier) => value ?? earlier)
+    linesBefore = lines
+  }
+  const timer = setInterval(take, SAMPLE_MS)
+  return () => {
+    clearInterval(timer)
+    take()
+  }
+}
+
+const linesOf = ({ store }: RestoreContext): number =>
+  Object.values(store.state.counters.lines).reduce((sum, count) => sum + count, 0)
+
+const WALK_PAUSE_MS = 2000
+
+/** The bytes below a directory that is being filled; walked again 2 s after each walk. */
+export function meterTree(directory: string): { bytes: () => number | null; stop: () => void } {
+  let bytes: number | null = null
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+  const walk = async () => {
+    let sum = 0
+    try {
+      for await (const path of filesUnder(directory)) sum += (await stat(path)).size
+      bytes = sum
+    } catch {
+      // A file disappeared during the walk; the next walk counts again.
+    }
+    if (!stopped) timer = setTimeout(walk, WALK_PAUSE_MS)
+  }
+  timer = setTimeout(walk, WALK_PAUSE_MS)
+  return {
+    bytes: () => bytes,
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+const LOOK_MS = 100
+
+/** The exit of a tool that is not our child. A wrapper that was killed leaves none: SIGKILL then. */
+export async function waitForExit({ pid, startTicks, statusPath, exit }: RunningTool): Promise<Exit> {
+  if (exit !== null) return exit
+  for (;;) {
+    // In this order: the wrapper writes the status before it ends.
+    const alive = isAlive(pid, startTicks)
+    const found = readExit(statusPath)
+    if (found !== null) return found
+    if (!alive) return { code: null, signal: 'SIGKILL' }
+    await sleep(LOOK_MS)
+  }
 }

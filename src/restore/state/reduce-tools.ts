@@ -1,9 +1,6 @@
 import type { Phase } from '../../phases.ts'
-import { advanceProgress } from '../../progress/estimator.ts'
-import type { ProgressInput, WorkFacts } from '../../progress/progress.ts'
 import type { ToolEvent } from '../../tool/events.ts'
-import type { Plan } from '../plan/plan.ts'
-import { endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
+import { advanceEstimator, endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
 import type { Counters, EventOf, RestoreState, SourceBytes } from './state.ts'
 
 /** The part of the reducer that follows the tools: their spans, their lines, what they do. */
@@ -144,38 +141,3 @@ export const beginPrefetched = (state: RestoreState, position: number): RestoreS
 
 export const updatePrefetched = (state: RestoreState, position: number, bytes: Partial<SourceBytes>): RestoreState =>
   state.prefetched?.position === position ? { ...state, prefetched: { ...state.prefetched, ...bytes } } : state
-
-/** Gives the estimator one input. */
-export const advanceEstimator = (state: RestoreState, input: ProgressInput, atMs: number): RestoreState => ({
-  ...state,
-  estimator: advanceProgress(state.estimator, input, atMs),
-})
-
-/** What the estimator may know of one element of the plan (position from 1). */
-export function factsOf(plan: Plan, position: number): WorkFacts {
-  const element = plan.elements[position - 1]!
-  const { description, extracted } = element
-  const last = position === plan.elements.length
-  const has = (kind: string) => plan.steps.some(step => step.kind === kind && step.element === position)
-  return {
-    tool: plan.tool.family,
-    toolVersion: plan.tool.version,
-    sourceBytes: description.storedBytes,
-    chainBytes: plan.elements.map(one => one.description.storedBytes),
-    fromLsn: description.fromLsn,
-    toLsn: description.toLsn,
-    lastLsn: description.lastLsn,
-    redoMemoryBytes: description.redoMemoryBytes,
-    redoFrames: description.redoFrames,
-    redoBytes: extracted?.redoBytes ?? null,
-    dataFileBytes: extracted?.dataFileBytes ?? description.dataBytes,
-    deltaFiles: extracted && description.kind === 'incremental' ? extracted.deltaFiles : null,
-    memoryBytes: plan.memory?.bytes ?? null,
-    moveBackFiles: last ? (plan.moveBack?.files ?? null) : null,
-    moveBackCopyBytes: last ? (plan.moveBack?.copyBytes ?? null) : null,
-    hasPrepare: has('prepare'),
-    hasMoveBack: has('move_back'),
-    hasStartCheck: has('start_check'),
-    binlogBytes: 0,
-  }
-}

@@ -1,19 +1,24 @@
 import type { RestoreOptions } from '../../config/options.ts'
 import { ERRORS } from '../../errors.ts'
 import type { WorkPart } from '../../progress/progress.ts'
-import { endPhase, endPhaseSpans, followProgress, openPhaseSpan, startPhase, startStep } from './reduce-phases.ts'
+import { factsOf } from '../plan/plan.ts'
+import { beginPrefetched, endTool, readLines, startTool, takeSample, updatePrefetched } from './reduce-tools.ts'
+import { isRun, withRun } from './runs.ts'
 import {
+  addEndedSpan,
   advanceEstimator,
-  beginPrefetched,
-  endTool,
-  factsOf,
-  readLines,
-  startTool,
-  takeSample,
-  updatePrefetched,
-} from './reduce-tools.ts'
-import { asInterrupted, isFinished, isRun, surviveReboot, withRun } from './runs.ts'
-import { addEndedSpan, endSpans, keepUnsent, openSpan, openSpanOf, withoutSent } from './spans.ts'
+  endPhase,
+  endPhaseSpans,
+  endSpans,
+  followProgress,
+  keepUnsent,
+  openPhaseSpan,
+  openSpan,
+  openSpanOf,
+  startPhase,
+  startStep,
+  withoutSent,
+} from './spans.ts'
 import type { AttributeValue, EventOf, RestoreEvent, RestoreState, SpanLink, TraceIdentity } from './state.ts'
 import { emptyLedger, SCHEMA, stallThresholds, stateSchema } from './state-schema.ts'
 
@@ -278,12 +283,8 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
   if (event.adopted) return advanceEstimator(state, { type: 'tick', pausedMs }, event.atMs)
   const { hint } = ERRORS.interrupted
   const error = { code: 'interrupted', message: `agent ${before.agentPid} died`, lastWords: [], hint } as const
-  const stands = {
-    ...state,
-    ...withoutTools({ ...state, bootId: before.bootId }, event.bootId),
-    interruptions: before.interruptions + 1,
-  }
-  return endSpans(stands, span => span.kind !== 'outcome', {
+  const alone = { ...state, tools: [], interruptions: before.interruptions + 1 }
+  return endSpans(alone, span => span.kind !== 'outcome', {
     atMs: event.lastSeenAtMs,
     error,
     attributes: { 'restore.agent.pid': before.agentPid },
@@ -291,25 +292,15 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
 }
 
 /** What was measured and chosen for the options before does not bind the ones that are given now. */
-const withOptions = (before: RestoreState, { options, plan }: EventOf<'resumed'>): Partial<RestoreState> => ({
+const withOptions = (
+  before: RestoreState,
+  { options, plan, runs, cleanup }: EventOf<'resumed'>,
+): Partial<RestoreState> => ({
   options,
   plan,
+  runs,
+  cleanup,
   estimator: { ...before.estimator, thresholds: stallThresholds(options) },
   memoryCapBytes: options.memory === before.options.memory ? before.memoryCapBytes : null,
   ...(plan === null && before.plan !== null && { chainLength: 0, cleanup: emptyLedger() }),
 })
-
-/**
- * What stands of a restore whose tools are gone. After a reboot that lost unsynced files, all that was created is
- * removed and restored again; a directory that is consumed in place stays for repair.ts to judge.
- */
-export function withoutTools(state: RestoreState, bootIdNow: string): Pick<RestoreState, 'tools' | 'runs' | 'cleanup'> {
-  const { runs, cleanup, plan } = state
-  if (state.bootId === bootIdNow) return { tools: [], runs, cleanup }
-  if (surviveReboot(state, plan?.moveBack?.copyBytes !== 0)) {
-    const moved = isFinished(state, { kind: 'final_sync' }) ? runs : asInterrupted(runs, { kind: 'move_back' })
-    return { tools: [], runs: moved, cleanup }
-  }
-  const removing = cleanup.removing || (runs.length > 0 && plan?.inPlace !== true)
-  return { tools: [], runs: asInterrupted(runs), cleanup: { ...cleanup, removing } }
-}

@@ -60,16 +60,3 @@ export const withRun = (runs: readonly RunRecord[], { element, kind }: RunId, fi
   ...runs.filter(run => !isRun(run, { element, kind })),
   { element, kind, finished },
 ]
-
-/**
- * Whether finished runs still stand after a reboot, when the page cache is gone. Only what is recorded as synced is
- * believed. Files that move-back renamed are as durable as before; files that it copied to another file system
- * (`copies`) need the final sync as well.
- */
-export function surviveReboot({ runs }: Runs, copies: boolean): boolean {
-  if (isFinished({ runs }, { kind: 'final_sync' })) return true
-  return isFinished({ runs }, { kind: 'sync' }) && !(copies && hasBegun({ runs }, { kind: 'move_back' }))
-}
-
-export const asInterrupted = (runs: readonly RunRecord[], query: RunQuery = {}): RunRecord[] =>
-  runs.map(run => (isRun(run, query) ? { ...run, finished: false } : run))

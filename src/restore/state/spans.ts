@@ -1,6 +1,9 @@
 import type { ErrorRecord } from '../../errors.ts'
-import type { Step } from '../../phases.ts'
-import type { AttributeValue, OpenSpan, RestoreState, SourceBytes, SpanKind } from './state.ts'
+import { type Phase, STEPS, type Step } from '../../phases.ts'
+import { advanceProgress, viewProgress } from '../../progress/estimator.ts'
+import type { ProgressInput } from '../../progress/progress.ts'
+import { factsOf } from '../plan/plan.ts'
+import type { AttributeValue, EventOf, OpenSpan, RestoreState, SourceBytes, SpanKind } from './state.ts'
 
 /**
  * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. They are
@@ -136,3 +139,154 @@ export function stepAttributes({ step, work, redo }: RestoreState): Attributes {
     'restore.prepare.redo.applied': step === 'redo_apply' ? redo.appliedLsn : null,
   })
 }
+
+/** The part of the reducer that follows phases and steps, and the progress within them. */
+
+export function startPhase(before: RestoreState, event: EventOf<'phase_started'>): RestoreState {
+  const { phase, position, atMs } = event
+  const newElement = position !== before.position && position > 0 && before.plan !== null
+  const state: RestoreState = {
+    ...before,
+    phase,
+    phaseStartedAtMs: atMs,
+    position,
+    step: null,
+    work: { pages: 0, rows: 0, files: 0 },
+    progressMark: { atMs, percent: null },
+  }
+  const current = newElement ? startElement(state, position, atMs) : state
+  return openPhaseSpan(advanceEstimator(current, { type: 'phase', phase }, atMs), phase, position, atMs)
+}
+
+/** A prefetched element brings along what was read of it. */
+function startElement(before: RestoreState, position: number, atMs: number): RestoreState {
+  const prefetched = before.prefetched?.position === position ? before.prefetched : null
+  const planned = factsOf(before.plan!, position)
+  const facts = { ...planned, sourceBytes: prefetched?.totalBytes ?? planned.sourceBytes }
+  return {
+    ...advanceEstimator(before, { type: 'element', position, facts }, atMs),
+    source: { readBytes: prefetched?.readBytes ?? null, totalBytes: facts.sourceBytes },
+    prefetched: prefetched ? null : before.prefetched,
+    redo: { scannedLsn: null, appliedLsn: null, targetLsn: facts.lastLsn },
+    rollbackRows: null,
+  }
+}
+
+/** Opens the span of a phase, unless it is open: an element fetched ahead comes to the front in mid-phase. */
+export function openPhaseSpan(state: RestoreState, phase: Phase, position: number, atMs: number): RestoreState {
+  if (phaseSpanOf(state, position)?.name === phase) return state
+  const element = state.plan?.elements[position - 1]
+  return openSpan(state, {
+    kind: 'phase',
+    name: phase,
+    atMs,
+    parent: openSpanOf(state, 'attempt'),
+    attributes: {
+      'restore.phase': phase,
+      'restore.chain.position': position,
+      ...(element && { 'restore.backup': element.name }),
+    },
+  })
+}
+
+export function endPhase(before: RestoreState, event: EventOf<'phase_ended'>): RestoreState {
+  const { atMs, error } = event
+  const passed =
+    error === null ? followProgress(before, advanceEstimator(before, { type: 'passed' }, atMs), atMs) : before
+  let state = endStep(passed, atMs, error)
+  if (error === null) state = addProgressSpan(state, atMs)
+  return endPhaseSpans({ ...state, step: null }, state.position, event)
+}
+
+/** Ends the phase span of an element, and whatever hangs under it. */
+export function endPhaseSpans(
+  state: RestoreState,
+  position: number,
+  end: { atMs: number; error: ErrorRecord | null },
+): RestoreState {
+  const phase = phaseSpanOf(state, position)
+  if (!phase) return state
+  const isUnder = (id: string | null): boolean =>
+    id !== null && (id === phase.id || isUnder(state.spans.find(span => span.id === id)?.parentId ?? null))
+  const ended = endSpans(state, span => span.id !== phase.id && isUnder(span.id), end)
+  const attributes =
+    position === state.position
+      ? phaseAttributes(state)
+      : sourceAttributes(state.prefetched?.position === position ? state.prefetched : null)
+  return endSpans(ended, span => span.id === phase.id, { ...end, attributes })
+}
+
+export function startStep(before: RestoreState, step: Step, atMs: number): RestoreState {
+  if (before.step === step) return before
+  const state = endStep(before, atMs, null)
+  return openSpan(
+    // What was done before the phase's first step was seen is of the lines that it was seen in.
+    { ...state, step, work: before.step === null ? state.work : { pages: 0, rows: 0, files: 0 } },
+    {
+      kind: 'step',
+      name: step,
+      atMs,
+      parent: phaseSpanOf(state, state.position),
+      attributes: { 'restore.phase': state.phase, 'restore.step': step },
+    },
+  )
+}
+
+const endStep = (state: RestoreState, atMs: number, error: ErrorRecord | null): RestoreState =>
+  endSpans(state, span => span.kind === 'step', { atMs, error, attributes: stepAttributes(state) })
+
+/** The view everybody reads, and the spans that follow from it: steps the estimator saw begin, and progress spans. */
+export function followProgress(before: RestoreState, after: RestoreState, atMs: number): RestoreState {
+  if (after.estimator === before.estimator && after.phase === before.phase && !isTick(before, after)) return after
+  const progress = viewProgress(after.estimator, atMs)
+  let state: RestoreState = { ...after, progress }
+  if (state.status !== 'running') return state
+  // Between two phases the estimator still names the last step of the one that has ended.
+  const isOpen = phaseSpanOf(state, state.position)?.name === state.phase
+  if (isOpen && progress.step !== null && progress.step !== state.step && stepsOf(state.phase).includes(progress.step))
+    state = startStep(state, progress.step, atMs)
+  return progressSpanIsDue(state, atMs) ? addProgressSpan(state, atMs) : state
+}
+
+/** A tick changes no estimator, but what it says of quiet and stall. */
+const isTick = (before: RestoreState, after: RestoreState): boolean => after.updatedAtMs > before.updatedAtMs
+
+const stepsOf = (phase: Phase): readonly Step[] => (phase in STEPS ? STEPS[phase as keyof typeof STEPS] : [])
+
+/** A span every 10 %, and every 5 minutes where that takes longer. */
+const EVERY_PERCENT = 10
+const EVERY_MS = 5 * 60_000
+
+export function progressSpanIsDue({ progress, progressMark, position, spans }: RestoreState, atMs: number): boolean {
+  if (progress.phasePercent === null || !phaseSpanOf({ spans }, position)) return false
+  const tens = Math.floor(progress.phasePercent / EVERY_PERCENT)
+  const marked = Math.floor((progressMark.percent ?? 0) / EVERY_PERCENT)
+  return tens > marked || atMs - progressMark.atMs >= EVERY_MS
+}
+
+/** From where the span before it ended to now: together they cover the phase without a gap. */
+export function addProgressSpan(state: RestoreState, atMs: number): RestoreState {
+  const { percent, atMs: fromMs } = state.progressMark
+  const to = state.progress.phasePercent
+  const phase = phaseSpanOf(state, state.position)
+  if (to === null || to === percent || !phase) return state
+  const added = addEndedSpan(state, {
+    kind: 'progress',
+    name: 'progress',
+    parent: phase,
+    atMs: fromMs,
+    endedAtMs: atMs,
+    attributes: {
+      'restore.phase': state.phase,
+      'restore.progress.from': Math.floor(percent ?? 0),
+      'restore.progress.to': Math.floor(to),
+    },
+  })
+  return { ...added, progressMark: { atMs, percent: to } }
+}
+
+/** Gives the estimator one input. */
+export const advanceEstimator = (state: RestoreState, input: ProgressInput, atMs: number): RestoreState => ({
+  ...state,
+  estimator: advanceProgress(state.estimator, input, atMs),
+})

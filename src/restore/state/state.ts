@@ -120,6 +120,9 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
        */
       options: RestoreOptions
       plan: Plan | null
+      /** What stands (resume/decision.ts). */
+      runs: RestoreState['runs']
+      cleanup: CleanupLedger
       /** When the agent before wrote its last state. */
       lastSeenAtMs: number
     }

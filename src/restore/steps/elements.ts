@@ -11,13 +11,10 @@ import { openSource } from '../../source/open-source.ts'
 import type { Source, SourceIdentity } from '../../source/source.ts'
 import { localPathOf } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
-import type { RestoreContext } from '../context.ts'
-import { noticeOnce, untilDurable } from '../context.ts'
-import type { HoldingContext } from '../hold-datadir.ts'
-import { makePlan, type PlanParts } from '../plan/build-plan.ts'
-import { refineParts } from '../plan/extracted.ts'
+import { noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
+import { chooseMemory, makePlan, type PlanParts } from '../plan/build-plan.ts'
+import { refineParts } from '../plan/describe-backup.ts'
 import { checkVersion, plannedServer } from '../plan/inputs.ts'
-import { chooseMemory } from '../plan/memory.ts'
 import type { PlanStep } from '../plan/plan.ts'
 import { hasBegun, isFinished, type RunKind, toolsOf } from '../state/runs.ts'
 import { copy, decompress, extract, makeDirectory } from './extract.ts'
@@ -145,7 +142,7 @@ function checkMetadataNames({ tool, elements }: PlanParts, directory: string): v
 }
 
 /** Prepares the element onto the target dir; after the last one, moves back. */
-export async function prepareElement(context: HoldingContext, parts: PlanParts, position: number): Promise<void> {
+export async function prepareElement(context: RestoreContext, parts: PlanParts, position: number): Promise<void> {
   const { store } = context
   if (!hasBegun(store.state, { element: position, kind: 'prepare' })) planMemory(context, parts, position)
   const plan = store.state.plan!

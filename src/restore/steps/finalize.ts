@@ -1,18 +1,20 @@
-import { join, relative } from 'node:path'
+import { closeSync, constants, existsSync, fchownSync, openSync, realpathSync } from 'node:fs'
+import { basename, dirname, join, relative } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { formatFirst } from '../../format.ts'
+import { liesIn } from '../../process/file-system.ts'
+import { giveFile, giveTree } from '../../process/give-tree.ts'
 import { processIn } from '../../process/process-in.ts'
-import type { RestoreContext } from '../context.ts'
-import { noticeOnce } from '../context.ts'
+import { noticeOnce, type RestoreContext } from '../context.ts'
+import { directoryStats } from '../plan/describe-backup.ts'
+import type { Plan } from '../plan/plan.ts'
 import { movedFiles } from '../resume/cleanup.ts'
 import { toolsOf } from '../state/runs.ts'
 import { isPartial, metadataDir, moveRemnants } from './kept-files.ts'
 import { checkAllMoved, settle } from './move-back.ts'
-import { setOwner } from './ownership.ts'
 import { startCheck } from './start-check.ts'
 import { syncRun } from './sync.ts'
-import { layoutOf } from './tablespaces.ts'
-import { SLACK_BYTES, verifyDatadir } from './verify.ts'
+import { findMissing, findShort, type Layout, layoutOf, outsideFiles, type ShortTablespace } from './table-files.ts'
 
 /**
  * The last checks and changes on the datadir. All of them can be done again, but not under a server: under the one that
@@ -80,5 +82,109 @@ function tellMoved({ store, now }: RestoreContext): () => void {
     if (step === null || now() - toldAtMs < 500) return
     toldAtMs = now()
     store.dispatch({ type: 'progress', atMs: toldAtMs, input: { type: 'step', step } })
+  }
+}
+
+/**
+ * How much shorter a tablespace may be than its header says. MariaDB's recovery makes each file as long as its header
+ * says. InnoDB leaves a file in a hot backup as long as the pages that the redo touches, so a file of xtrabackup may
+ * lack what a growing table allocates ahead: a few MiB at a time.
+ */
+export const SLACK_BYTES = { 'mariadb-backup': 0, xtrabackup: 64 * 1024 * 1024 } as const
+
+export interface VerifyOptions {
+  slackBytes?: number
+  /** The backup holds only some of the server's tables: a missing file is a notice. */
+  partial?: boolean
+  /** A server will be asked which InnoDB tables lie in the system tablespace. */
+  serverFollows?: boolean
+  /** Called now and then while it looks. */
+  onChecked?: () => void
+}
+
+/**
+ * Checks what the files of a restored datadir tell: InnoDB's system tablespace is there, nothing is packed or
+ * half applied, each table has its files, and no tablespace is shorter than it says. Throws `verify_failed`; returns
+ * notices.
+ */
+export async function verifyDatadir(datadir: string, layout: Layout, options: VerifyOptions = {}): Promise<string[]> {
+  const { slackBytes = 0, partial = false, serverFollows = false, onChecked = () => {} } = options
+  const [systemFile] = layout.systemFiles
+  if (!existsSync(join(datadir, systemFile!)))
+    throw new RestoreError('verify_failed', `${datadir} holds no ${systemFile} after move-back`)
+  const { leftovers } = await directoryStats(datadir)
+  if (leftovers.length > 0)
+    throw new RestoreError(
+      'verify_failed',
+      `${leftovers.length} files in ${datadir} are still packed or not applied: ${formatFirst(leftovers)}`,
+    )
+  const { lost, unsure } = await findMissing(datadir)
+  if (lost.length > 0 && !partial)
+    throw new RestoreError('verify_failed', `${lost.length} files of tables are missing: ${formatFirst(lost)}`, {
+      hint: 'the source is not complete: fetch it again, or use another backup',
+    })
+  const short = await findShort(datadir, layout, onChecked)
+  const cut = short.filter(({ bytes, expectedBytes }) => bytes < expectedBytes - slackBytes)
+  if (cut.length > 0)
+    throw new RestoreError('verify_failed', `${datadir}: ${formatFirst(cut.map(describe))}`, {
+      hint: 'the source is not complete: fetch it again, or use another backup; do not start a server on these files',
+    })
+  return [
+    ...(lost.length > 0
+      ? [`files of tables are missing, and the backup holds some tables only: ${formatFirst(lost)}`]
+      : []),
+    ...(unsure.length > 0 && !partial && !serverFollows
+      ? [
+          `${unsure.length} InnoDB tables have no file of their own: ${formatFirst(unsure)}; that is right if they lie in ` +
+            'the system tablespace (innodb_file_per_table=OFF), and data loss otherwise: --start-check tells',
+        ]
+      : []),
+    ...(short.length > 0
+      ? [
+          `${short.length} files are a little shorter than their headers say: ${formatFirst(short.map(describe))}; ` +
+            'CHECK TABLE tells if data are lost',
+        ]
+      : []),
+  ]
+}
+
+const describe = ({ name, bytes, expectedBytes }: ShortTablespace): string =>
+  `${name} has ${bytes} of ${expectedBytes} bytes`
+
+/**
+ * Gives the datadir, also one that is reached by a link, and all in it to the owner, and the files of tables with DATA
+ * DIRECTORY outside it. Of the directories outside, only those go to him that this restore made (`createdParents`).
+ */
+export async function setOwner(
+  datadir: string,
+  owner: NonNullable<Plan['owner']>,
+  { createdParents = [] as readonly string[], onGiven = () => {} } = {},
+): Promise<void> {
+  try {
+    const outside = await outsideFiles(datadir)
+    for (const { name, path } of outside) {
+      if (basename(path) !== basename(name))
+        throw new Error(`the .isl file of ${name} names ${path}, which is no file of this table`)
+      giveFile(path, owner)
+    }
+    const directories = new Set(outside.map(({ path }) => dirname(path)))
+    for (const parent of createdParents)
+      if ([...directories].some(directory => liesIn(directory, parent)) && !liesIn(datadir, parent))
+        giveDirectory(parent, owner)
+    giveTree(realpathSync(datadir), owner, onGiven)
+  } catch (cause) {
+    throw new RestoreError('ownership_failed', `cannot give ${datadir} to ${owner.name}: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+/** The directory alone, not what is in it. */
+function giveDirectory(path: string, { uid, gid }: NonNullable<Plan['owner']>): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    fchownSync(fd, uid, gid)
+  } finally {
+    closeSync(fd)
   }
 }

@@ -7,19 +7,18 @@ import { existingAncestor } from '../../process/file-system.ts'
 import type { Command } from '../../tool/command.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
-import type { HoldingContext } from '../hold-datadir.ts'
-import { filesUnder } from '../plan/extracted.ts'
+import { filesUnder } from '../plan/describe-backup.ts'
 import { userCan } from '../plan/owner.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
 import { checkDatadir } from '../plan/prechecks.ts'
 import { DATA_FILE, filesToMove, identityOf, recordMovedFiles, removeIfEmpty } from '../resume/cleanup.ts'
 import { runTools } from '../run/run-tools.ts'
-import { judgeOne } from '../run/tool-run.ts'
+import { judgeOne } from '../run/watch-tool.ts'
 import { hasBegun, isFinished, toolsOf } from '../state/runs.ts'
 import type { CleanupLedger } from '../state/state.ts'
 import { makeDirectory } from './extract.ts'
 import { syncRun } from './sync.ts'
-import { type Layout, outsideFiles } from './tablespaces.ts'
+import { type Layout, outsideFiles } from './table-files.ts'
 
 /**
  * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One
@@ -27,7 +26,7 @@ import { type Layout, outsideFiles } from './tablespaces.ts'
  * are left.
  */
 export async function moveBack(
-  context: HoldingContext,
+  context: RestoreContext,
   step: Extract<PlanStep, { kind: 'move_back' }>,
   plan: Plan,
   family: ToolFamily,
@@ -109,7 +108,7 @@ async function moveBackUser(
 }
 
 /** Another agent may have been told to use the datadir that we have just made. */
-function takeNew({ store, now, datadirHold }: HoldingContext, cleanup: CleanupLedger): void {
+function takeNew({ store, now, datadirHold }: RestoreContext, cleanup: CleanupLedger): void {
   try {
     datadirHold.take()
   } catch (error) {

@@ -5,10 +5,10 @@ import { NO_FACTS } from '../../progress/state.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
 import type { RestoreContext } from '../context.ts'
-import { describeDirectory } from '../plan/extracted.ts'
+import { describeDirectory } from '../plan/describe-backup.ts'
 import type { PlanElement, PlanStep } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
-import { judgeOne } from '../run/tool-run.ts'
+import { judgeOne } from '../run/watch-tool.ts'
 
 /**
  * Runs prepare on one element and checks what its exit code does not tell: that the redo was read to its end, and that

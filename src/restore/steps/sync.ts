@@ -6,7 +6,7 @@ import { toolEnv } from '../../process/tool-env.ts'
 import { saysDiskFull } from '../../tool/failure-wording.ts'
 import type { RestoreContext } from '../context.ts'
 import { isFinished, type RunId } from '../state/runs.ts'
-import { tablespacesIn } from './tablespaces.ts'
+import { tablespacesIn } from './table-files.ts'
 
 /**
  * Writes restored files to the disk. What the tools wrote and renamed is mostly in memory when they end, and a power

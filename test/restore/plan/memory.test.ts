@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { chooseMemory } from '../../../src/restore/plan/memory.ts'
+import { chooseMemory } from '../../../src/restore/plan/build-plan.ts'
 import { sampleDescription } from '../../support/samples.ts'
 
 const MIB = 1024 * 1024

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EventOf, RestoreState } from '../../../src/restore/state/state.ts'
 import { blankState } from '../../support/blank-state.ts'
+import { resumed } from '../../support/resumed.ts'
 import { finishedIn, runsOf } from '../../support/runs.ts'
 import { samplePlan, T0 } from '../../support/samples.ts'
 
@@ -17,19 +18,7 @@ const resumedIn = (
   adopted = false,
   changes: Partial<Pick<EventOf<'resumed'>, 'options' | 'plan'>> = {},
 ): RestoreState =>
-  reduce(state, {
-    type: 'resumed',
-    atMs: T0 + 9000,
-    agentPid: 2,
-    bootId,
-    idPrefix: 'abcdef02',
-    link: null,
-    adopted,
-    options: state.options,
-    plan: state.plan,
-    ...changes,
-    lastSeenAtMs: T0 + 1000,
-  })
+  reduce(state, resumed(state, { bootId, adopted, agentPid: 2, ...changes, atMs: T0 + 9000, lastSeenAtMs: T0 + 1000 }))
 
 const prepared = { runs: runsOf([], ['1-extract', '1-fetch', '1-prepare']) }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { RestoreError } from '../../../src/errors.ts'
 import type { RestoreContext } from '../../../src/restore/context.ts'
-import { watch } from '../../../src/restore/run/watchdog.ts'
+import { watch } from '../../../src/restore/coordinator.ts'
 import type { RestoreEvent } from '../../../src/restore/state/state.ts'
 import { sampleOptions, sampleState, T0 } from '../../support/samples.ts'
 

@@ -9,8 +9,7 @@ import { RestoreError } from '../../../src/errors.ts'
 import { createToolLock } from '../../../src/process/lock.ts'
 import { bootId, isAlive, readProcStat } from '../../../src/process/proc-stat.ts'
 import { makePlan } from '../../../src/restore/plan/build-plan.ts'
-import { takeOver } from '../../../src/restore/resume/take-over.ts'
-import { canAdopt } from '../../../src/restore/run/adopt-tool.ts'
+import { canAdopt } from '../../../src/restore/resume/resume.ts'
 import { startSession } from '../../../src/restore/session.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import { checkSavedPaths } from '../../../src/restore/state/saved-paths.ts'
@@ -18,6 +17,7 @@ import type { RestoreEvent, RestoreState } from '../../../src/restore/state/stat
 import { parseState, readStateFile } from '../../../src/restore/state/state-dir.ts'
 import { localPathOf } from '../../../src/source/source-ref.ts'
 import { randomTrace } from '../../../src/telemetry/off.ts'
+import { resumed } from '../../support/resumed.ts'
 import { runOf } from '../../support/runs.ts'
 import { sampleOptions, sampleParts, sampleState, sampleTool } from '../../support/samples.ts'
 import { scratch } from '../../support/scratch.ts'
@@ -147,27 +147,20 @@ describe('reading', () => {
     )
   })
 
-  test('a changed state is refused, or goes on: taken over, tried again and ended, it leaves no span open', async () => {
+  test('a changed state is refused, or goes on: taken over, tried again and ended, it leaves no span open', () => {
     const folder = scratch()
     const stateDir = join(folder, 'state')
     mkdirSync(stateDir)
     const base = midPrepare(folder)
     const toolLock = createToolLock(join(stateDir, 'lock'))
     let taken = 0
-    await fc.assert(
-      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async changes => {
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), changes => {
         const found = read(JSON.stringify(changed(base, changes)), stateDir)
         if (found === null || found.status !== 'running') return
         taken += 1
-        const { state } = await takeOver(found, toolLock, {
-          agentPid: 1,
-          bootId: 'another',
-          idPrefix: '0badcafe',
-          link: null,
-          adopted: canAdopt(found, 'another', toolLock.file()),
-          options: found.options,
-          plan: found.plan,
-        })
+        const adopted = canAdopt(found, 'another', toolLock.file())
+        const state = reduce(found, resumed(found, { bootId: 'another', adopted }))
         const events: RestoreEvent[] = [
           { type: 'tick', atMs: 10 },
           { type: 'attempt_started', atMs: 11 },

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { type ErrorCode, RestoreError } from '../../../src/errors.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EndedSpan, RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
+import { emptyLedger } from '../../../src/restore/state/state-schema.ts'
+import { resumed } from '../../support/resumed.ts'
 import { runOf } from '../../support/runs.ts'
 import { samplePlan, sampleState, sampleTool, T0 } from '../../support/samples.ts'
 
@@ -249,21 +251,11 @@ describe('an element fetched ahead', () => {
 describe('a takeover', () => {
   test('with living tools keeps their spans; without, they end as interrupted when the agent was last seen', () => {
     const { state } = run(PREPARING)
-    const event = {
-      type: 'resumed',
-      agentPid: 5000,
-      bootId: 'boot',
-      idPrefix: '12345678',
-      link: null,
-      options: state.options,
-      plan: state.plan,
-      lastSeenAtMs: state.updatedAtMs,
-      atMs: T0 + 60_000,
-    } as const
-    const adopted = reduce(state, { ...event, adopted: true })
+    const event = (adopted: boolean) => resumed(state, { adopted, idPrefix: '12345678', atMs: T0 + 60_000 })
+    const adopted = reduce(state, event(true))
     expect(names(adopted.spans)).toEqual(names(state.spans))
     expect(adopted.endedSpans).toEqual([])
-    const alone = reduce(state, { ...event, adopted: false })
+    const alone = reduce(state, event(false))
     expect(names(alone.spans)).toEqual(['restore outcome'])
     for (const span of alone.endedSpans)
       expect(span).toMatchObject({
@@ -381,6 +373,8 @@ describe('any sequence of events', () => {
         adopted,
         options: sampleState().options,
         plan: PLAN,
+        runs: [],
+        cleanup: emptyLedger(),
         lastSeenAtMs: T0,
       }),
     ),
@@ -419,7 +413,13 @@ describe('any sequence of events', () => {
       atMs += elapsedMs
       for (const [at, n] of tools)
         if (at === index) dispatch({ type: 'tool_started', position: 1, tool: toolOf(n), attributes: {} })
-      if (event.type === 'resumed') dispatch({ ...event, idPrefix: (++agents).toString(16).padStart(8, '0') })
+      if (event.type === 'resumed')
+        dispatch({
+          ...event,
+          runs: state.runs,
+          cleanup: state.cleanup,
+          idPrefix: (++agents).toString(16).padStart(8, '0'),
+        })
       else dispatch(event)
     }
     dispatch({ type: 'ended', status: end ? 'failed' : 'succeeded', phase: end ? 'failed' : 'completed', error: end })

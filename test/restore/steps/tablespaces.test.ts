@@ -1,9 +1,14 @@
 import { mkdirSync, openSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { findMissing, partitionNames } from '../../../src/restore/steps/table-files.ts'
-import { findShort, type Layout, layoutOf } from '../../../src/restore/steps/tablespaces.ts'
-import { SLACK_BYTES, verifyDatadir } from '../../../src/restore/steps/verify.ts'
+import { SLACK_BYTES, verifyDatadir } from '../../../src/restore/steps/finalize.ts'
+import {
+  findMissing,
+  findShort,
+  type Layout,
+  layoutOf,
+  partitionNames,
+} from '../../../src/restore/steps/table-files.ts'
 import { scratch } from '../../support/scratch.ts'
 
 /**
