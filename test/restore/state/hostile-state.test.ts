@@ -175,7 +175,7 @@ describe('reading', () => {
         )
         expect(after).toMatchObject({ status: 'failed', spans: [], tools: [] })
       }),
-      { numRuns: 3000 },
+      { numRuns: 1000 },
     )
     expect(taken).toBeGreaterThan(100)
   })
