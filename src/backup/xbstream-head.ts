@@ -1,4 +1,5 @@
 import { type NameFacts, NO_NAMES, withName } from './name-facts.ts'
+import { createStreamTally } from './stream-tally.ts'
 import { parseChunkHeader } from './xbstream-chunk.ts'
 
 /** What the first bytes of an xbstream tell. */
@@ -8,6 +9,8 @@ export interface StreamHead {
   names: NameFacts
   /** A path that must not be written, and where; null where there is none. */
   unsafe: string | null
+  /** Metadata files, as far as the head holds them, by their path and packed as they are. */
+  metadata: ReadonlyMap<string, Buffer>
 }
 
 /** Walks the chunk headers as far as `head` goes. A wrong magic ends the walk: whoever reads the whole finds it. */
@@ -16,6 +19,7 @@ export function readStreamHead(head: Buffer): StreamHead {
   let names = NO_NAMES
   let at = 0
   let unsafe: string | null = null
+  const tally = createStreamTally()
   while (at < head.length) {
     const parsed = parseChunkHeader(head.subarray(at))
     if (parsed.kind === 'bad' && parsed.unsafe) unsafe = `${parsed.reason} at byte ${at}`
@@ -23,7 +27,9 @@ export function readStreamHead(head: Buffer): StreamHead {
     const { header } = parsed
     if (!files.has(header.path)) names = withName(names, header.path)
     files.add(header.path)
-    at += header.headerBytes + header.mapBytes + header.payloadBytes
+    const payloadAt = at + header.headerBytes + header.mapBytes
+    at = payloadAt + header.payloadBytes
+    if (tally.wants(header) && at <= head.length) tally.keep(header, head.subarray(payloadAt, at))
   }
-  return { files: [...files], names, unsafe }
+  return { files: [...files], names, unsafe, metadata: tally.result().metadata }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { RestoreOptions } from '../config/options.ts'
 import { formatBytes, printable } from '../format.ts'
 import { abortable } from '../process/abortable.ts'
+import { withChosenBackup } from '../restore/plan/choose-backup.ts'
 import { closeAll, preparePlan } from '../restore/plan/inputs.ts'
 import type { Plan, PlanStep } from '../restore/plan/plan.ts'
 import { checkWritable } from '../restore/plan/prechecks.ts'
@@ -17,7 +18,7 @@ export async function dryRun(options: RestoreOptions): Promise<number> {
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   try {
     const { plan, notices, sources } = await untilSignal(signal =>
-      abortable(signal, () => preparePlan(options, 'ID', scratch)),
+      abortable(signal, () => withChosenBackup(options, null).then(chosen => preparePlan(chosen, 'ID', scratch))),
     )
     await closeAll(sources)
     if (options.json) process.stdout.write(`${JSON.stringify({ schema: 1, type: 'plan', plan, notices })}\n`)

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { PHASES, STEPS, TERMINAL_PHASES } from '../phases.ts'
 import { parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
-import { parseDeadline, parseDuration, parseSize } from './values.ts'
+import { parseDeadline, parseDuration, parseSize, parseTime } from './values.ts'
 
 /** The forms in which a person writes values, on the command line and in YAML alike. Messages never repeat a value. */
 
@@ -84,6 +84,8 @@ export const cipher = text('the name of a cipher, such as aes-256-cbc').regex(/^
 })
 
 export const deadline = parsed(parseDeadline, 'a time such as 2026-11-23T06:00Z or a duration such as 6h')
+
+export const time = parsed(parseTime, 'a time such as 2026-11-23T06:00:00Z; without a zone it is UTC')
 
 export const olderBackups = z.array(sources, { error: 'must be a list of backups, each a path or a list of paths' })
 

@@ -66,6 +66,36 @@ const TABLE = {
     resume: 'same',
     help: 'stream file, http, https or s3 URL, extracted directory, or - for standard input; a chain: full first, then incrementals',
   }),
+  /** The name of a backup in the place that `sources` names, or `latest`; null: the sources are the backup itself. */
+  backup: option({
+    key: 'backup',
+    flag: '--backup <name>',
+    written: form.text('the name of a backup, or latest'),
+    stored: textOrNull,
+    resume: 'same',
+    help: 'SOURCE is a place that holds backups: restore this one with its chain, by its name in list, or latest',
+  }),
+  /** Unix ms. */
+  beforeMs: option({
+    key: 'before',
+    flag: '--before <time>',
+    written: form.time,
+    stored: numberOrNull,
+    resume: 'same',
+    show: formatIso,
+    showNull: 'none',
+    help: 'of the backups in a place only those that list shows with an earlier time; ISO 8601, without a zone UTC',
+    doc: { text: 'Alone it means the latest of them' },
+  }),
+  layout: option({
+    key: 'layout',
+    flag: '--layout <name>',
+    written: form.text('the name of a layout'),
+    stored: textOrNull,
+    resume: 'same',
+    help: 'how the backups lie in the place: xbcloud, wal-g, myhoard, mariadb-operator or plain',
+    doc: { default: 'by what is there' },
+  }),
   datadir: option({
     ...path,
     key: 'datadir',

@@ -11,7 +11,14 @@ import { restoreSchema } from './options.ts'
 /** Of the one-shot command only: the agent has one state dir and no terminal of its own. */
 const ONE_SHOT = { state_dir: true, dry_run: true, json: true, quiet: true, color: true } as const
 /** Says something about one backup, never about all of them. */
-const ONE_BACKUP = { source: true, in_place: true, older_backups: true } as const
+const ONE_BACKUP = {
+  source: true,
+  backup: true,
+  before: true,
+  layout: true,
+  in_place: true,
+  older_backups: true,
+} as const
 
 const defaults = restoreSchema.omit({ ...ONE_SHOT, ...ONE_BACKUP })
 

@@ -41,3 +41,14 @@ export function parseDeadline(text: string): Deadline | null {
   const atMs = Date.parse(text.trim())
   return Number.isNaN(atMs) ? null : { atMs }
 }
+
+/** Unix ms of an ISO 8601 time; without a zone it is UTC. Null for anything else. */
+export function parseTime(text: string): number | null {
+  const [, date, clock = '00:00', zone = 'Z'] =
+    /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s?(Z|[+-]\d\d:?\d\d)?)?$/i.exec(text.trim()) ?? []
+  const day = new Date(`${date}T00:00:00Z`)
+  // Date takes the 30th of February for the 2nd of March.
+  if (Number.isNaN(day.getTime()) || !day.toISOString().startsWith(date!)) return null
+  const timeMs = Date.parse(`${date}T${clock.replace(',', '.')}${zone.toUpperCase()}`)
+  return Number.isNaN(timeMs) ? null : timeMs
+}

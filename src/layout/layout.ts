@@ -61,4 +61,6 @@ export interface Layout {
   /** Objects of at most 16 MiB that `backups` wants to read. */
   metadataKeys(objects: readonly ListedObject[]): string[]
   backups(objects: readonly ListedObject[], metadata: MetadataObjects): StoredBackup[]
+  /** What the keys of all objects of a backup begin with, and perhaps those of others. */
+  prefixOf(id: string): string
 }

@@ -12,6 +12,7 @@ export const mariadbOperator: Layout = {
   name: 'mariadb-operator',
   recognises: objects => objects.some(({ key }) => NAME.test(key)),
   metadataKeys: () => [],
+  prefixOf: id => id,
   backups: objects => objects.filter(({ key }) => NAME.test(key)).map(backupOf),
 }
 

@@ -59,6 +59,7 @@ export const myhoard: Layout = {
     }
     return [...streams].map(([directory, files]) => backupOf(directory, files, metadata))
   },
+  prefixOf: id => `${id}/`,
 }
 
 /** The wrapped key of a backup's files, as bytes; null where basebackup.json has none. */

@@ -12,6 +12,7 @@ export const plain: Layout = {
   name: 'plain',
   recognises: objects => objects.some(({ key }) => STREAM.test(key)),
   metadataKeys: () => [],
+  prefixOf: id => id,
   backups(objects) {
     const streams = objects.filter(({ key }) => STREAM.test(key))
     // Who says `--layout plain` means what is there, whatever it is called.

@@ -57,6 +57,7 @@ export const walG: Layout = {
     }
     return [...found].map(([directory, its]) => backupOf(directory, its, metadata))
   },
+  prefixOf: id => id.replace(/([^/]+)$/s, 'basebackups_005/$1'),
 }
 
 const isData = (key: string): boolean => {

@@ -46,6 +46,7 @@ interface StoredFile {
   lastChunk: number
   /** Of the chunk with the highest number. */
   lastBytes: number
+  smallestBytes: number
   bytes: number
 }
 
@@ -71,6 +72,7 @@ export const xbcloud: Layout = {
     }
     return linkByLsn([...found].map(([root, backup]) => backupOf(root, backup, metadata)))
   },
+  prefixOf: id => (id === HERE ? '' : id),
 }
 
 /** Directories that hold a backup. One inside another would be a database of that name. */
@@ -102,10 +104,11 @@ function chunkIn(key: string, roots: ReadonlySet<string>): { root: string; path:
 }
 
 function addChunk(files: Map<string, StoredFile>, { path, number }: { path: string; number: number }, bytes: number) {
-  const file = files.get(path) ?? { chunks: 0, lastChunk: -1, lastBytes: 0, bytes: 0 }
+  const file = files.get(path) ?? { chunks: 0, lastChunk: -1, lastBytes: 0, smallestBytes: bytes, bytes: 0 }
   files.set(path, file)
   file.chunks += 1
   file.bytes += bytes
+  file.smallestBytes = Math.min(file.smallestBytes, bytes)
   if (number > file.lastChunk) {
     file.lastChunk = number
     file.lastBytes = bytes
@@ -113,9 +116,12 @@ function addChunk(files: Map<string, StoredFile>, { path, number }: { path: stri
 }
 
 const pathBytes = (path: string): number => Buffer.byteLength(path)
-const isWhole = (path: string, { chunks, lastChunk, lastBytes }: StoredFile): boolean =>
-  chunks === lastChunk + 1 && lastBytes === END_BYTES + pathBytes(path)
+/** No chunk is smaller than an end chunk. */
+const isWhole = (path: string, { chunks, lastChunk, lastBytes, smallestBytes }: StoredFile): boolean =>
+  chunks === lastChunk + 1 && lastBytes === END_BYTES + pathBytes(path) && smallestBytes === lastBytes
 
+/** The name of a backup whose place is the backup itself. */
+const HERE = '.'
 const LIST_ENDING = '.md5'
 const rootOfList = (key: string): string => (key.endsWith(LIST_ENDING) ? key.slice(0, -LIST_ENDING.length) : '\0')
 
@@ -157,7 +163,7 @@ function backupOf(
       ? (known.problem ?? (missing.length === 0 ? null : incomplete(missing.join('; '))))
       : { code: 'source_corrupt', message: `it holds ${unsafePath(unsafe)}: ${JSON.stringify(unsafe)}` }
   return {
-    id: root === '' ? '.' : root,
+    id: root === '' ? HERE : root,
     timeMs: timeInName(name) ?? found.modifiedMs,
     kind: hasDeltas || known.checkpoints?.backupType === 'incremental' ? 'incremental' : 'full',
     baseId: null,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { RestoreOptions } from '../config/options.ts'
 import { bootId } from '../process/proc-stat.ts'
 import { nameOfSource } from '../source/source-ref.ts'
+import { withChosenBackup } from './plan/choose-backup.ts'
 import { identityOf } from './resume/cleanup.ts'
 import { checkSameRestore, resumeRestore } from './resume/resume.ts'
 import { type RestoreSession, reportEarlier, runSession, type SessionSurroundings } from './run-session.ts'
@@ -19,14 +20,15 @@ export const newRestoreId = (): string =>
  * `state_unreadable`, and what an option that is given now to an interrupted one would fail with.
  */
 export async function startSession(
-  options: RestoreOptions,
+  asked: RestoreOptions,
   surroundings: SessionSurroundings,
   /** Name under which it is asked for. */
   backup: string | null = null,
 ): Promise<RestoreSession> {
-  const stateDir = openStateDir(options.stateDir)
+  const stateDir = openStateDir(asked.stateDir)
   try {
     const found = stateDir.read()
+    const options = await withChosenBackup(asked, found !== null && isUnfinished(found) ? found.options : null)
     if (found && (await isUnreported(found, options))) return reportEarlier(stateDir, found, surroundings)
     if (found?.status !== 'running') return begin(stateDir, options, surroundings, backup, found)
     await checkSameRestore(found, options)
@@ -84,6 +86,9 @@ function begin(
   )
   return runSession(stateDir, { state, event: { type: 'restore_started', atMs }, resumed: false }, surroundings)
 }
+
+/** It is to be resumed, or its success was not told to anybody yet. */
+const isUnfinished = ({ status, success }: RestoreState): boolean => status === 'running' || success?.reported === false
 
 /** The same restore, succeeded, in a datadir that is still there, and nobody was told. */
 async function isUnreported(found: RestoreState, asked: RestoreOptions): Promise<boolean> {

@@ -24,10 +24,16 @@ export async function inspectStream(source: StreamSource, options: InspectOption
   if (problem) return { ...base, problem }
   if (options.full) return { ...base, ...(await scanAll(source, layers, options)) }
   if (source.file && layers.length === 0) return { ...base, ...(await inspectWhole(source, options)) }
-  const { names, unsafe } = readStreamHead(head)
+  const { names, unsafe, metadata } = readStreamHead(head)
   if (unsafe !== null)
     return { ...base, names, problem: new RestoreError('source_corrupt', `${source.name}: ${unsafe}`) }
-  return { ...base, names, payloadBytes: await unpackedBytes(source, peeled) }
+  if (source.known === undefined) return { ...base, names, payloadBytes: await unpackedBytes(source, peeled) }
+  // A place can give the metadata files first.
+  const found: Findings = { ...base, names, ...source.known }
+  const unreadable = await problemIn(async () => {
+    Object.assign(found, parseMetadata(await unpackMetadata(metadata, options.filters), source.name))
+  })
+  return { ...found, problem: unreadable }
 }
 
 async function inspectWhole(source: StreamSource, options: InspectOptions): Promise<Findings> {

@@ -8,6 +8,7 @@ import type { Source } from './source.ts'
 import type { RefOf, SourceRef } from './source-ref.ts'
 import { openStdinSource } from './stdin.ts'
 import type { StoreSettings } from './store-settings.ts'
+import { openStoredBackup } from './stored-backup.ts'
 import { unreadable } from './unreadable.ts'
 import { secretUrl } from './url-secrets.ts'
 
@@ -17,6 +18,7 @@ const OPENERS: { readonly [K in SourceRef['kind']]: Open<RefOf<K>> } = {
   path: ({ path }) => openPath(path),
   file: ({ path }) => openPath(path),
   directory: ({ path }) => openPath(path),
+  backup: openStoredBackup,
   url: ref => openRemoteSource(ref, { kind: 'http', url: secretUrl(ref.url) }),
   s3: openS3Source,
 }

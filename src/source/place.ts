@@ -5,12 +5,12 @@ import type { Layout, MetadataObjects, StoredBackup } from '../layout/layout.ts'
 import { LAYOUT_NAMES, layoutNamed, recognisedLayout } from '../layout/layouts.ts'
 import { MOST_READ_BYTES, type ObjectStore, type StoredObject } from './object-store.ts'
 import { openStore } from './open-store.ts'
-import { nameOfSource, type SourceRef } from './source-ref.ts'
+import { nameOfSource, objectOf, type PlaceRef, placeOf, type SourceRef } from './source-ref.ts'
 import type { StoreSettings } from './store-settings.ts'
 
 /** A place and the backups in it, in the order of their time. */
 export interface Place {
-  ref: SourceRef
+  ref: PlaceRef
   /** For people: without a secret. */
   name: string
   layout: string
@@ -29,14 +29,28 @@ export async function readPlace(
   signal?: AbortSignal,
 ): Promise<Place> {
   const store = await openStore(ref, settings)
+  const place = placeOf(ref)
+  if (place === null) throw new RestoreError('internal', `${store.name} is a store and no place`)
   try {
     const objects = await listed(store, '', signal)
     const layout = layoutOf(nameOfSource(ref), objects, layoutName)
     const metadata = await readMetadata(store, layout, objects, signal)
-    return { ref, name: store.name, layout: layout.name, backups: judgeChains(layout.backups(objects, metadata)) }
+    return {
+      ref: place,
+      name: store.name,
+      layout: layout.name,
+      backups: judgeChains(layout.backups(objects, metadata)),
+    }
   } finally {
     await store.close()
   }
+}
+
+/** A backup of the place as a source: the object itself where it is one, and needs nothing from another. */
+export function elementRef({ ref, layout }: Place, backup: StoredBackup): SourceRef {
+  const assembly = backup.assemble()
+  const isOne = assembly.kind === 'concatenated' && assembly.keys.length === 1 && layout !== 'myhoard'
+  return isOne ? objectOf(ref, assembly.keys[0]!) : { kind: 'backup', place: ref, layout, id: backup.id }
 }
 
 export async function listed(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<StoredObject[]> {

@@ -1,6 +1,22 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { publicUrl } from './url-secrets.ts'
+
+const s3Schema = z.object({
+  kind: z.literal('s3'),
+  bucket: z.string(),
+  /** As it is stored, not percent-encoded. Empty, or with a / at its end: a place that holds many objects. */
+  key: z.string(),
+  versionId: z.string().nullable(),
+})
+/** What can hold many backups. */
+const PLACES = [
+  z.object({ kind: z.literal('path'), path: z.string() }),
+  z.object({ kind: z.literal('directory'), path: z.string() }),
+  s3Schema,
+] as const
+export const placeRefSchema = z.discriminatedUnion('kind', PLACES)
+export type PlaceRef = z.output<typeof placeRefSchema>
 
 /**
  * Where a backup comes from, as data. An argument or a configuration's value is parsed into a SourceRef once, at the
@@ -12,20 +28,14 @@ import { publicUrl } from './url-secrets.ts'
  */
 export const sourceRefSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stdin') }),
-  z.object({ kind: z.literal('path'), path: z.string() }),
+  ...PLACES,
   z.object({ kind: z.literal('file'), path: z.string() }),
-  z.object({ kind: z.literal('directory'), path: z.string() }),
+  /** A backup of which a place holds the bytes in many objects, or the key beside them. */
+  z.object({ kind: z.literal('backup'), place: placeRefSchema, layout: z.string(), id: z.string() }),
   z.object({
     kind: z.literal('url'),
     /** `http:` or `https:`, without user, password and query: those may be secret (url-secrets.ts). */
     url: z.string(),
-  }),
-  z.object({
-    kind: z.literal('s3'),
-    bucket: z.string(),
-    /** As it is stored, not percent-encoded. Empty, or with a / at its end: a place that holds many objects. */
-    key: z.string(),
-    versionId: z.string().nullable(),
   }),
 ])
 
@@ -37,9 +47,12 @@ const NAMES: { readonly [K in SourceRef['kind']]: (ref: RefOf<K>) => string } = 
   path: ({ path }) => path,
   file: ({ path }) => path,
   directory: ({ path }) => path,
+  backup: ({ place, id }) => nameWithin(place, id),
   url: ({ url }) => url,
   s3: ({ bucket, key, versionId }) => `s3://${bucket}/${key}${versionId === null ? '' : `?versionId=${versionId}`}`,
 }
+
+const nameWithin = (place: PlaceRef, key: string): string => `${nameOfSource(place).replace(/\/$/, '')}/${key}`
 
 /**
  * What a person calls the source and could write to mean it; refs with the same name are the same source. No secret is
@@ -55,8 +68,21 @@ export const isSameChain = (a: readonly SourceRef[], b: readonly SourceRef[]): b
 
 export const isStdin = ({ kind }: SourceRef): boolean => kind === 'stdin'
 
-/** Its bytes come from a server, through a transfer process. */
-export const isRemote = ({ kind }: SourceRef): boolean => kind === 'url' || kind === 's3'
+/** Its bytes come through a transfer process: from a server, or from many objects. */
+export const isRemote = ({ kind }: SourceRef): boolean => ['url', 's3', 'backup'].includes(kind)
+
+/** Null where the source cannot hold many backups. */
+export const placeOf = (ref: SourceRef): PlaceRef | null => placeRefSchema.safeParse(ref).data ?? null
+
+/** One object of a place as a source of its own. */
+export const objectOf = (place: PlaceRef, key: string): SourceRef =>
+  place.kind === 's3'
+    ? { ...place, key: place.key.replace(/(?<!\/|^)$/, '/') + key }
+    : { kind: 'file', path: join(place.path, key) }
+
+/** Whether the source is an object or a backup of the place. */
+export const isWithin = (ref: SourceRef, place: PlaceRef): boolean =>
+  nameOfSource(ref).startsWith(nameWithin(place, ''))
 
 /** The source's path on this host; null where it has none. */
 export const localPathOf = (ref: SourceRef): string | null => ('path' in ref ? ref.path : null)

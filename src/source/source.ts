@@ -39,8 +39,17 @@ export interface StreamSource extends AnySource {
   bytes(): AsyncIterable<Buffer>
   /** Present when the bytes lie in a file, whose descriptor can be a tool's standard input. */
   readonly file: FileAccess | null
+  /** What is known of it without a look at its bytes; absent: nothing. */
+  readonly known?: KnownContents
   /** Present when a transfer process can fetch the bytes. */
   readonly remote?: RemoteAccess
+}
+
+/** What a place tells of a backup by its listing. */
+export interface KnownContents {
+  /** Bytes of its files, as they lie in the stream. */
+  payloadBytes: number | null
+  files: number | null
 }
 
 /** What a transfer process needs to know; `access` may hold a secret. */

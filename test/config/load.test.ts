@@ -41,6 +41,9 @@ afterAll(() => rm(dir, { recursive: true }))
 
 const FULL = `
 source: [full.xbstream.zst, /b/inc1.xbstream]
+backup: latest
+before: 2026-11-23T06:00:00
+layout: xbcloud
 datadir: ../mysql
 target_dir: /t
 state_dir: state
@@ -89,6 +92,9 @@ describe('a whole file', () => {
     await writeFile(file, FULL)
     expect(await load({}, file)).toEqual({
       sources: refs(join(dir, 'full.xbstream.zst'), '/b/inc1.xbstream'),
+      backup: 'latest',
+      beforeMs: Date.UTC(2026, 10, 23, 6),
+      layout: 'xbcloud',
       datadir: join(dir, '..', 'mysql'),
       targetDir: '/t',
       stateDir: join(dir, 'state'),
@@ -148,6 +154,9 @@ describe('a whole file', () => {
   test('defaults', async () => {
     expect(await load({ source: '-', datadir: '/d', json: undefined })).toEqual({
       sources: refs('-'),
+      backup: null,
+      beforeMs: null,
+      layout: null,
       datadir: '/d',
       targetDir: null,
       stateDir: '/home/dba/.local/state/restore-agent',

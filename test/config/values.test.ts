@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { levenshtein, suggest } from '../../src/config/suggest.ts'
-import { parseDeadline, parseDuration, parseSize } from '../../src/config/values.ts'
+import { parseDeadline, parseDuration, parseSize, parseTime } from '../../src/config/values.ts'
 
 test.each([
   ['4G', 4 * 1024 ** 3],
@@ -48,6 +48,21 @@ test.each([
   ['soon', null],
 ])('deadline %s', (text, deadline) => {
   expect(parseDeadline(text)).toEqual(deadline)
+})
+
+test.each([
+  ['2026-11-23T06:00:00Z', Date.UTC(2026, 10, 23, 6)],
+  ['2026-11-23T06:00', Date.UTC(2026, 10, 23, 6)],
+  ['2026-11-23 06:00:30.5', Date.UTC(2026, 10, 23, 6, 0, 30, 500)],
+  ['2026-11-23T06:00:00+01:00', Date.UTC(2026, 10, 23, 5)],
+  ['2026-11-23T06:00:00-0130', Date.UTC(2026, 10, 23, 7, 30)],
+  ['2026-11-23', Date.UTC(2026, 10, 23)],
+  ['2026-13-01', null],
+  ['2026-02-30', null],
+  ['6h', null],
+  ['latest', null],
+])('time %s', (text, timeMs) => {
+  expect(parseTime(text)).toBe(timeMs)
 })
 
 describe('suggestions', () => {

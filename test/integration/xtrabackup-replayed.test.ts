@@ -4,7 +4,15 @@ import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
 import { xbstream } from '../fixtures/xbstream-writer.ts'
-import { filesOf, PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
+import {
+  filesOf,
+  incrementalOf,
+  PLAIN,
+  replayEnv,
+  TRANSCRIPTS,
+  writeXtrabackup,
+  XTRABACKUP,
+} from '../fixtures/xtrabackup-backup.ts'
 import { until } from '../support/until.ts'
 import {
   expectFailure,
@@ -97,27 +105,8 @@ describe('a restore', () => {
   test('of a chain applies the deltas of the incremental', async () => {
     const at = workspace()
     const full = backupAt(at, PLAIN)
-    const toLsn = /^to_lsn = (\d+)/m.exec(filesOf(PLAIN).xtrabackup_checkpoints!.toString())![1]!
-    const later = (BigInt(toLsn) + 1000n).toString()
-    const { 'app/t1.ibd': _, ibdata1: __, 'mysql.ibd': ___, ...metadata } = filesOf(PLAIN)
     const incremental = join(at.dir, 'inc.xbstream')
-    writeFileSync(
-      incremental,
-      xbstream({
-        'app/t1.ibd.delta': Buffer.alloc(50_000, 'delta'),
-        'app/t1.ibd.meta': Buffer.from('page_size = 16384\nzip_size = 0\nspace_id = 5\n'),
-        ...metadata,
-        xtrabackup_checkpoints: Buffer.from(
-          `backup_type = incremental\nfrom_lsn = ${toLsn}\nto_lsn = ${later}\nlast_lsn = ${toLsn}\n`,
-        ),
-        xtrabackup_info: Buffer.from(
-          metadata
-            .xtrabackup_info!.toString()
-            .replace(/^incremental = .*$/m, 'incremental = Y')
-            .replace(/^uuid = .*$/m, 'uuid = another'),
-        ),
-      }),
-    )
+    writeFileSync(incremental, xbstream(incrementalOf(PLAIN)))
     expectSuccess(await at.restore([full, incremental], replay(PLAIN)))
     expect(readFileSync(join(at.datadir, 'app/t1.ibd')).length).toBe(550_000)
     expect(at.state()).toMatchObject({ chainLength: 2, position: 2, status: 'succeeded' })

@@ -111,9 +111,12 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     key: description.innerEncryption ? plan.innerKey : null,
   }
   if (source.kind !== 'directory') {
-    // The chunk headers of a bare stream in a file were read one by one when it was looked at.
+    // The chunk headers of a bare stream in a file were read when it was looked at; those of a place's objects are by
+    // the transfer process.
     const isChecked =
-      description.layers.length === 0 && identity !== null && (source.kind === 'file' || isStdin(source))
+      description.layers.length === 0 &&
+      identity !== null &&
+      (['file', 'backup'].includes(source.kind) || isStdin(source))
     const check = isChecked || family.refusesUnsafePaths(tool.version) ? [] : [plan.streamCheck]
     // What needs the key reads it as the agent's user.
     const filterStages = description.layers.map(format =>

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { placeRefSchema } from '../source-ref.ts'
+import type { StoreSettings } from '../store-settings.ts'
 
 /** What proves that two replies are of the same bytes. */
 export const pinSchema = z.object({
@@ -29,10 +31,20 @@ export const accessSchema = z.discriminatedUnion('kind', [
   }),
   /** A file of a local directory that holds many backups. */
   z.object({ kind: z.literal('file'), path: z.string() }),
+  /** Many objects, which the transfer process lists again: their list, hashed, must be `identity`. */
+  z.object({
+    kind: z.literal('backup'),
+    place: placeRefSchema,
+    layout: z.string(),
+    id: z.string(),
+    identity: z.string(),
+    settings: z.custom<StoreSettings>(),
+  }),
 ])
 export type Access = z.output<typeof accessSchema>
 /** Access to a server that answers ranges of bytes by HTTP. */
-export type HttpAccess = Exclude<Access, { kind: 'file' }>
+export type HttpAccess = Exclude<Access, { kind: 'file' | 'backup' }>
+export type BackupAccess = Extract<Access, { kind: 'backup' }>
 export type S3Access = Extract<Access, { kind: 's3' }>
 
 export const CHECKSUM_ALGORITHMS = ['crc32', 'crc32c', 'crc64nvme', 'md5', 'sha1', 'sha256', 'sha512'] as const

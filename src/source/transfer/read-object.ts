@@ -18,6 +18,7 @@ export async function* readObject(
   dispatcher: Dispatcher,
   stats: TransferStats = newStats(),
 ): AsyncGenerator<Buffer, void, undefined> {
+  if (access.kind === 'backup') throw new RestoreError('internal', `${name} is more than one object`)
   if (access.kind === 'file') yield* readFile(access.path, options)
   else yield* transfer(openAccess(name, access, dispatcher), options, stats)
 }

@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Dispatcher } from 'undici'
 import { RestoreError } from '../../errors.ts'
+import { readStoredBackup } from '../stored-backup.ts'
 import { openDispatcher } from './access.ts'
 import { checked } from './hash-thread.ts'
 import { jobSchema, type TransferJob } from './job.ts'
 import { writeProgress } from './progress-file.ts'
 import { readObject } from './read-object.ts'
-import { lookAt, newStats, waitFor } from './stats.ts'
+import { lookAt, newStats, type TransferStats, waitFor } from './stats.ts'
 import { MOST_WINDOWS } from './window-plan.ts'
 
 const PROGRESS_MS = 250
@@ -31,7 +33,7 @@ export async function runTransfer(input: Readable, output: Writable): Promise<bo
   }, PROGRESS_MS)
   const slowDown = limitTo(job.maxBandwidth)
   try {
-    const bytes = readObject(job.name, job.access, optionsOf(job), dispatcher, stats)
+    const bytes = bytesOf(job, dispatcher, stats)
     for await (const piece of checked(bytes, job.name, job.checksum, stats)) {
       waitFor(stats, 'limit')
       await slowDown(piece.length)
@@ -53,6 +55,11 @@ export async function runTransfer(input: Readable, output: Writable): Promise<bo
     writeProgress(job.progressPath, stats)
   }
 }
+
+const bytesOf = (job: TransferJob, dispatcher: Dispatcher, stats: TransferStats): AsyncIterable<Buffer> =>
+  job.access.kind === 'backup'
+    ? readStoredBackup(job.access, stats)
+    : readObject(job.name, job.access, optionsOf(job), dispatcher, stats)
 
 async function drained(output: Writable): Promise<void> {
   if (!output.destroyed && output.writableNeedDrain) await Promise.race([once(output, 'drain'), once(output, 'close')])

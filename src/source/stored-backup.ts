@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto'
+import { createStreamScan, type StreamScan } from '../backup/stream-scan.ts'
+import { RestoreError } from '../errors.ts'
+import { judgeChains } from '../layout/chains.ts'
+import type { StoredBackup } from '../layout/layout.ts'
+import { layoutNamed } from '../layout/layouts.ts'
+import type { ObjectStore, StoredObject } from './object-store.ts'
+import { openStore } from './open-store.ts'
+import { listed, readMetadata } from './place.ts'
+import { PEEK_BYTES, type StreamSource } from './source.ts'
+import { nameOfSource, type RefOf } from './source-ref.ts'
+import type { StoreSettings } from './store-settings.ts'
+import type { BackupAccess } from './transfer/job.ts'
+import { newStats, type TransferStats } from './transfer/stats.ts'
+import { MOST_WINDOWS } from './transfer/window-plan.ts'
+
+type BackupRef = RefOf<'backup'>
+
+/** The objects of one backup, in the order in which their bytes follow each other. */
+interface Contents {
+  store: ObjectStore
+  name: string
+  backup: StoredBackup
+  objects: readonly StoredObject[]
+  /** Of the list of objects: with another one the bytes are others. */
+  identity: string
+}
+
+/**
+ * Opens a backup that a place holds in several objects. Throws `source_missing` where it is gone, the problem that its
+ * listing shows, and what the store throws.
+ */
+export async function openStoredBackup(ref: BackupRef, settings: StoreSettings): Promise<StreamSource> {
+  const contents = await findContents(ref, settings)
+  const { store, name, backup, objects, identity } = contents
+  const bytes = () => assembled(contents, newStats())
+  const storedBytes = objects.reduce((sum, object) => sum + object.bytes, 0)
+  const access: BackupAccess = { ...ref, identity, settings }
+  return {
+    ref,
+    name,
+    kind: 'stream',
+    storedBytes,
+    identity: async () => ({ 'list of objects': identity }),
+    file: null,
+    known: { payloadBytes: backup.extractedBytes, files: backup.files },
+    remote: { access, pin: { etag: null, lastModified: null, size: storedBytes }, ranged: true, checksum: null },
+    async peek(count = PEEK_BYTES) {
+      const pieces: Buffer[] = []
+      let length = 0
+      for await (const piece of bytes()) {
+        pieces.push(piece)
+        length += piece.length
+        if (length >= count) break
+      }
+      return Buffer.concat(pieces).subarray(0, count)
+    },
+    bytes,
+    close: store.close,
+  }
+}
+
+/** The bytes that a transfer job asks for. Throws `source_changed` where the list of objects is another one by now. */
+export async function* readStoredBackup(
+  access: BackupAccess,
+  stats: TransferStats,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { kind, place, layout, id } = access
+  const contents = await findContents({ kind, place, layout, id }, access.settings)
+  try {
+    if (contents.identity !== access.identity)
+      throw new RestoreError('source_changed', `the objects of ${contents.name} are others than before`)
+    yield* assembled(contents, stats)
+  } finally {
+    await contents.store.close()
+  }
+}
+
+async function findContents(ref: BackupRef, settings: StoreSettings): Promise<Contents> {
+  const name = nameOfSource(ref)
+  const layout = layoutNamed(ref.layout)
+  if (layout === null)
+    throw new RestoreError('source_unknown', `${name} lies in a layout ${ref.layout}, which is not known`)
+  const store = await openStore(ref.place, settings)
+  try {
+    const listing = await listed(store, layout.prefixOf(ref.id))
+    const backups = judgeChains(layout.backups(listing, await readMetadata(store, layout, listing)))
+    const backup = backups.find(({ id }) => id === ref.id)
+    if (backup === undefined) throw new RestoreError('source_missing', `${name} is not there`)
+    // Its chain is another matter: its base need not begin with the same prefix.
+    if (backup.problem !== null && backup.problem.code !== 'chain_broken')
+      throw new RestoreError(backup.problem.code, `${name} cannot be restored: ${backup.problem.message}`)
+    const objects = objectsOf(name, backup, listing)
+    return { store, name, backup, objects, identity: hashOf(objects) }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+function objectsOf(name: string, backup: StoredBackup, listing: readonly StoredObject[]): StoredObject[] {
+  const byKey = new Map(listing.map(object => [object.key, object]))
+  const assembly = backup.assemble()
+  if (assembly.kind !== 'concatenated') throw new RestoreError('internal', `${name} is striped`)
+  return assembly.keys.map(key => {
+    const object = byKey.get(key)
+    if (object === undefined) throw new RestoreError('backup_incomplete', `${name} has no object ${key}`)
+    return object
+  })
+}
+
+function hashOf(objects: readonly StoredObject[]): string {
+  const hash = createHash('sha256')
+  for (const { key, bytes, etag, modifiedMs } of objects) hash.update(`${key}\0${bytes}\0${etag ?? modifiedMs}\n`)
+  return hash.digest('hex')
+}
+
+/**
+ * The stream, checked chunk by chunk before anything of it is handed on: `source_corrupt` for a path that must not be
+ * written and for a wrong checksum, `source_truncated` for an end that comes too early.
+ */
+async function* assembled(
+  { name, store, objects }: Contents,
+  stats: TransferStats,
+): AsyncGenerator<Buffer, void, undefined> {
+  let scan: StreamScan | null = null
+  let isFirst = true
+  const read = (object: StoredObject, signal: AbortSignal) => {
+    const windows = object.bytes <= SMALL_BYTES ? 1 : MOST_WINDOWS
+    return store.stream(object, { signal, windows, stats })[Symbol.asyncIterator]()
+  }
+  for await (const piece of inOrder(objects, read)) {
+    if (isFirst && piece.subarray(0, 8).equals(MAGIC)) scan = createStreamScan(name)
+    isFirst = false
+    scan?.push(piece)
+    yield piece
+  }
+  scan?.end()
+}
+
+const MAGIC = Buffer.from('XBSTCK01')
+
+/** Read ahead, each by one request, so that a small object costs no round trip of its own. */
+const SMALL_BYTES = 16 << 20
+const AHEAD = 12
+
+type Pieces = AsyncIterator<Buffer, void>
+
+/**
+ * The bytes of all objects, one after the other. The requests of the next small ones are begun before they are read:
+ * their bytes wait in their sockets. A large object is read alone, by ranges of its own.
+ */
+async function* inOrder(
+  objects: readonly StoredObject[],
+  read: (object: StoredObject, signal: AbortSignal) => Pieces,
+): AsyncGenerator<Buffer, void, undefined> {
+  const ending = new AbortController()
+  const begun: { pieces: Pieces; first: Promise<IteratorResult<Buffer, void>>; isSmall: boolean }[] = []
+  let next = 0
+  const begin = () => {
+    const object = objects[next++]!
+    const pieces = read(object, ending.signal)
+    const first = pieces.next()
+    first.catch(() => {}) // thrown where its turn comes
+    begun.push({ pieces, first, isSmall: object.bytes <= SMALL_BYTES })
+  }
+  const mayBegin = () =>
+    next < objects.length &&
+    (begun.length === 0 ||
+      (begun.length < AHEAD && objects[next]!.bytes <= SMALL_BYTES && begun.every(({ isSmall }) => isSmall)))
+  try {
+    for (;;) {
+      while (mayBegin()) begin()
+      const head = begun[0]
+      if (head === undefined) return
+      for (let result = await head.first; !result.done; result = await head.pieces.next()) yield result.value
+      begun.shift()
+    }
+  } finally {
+    ending.abort()
+    for (const { pieces } of begun) void pieces.return?.().catch(() => {})
+  }
+}
