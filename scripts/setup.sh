@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes a fresh checkout ready: npm packages, and the tools that the demo and the tests run. Idempotent, and quick when
-# there is nothing to do. On Debian and Ubuntu, as root, it installs what is missing; elsewhere it says what to install.
+# Makes a fresh checkout ready: npm packages, and the tools that the demo and the tests run; with the argument
+# `packaging` also those that make the packages. Idempotent, and quick when there is nothing to do. On Debian or Ubuntu
+# as root it installs what is missing; elsewhere it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,8 +16,10 @@ if ! cmp -s package-lock.json node_modules/.installed-lock.json && ! installed_b
 fi
 
 # program:package
+more=
+[ "${1:-}" != packaging ] || more='strip:binutils objdump:binutils mmdebstrap:mmdebstrap curl:curl'
 missing=
-for pair in mariadb-backup:mariadb-backup mbstream:mariadb-backup mariadbd:mariadb-server-core \
+for pair in $more mariadb-backup:mariadb-backup mbstream:mariadb-backup mariadbd:mariadb-server-core \
   mariadb-install-db:mariadb-server-core mariadb:mariadb-client zstd:zstd lz4:lz4 gzip:gzip bzip2:bzip2 \
   xz:xz-utils gpg:gnupg openssl:openssl; do
   PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"

@@ -4,5 +4,10 @@ import { runCli } from './cli/run-cli.ts'
 // Node opens its debugger on a loopback port at SIGUSR1, where every local user could run code with our rights.
 process.on('SIGUSR1', () => {})
 
+// The reader of the output may go, as `head` does: no error of a restore.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+
 // The only place that exits the process: exit codes stand in errors.ts.
-process.exit(await runCli(process.argv.slice(2)))
+runCli(process.argv.slice(2)).then(code => process.exit(code))

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { exitCodeOf, RestoreError, toRestoreError } from '../errors.ts'
 import { checkNode } from './check-node.ts'
+import { licences } from './licences.ts'
 import { reportError } from './report-error.ts'
 import { version } from './version.ts'
 
@@ -20,6 +21,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: 'user' })
     return exitCode
   } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.code === 'licenses') return printLicences()
     if (thrown instanceof CommanderError) return commanderExit(thrown, argv)
     const error = toRestoreError(thrown)
     reportError(error.record, process, reportOptions(argv))
@@ -32,6 +34,9 @@ const reportOptions = (argv: readonly string[]) => ({
   json: argv.includes('--json'),
   color: process.stderr.isTTY === true && !process.env.NO_COLOR && !argv.includes('--no-color'),
 })
+
+/** More than a pipe holds: ends when its reader has all of it, or has gone. */
+const printLicences = (): Promise<number> => new Promise(resolve => process.stdout.write(licences(), () => resolve(0)))
 
 /** Commander has printed help or version, or knows what is wrong with the words of the call. */
 function commanderExit(thrown: CommanderError, argv: readonly string[]): number {
@@ -46,6 +51,10 @@ function buildProgram(flags: typeof import('./restore-flags.ts') | null, setExit
   const program = new Command('restore-agent')
     .description('Restores physical MySQL and MariaDB backups and tells any OpenTelemetry backend how far it is.')
     .version(version, '-V, --version')
+    .option('--licenses', 'print the licences of restore-agent and of what is packed with it')
+    .on('option:licenses', () => {
+      throw new CommanderError(0, 'licenses', '')
+    })
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError()

@@ -1,4 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { getAsset, isSea } from 'node:sea'
 
-/** Of restore-agent, from its package.json, which lies one folder above src/ and dist/ alike. */
-export const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
+/** The program's package.json: an asset of the single file; otherwise it lies one folder above src/ and dist/ alike. */
+const manifest = isSea()
+  ? getAsset('package.json', 'utf8')
+  : readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+
+/** Of restore-agent: package.json is the only place that states it. */
+export const version: string = JSON.parse(manifest).version

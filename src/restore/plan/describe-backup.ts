@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { opendir, stat } from 'node:fs/promises'
-import { extname, join, relative } from 'node:path'
+import { join, relative } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
 import { type InnerCompression, splitFileName } from '../../backup/file-name.ts'
 import { ENCRYPTED, type OuterFormat } from '../../backup/formats.ts'
@@ -8,6 +8,7 @@ import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { onSameFileSystem, readAtMost } from '../../process/file-system.ts'
 import { findProgram } from '../../process/find-program.ts'
+import { selfCommand } from '../../process/self-command.ts'
 import { openDirectorySource } from '../../source/directory.ts'
 import type { Filters } from '../../source/filter.ts'
 import { inspectSource } from '../../source/inspect.ts'
@@ -73,10 +74,7 @@ export function checkUnpackers({ steps, elements }: Plan): void {
 }
 
 /** This program's own stage that refuses unsafe paths: src/source/check-stream.ts in a process of its own. */
-export function streamCheckCommand(): Command {
-  const main = join(import.meta.dirname, '../..', `main${extname(import.meta.filename)}`)
-  return { file: process.execPath, args: [main, 'check-stream'] }
-}
+export const streamCheckCommand = (): Command => selfCommand('check-stream')
 
 /** What an extracted directory tells of itself and adds to the plan. */
 

@@ -1,11 +1,11 @@
 import { chmodSync, closeSync, mkdirSync, rmSync, writeSync } from 'node:fs'
-import { basename, dirname, extname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { fileURLToPath } from 'node:url'
 import { RestoreError } from '../../errors.ts'
 import { removeLostAndFound, setCopiedModes } from '../../process/copied-modes.ts'
 import { openFifo } from '../../process/fifo.ts'
 import { filePosition } from '../../process/proc-stat.ts'
+import { selfCommand } from '../../process/self-command.ts'
 import { systemError } from '../../process/system-error.ts'
 import type { FileAccess, Source, StreamSource } from '../../source/source.ts'
 import { isRemote, nameOfSource, type SourceRef } from '../../source/source-ref.ts'
@@ -195,9 +195,6 @@ export async function decompress(context: RestoreContext, step: StepOf<'decompre
   })
 }
 
-/** This program's own entry: main.ts, or main.js once it is built. */
-const MAIN = fileURLToPath(new URL(`../../main${extname(import.meta.url)}`, import.meta.url))
-
 /** The way to the server: proxies, and whose certificates are trusted; and what tells who asks. */
 const variablesFor = ({ kind }: SourceRef): string[] => [...NETWORK, ...(kind === 's3' ? AWS_VARIABLES : [])]
 
@@ -210,8 +207,7 @@ const NETWORK = [
 export const transferStage = (ref: SourceRef): ToolRun['stages'][number] => ({
   command: {
     name: 'transfer',
-    file: process.execPath,
-    args: [MAIN, 'transfer', nameOfSource(ref)],
+    ...selfCommand('transfer', nameOfSource(ref)),
     inherits: variablesFor(ref),
   },
   grammar: transferGrammar(),

@@ -1,6 +1,5 @@
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import { RestoreError } from '../../errors.ts'
+import { startThread } from '../../process/self-command.ts'
 import type { ChecksumAlgorithm, ExpectedChecksum } from './job.ts'
 import type { TransferStats } from './stats.ts'
 
@@ -70,7 +69,7 @@ export function startHashThread(algorithm: ChecksumAlgorithm): HashThread {
     algorithm,
   }
   const { control, lengths, bytes } = ring
-  const worker = new Worker(new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url), { workerData: ring })
+  const worker = startThread('source/transfer/hash-worker', ring)
   let failed = false
   const answer = new Promise<string | null>(resolve => {
     const fail = () => {

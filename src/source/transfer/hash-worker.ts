@@ -12,18 +12,19 @@ interface Hash {
   digest(): Uint8Array
 }
 
-const hash = await openHash(algorithm)
-for (let tail = 0; ; tail = (tail + 1) | 0) {
-  while (Atomics.load(control, HEAD) === tail) Atomics.wait(control, HEAD, tail)
-  const slot = tail & (SLOTS - 1)
-  const length = lengths[slot]!
-  if (length < 0) break
-  // A copy, because OpenSSL takes no shared memory.
-  hash.update(Buffer.from(bytes.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + length)))
-  Atomics.store(control, TAIL, (tail + 1) | 0)
-  Atomics.notify(control, TAIL)
-}
-parentPort!.postMessage(Buffer.from(hash.digest()).toString('base64'))
+void openHash(algorithm).then(hash => {
+  for (let tail = 0; ; tail = (tail + 1) | 0) {
+    while (Atomics.load(control, HEAD) === tail) Atomics.wait(control, HEAD, tail)
+    const slot = tail & (SLOTS - 1)
+    const length = lengths[slot]!
+    if (length < 0) break
+    // A copy, because OpenSSL takes no shared memory.
+    hash.update(Buffer.from(bytes.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + length)))
+    Atomics.store(control, TAIL, (tail + 1) | 0)
+    Atomics.notify(control, TAIL)
+  }
+  parentPort!.postMessage(Buffer.from(hash.digest()).toString('base64'))
+})
 
 async function openHash(name: ChecksumAlgorithm): Promise<Hash> {
   if (name === 'crc32') {
