@@ -65,6 +65,18 @@ export const progressSchema = z
   })
   .meta({ id: 'Progress', description: 'How far the phase now running and the whole restore are.' })
 
+const transferSchema = z
+  .object({
+    bytes_per_second: z.number().min(0).nullable(),
+    windows_active: count,
+    windows_waiting: count,
+    retries: count,
+    retrying: z.object({ error_type: z.string(), times: z.int().min(1) }).nullable(),
+    waits_for: z.enum(['network', 'tool', 'limit']).nullable(),
+    waits: z.object({ network: percent, tool: percent, limit: percent }).nullable(),
+  })
+  .meta({ id: 'SourceTransfer', description: 'How the process goes that fetches the bytes of the current element.' })
+
 const elementSchema = z
   .object({
     name: z.string(),
@@ -72,6 +84,7 @@ const elementSchema = z
     source: z.string().default(''),
     kind: z.enum(['full', 'incremental']).nullable(),
     stored_bytes: count.nullable(),
+    checksum: z.enum(['verified', 'none', 'partial', 'unknown']).nullable().default(null),
   })
   .meta({ id: 'Element', description: 'One backup of the chain.' })
 
@@ -97,6 +110,7 @@ export const restoreSchema = z
     progress: progressSchema,
     source_read_bytes: count.nullable(),
     source_total_bytes: count.nullable(),
+    source_transfer: transferSchema.nullable().default(null),
     redo_scanned_lsn: count.nullable(),
     redo_applied_lsn: count.nullable(),
     redo_target_lsn: count.nullable(),

@@ -2,6 +2,7 @@ import { basename, join } from 'node:path'
 import { exitCodeOf } from '../errors.ts'
 import { STEPS } from '../phases.ts'
 import type { RestoreState } from '../restore/state/state.ts'
+import { WAITS } from '../source/transfer/stats.ts'
 import type { HistoryEntry, RestoreBody, RestoreStatusBody } from './api-schema.ts'
 
 /** What the agent knows of a restore besides its state. */
@@ -31,6 +32,7 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
     progress: progressBody(state),
     source_read_bytes: source.readBytes,
     source_total_bytes: source.totalBytes,
+    source_transfer: transferBody(state),
     redo_scanned_lsn: redo.scannedLsn,
     redo_applied_lsn: redo.appliedLsn,
     redo_target_lsn: redo.targetLsn,
@@ -42,11 +44,12 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
     datadir: plan?.datadir ?? null,
     tool: plan && { family: plan.tool.family, version: plan.tool.version },
     elements:
-      plan?.elements.map(({ name, description: { kind, storedBytes } }) => ({
+      plan?.elements.map(({ name, description: { kind, storedBytes } }, index) => ({
         name: basename(name),
         source: name,
         kind,
         stored_bytes: storedBytes,
+        checksum: checksumOf(state.transfers[index + 1]),
       })) ?? null,
     steps: plan?.steps.map(({ phase, element, kind }) => ({ phase, element, kind })) ?? null,
     binlog: last?.binlog ?? null,
@@ -64,6 +67,37 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
     },
   }
 }
+
+function transferBody({ status, phase, position, transfers }: RestoreState): RestoreBody['source_transfer'] {
+  const transfer = transfers[position]
+  if (transfer === undefined || status !== 'running' || phase !== 'restoring_basebackup') return null
+  const { bytesPerSecond, active, waiting, retries, retrying, waitShares: shares } = transfer
+  return {
+    bytes_per_second: bytesPerSecond === null ? null : Math.round(bytesPerSecond),
+    windows_active: active,
+    windows_waiting: waiting,
+    retries: sum(retries),
+    retrying: retrying && { error_type: retrying.type, times: retrying.times },
+    waits_for: shares && WAITS.reduce((most, wait) => (shares[wait] > shares[most] ? wait : most)),
+    waits: shares && {
+      network: percentOf(shares.network),
+      tool: percentOf(shares.tool),
+      limit: percentOf(shares.limit),
+    },
+  }
+}
+
+const percentOf = (share: number): number => Math.min(100, Math.max(0, Math.round(share * 100)))
+
+/** Null while the bytes have not come whole, and where no transfer process fetches them. */
+function checksumOf(transfer: RestoreState['transfers'][string] | undefined): ElementBody['checksum'] {
+  if (transfer === undefined || sum(transfer.checksums) === 0) return null
+  const { verified, none, unknown } = transfer.checksums
+  if (unknown > 0) return 'unknown'
+  return none === 0 ? 'verified' : verified === 0 ? 'none' : 'partial'
+}
+
+type ElementBody = NonNullable<RestoreBody['elements']>[number]
 
 function progressBody({ progress, phase, step, plan }: RestoreState): RestoreBody['progress'] {
   const { eta } = progress

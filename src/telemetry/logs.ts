@@ -49,7 +49,8 @@ export function makeRestoreLog(emit: Emit): (state: RestoreState, event: Restore
     // Innermost first: the record belongs to the span that failed; the spans around it have only the status.
     for (const span of state.endedSpans) {
       const key = span.error && `${span.error.code} ${span.error.message}`
-      if (!span.error || key === loggedError) continue
+      // A request that failed was made again.
+      if (!span.error || span.kind === 'request' || key === loggedError) continue
       loggedError = key!
       emit(state, {
         eventName: 'exception',

@@ -66,15 +66,23 @@ const preparing = (name: string, unit: string, read: Read<number | null>): Row =
   )
 
 /** Of each element that is being fetched: the current one, and the prefetched one. */
-const fetching = (name: string, read: (source: SourceBytes) => number | null): Row =>
-  gauge(name, 'By', state => {
+const fetching = (
+  name: string,
+  unit: string,
+  read: (source: SourceBytes, transfer: RestoreState['transfers'][string] | undefined) => readonly Point[],
+): Row =>
+  gauge(name, unit, state => {
     const { status, phase, position, source, prefetched, spans } = state
     const isFetched = (at: number) =>
       spans.some(({ kind, attributes }) => kind === 'phase' && attributes['restore.chain.position'] === at)
     if (status !== 'running') return []
+    const points = (at: number, bytes: SourceBytes): Point[] =>
+      read(bytes, state.transfers[at]).flatMap(([value, attributes]) =>
+        ofElement(state, at, value).map(([known, backup]): Point => [known, { ...backup, ...attributes }]),
+      )
     return [
-      ...(phase === 'restoring_basebackup' ? ofElement(state, position, read(source)) : []),
-      ...(prefetched && isFetched(prefetched.position) ? ofElement(state, prefetched.position, read(prefetched)) : []),
+      ...(phase === 'restoring_basebackup' ? points(position, source) : []),
+      ...(prefetched && isFetched(prefetched.position) ? points(prefetched.position, prefetched) : []),
     ]
   })
 
@@ -118,8 +126,19 @@ const ROWS: readonly Row[] = [
       return [(counters.linesDropped[phase] ?? 0) + (linesDropped[phase] ?? 0), { 'restore.phase': phase }]
     }),
   ),
-  fetching('restore.source.read', ({ readBytes }) => readBytes),
-  fetching('restore.source.size', ({ totalBytes }) => totalBytes),
+  fetching('restore.source.read', 'By', ({ readBytes }) => [[readBytes]]),
+  fetching('restore.source.size', 'By', ({ totalBytes }) => [[totalBytes]]),
+  fetching('restore.source.windows', '{request}', (_source, transfer) => [
+    [transfer?.active ?? null, { 'restore.window.state': 'active' }],
+    [transfer?.waiting ?? null, { 'restore.window.state': 'waiting' }],
+  ]),
+  counter('restore.source.retries', '{retry}', ({ counters }) =>
+    Object.entries(counters.sourceRetries).flatMap(([backup, byType]) =>
+      Object.entries(byType).map(
+        ([type, count]): Point => [count, { 'restore.backup': scrubText(backup), 'error.type': type }],
+      ),
+    ),
+  ),
   counter('restore.tool.io', 'By', ({ counters }) => [
     ...byPhase(counters.ioReadBytes, { 'disk.io.direction': 'read' }),
     ...byPhase(counters.ioWriteBytes, { 'disk.io.direction': 'write' }),

@@ -20,7 +20,8 @@ export function exportSpan(tracer: Tracer, ids: PinnedIds, { trace: identity, ..
     ),
   )
   if (ended.error) {
-    span.setAttribute('error.type', ended.error.code)
+    // A failed request names its own, which is no code of a restore.
+    span.setAttribute('error.type', ended.attributes['error.type'] ?? ended.error.code)
     span.setStatus({ code: SpanStatusCode.ERROR, message: scrubText(ended.error.message) })
   }
   span.end(new Date(ended.endedAtMs))

@@ -68,6 +68,7 @@ const PARENTS: Readonly<Record<EndedSpan['kind'], readonly EndedSpan['kind'][]>>
   step: ['phase'],
   progress: ['phase'],
   tool: ['step', 'phase'],
+  request: ['phase'],
 }
 
 /**

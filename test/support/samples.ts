@@ -4,6 +4,7 @@ import { makePlan, type PlanParts } from '../../src/restore/plan/build-plan.ts'
 import type { Plan, PlanElement } from '../../src/restore/plan/plan.ts'
 import { initialState } from '../../src/restore/state/reduce.ts'
 import type { RestoreState, RunningTool } from '../../src/restore/state/state.ts'
+import type { TransferProgress } from '../../src/source/transfer/stats.ts'
 import { toolFamily } from '../../src/tool/families.ts'
 import type { FamilyName } from '../../src/tool/tool.ts'
 import { refs } from './source-refs.ts'
@@ -141,5 +142,19 @@ export const sampleTool = (changes: Partial<RunningTool> = {}): RunningTool => (
   exit: null,
   runSize: 1,
   fedByAgent: false,
+  ...changes,
+})
+
+/** A transfer process that goes well. */
+export const sampleTransfer = (changes: Partial<TransferProgress> = {}): TransferProgress => ({
+  writtenBytes: 1000,
+  bytesPerSecond: 100,
+  retries: {},
+  retrying: null,
+  failedRequests: [],
+  active: 8,
+  waiting: 0,
+  waitShares: { network: 0.9, tool: 0.1, limit: 0 },
+  checksums: { verified: 0, none: 0, unknown: 0 },
   ...changes,
 })

@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 /** docs/telemetry.md, the dashboards, the alerts and the runbooks agree with the metrics that the agent registers. */
 const text = (path: string) => readFileSync(join(import.meta.dirname, '../..', path), 'utf8')
 
-const ATTRIBUTES = ['restore.id', 'restore.phase', 'restore.state', 'restore.step', 'restore.backup']
+const ATTRIBUTES = ['id', 'phase', 'state', 'step', 'backup', 'window.state'].map(name => `restore.${name}`)
 const registered = [...text('src/telemetry/metrics.ts').matchAll(/'(restore\.[a-z_.]+)'/g)]
   .map(match => match[1]!)
   .filter(name => !ATTRIBUTES.includes(name))

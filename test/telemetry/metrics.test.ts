@@ -3,6 +3,7 @@ import { ERROR_CODES } from '../../src/errors.ts'
 import { PHASES, RESTORE_STATUSES, STEPS } from '../../src/phases.ts'
 import type { Plan } from '../../src/restore/plan/plan.ts'
 import type { RestoreState } from '../../src/restore/state/state.ts'
+import { sampleTransfer } from '../support/samples.ts'
 import { attributesOf, type Metric, numberOf, type OtlpReceiver, pointsOf, refusingUrl } from './otlp-receiver.ts'
 import { endedSpan, openSpan, samplePlan, sampleProgress, sampleState, startedState, T0 } from './sample-state.ts'
 import { startWithReceiver } from './start.ts'
@@ -32,6 +33,7 @@ const full = (changes: Partial<RestoreState> = {}): RestoreState =>
       ioReadBytes: { restoring_basebackup: 11, preparing_backup: 12 },
       ioWriteBytes: { preparing_backup: 13 },
       cpuSeconds: { preparing_backup: 1.25 },
+      sourceRetries: { 'full.xb.zst': { reset: 3, '503': 1 } },
       attempts: 2,
     },
     ...changes,
@@ -101,6 +103,24 @@ describe('every metric of the contract', () => {
     expect(read(metrics, 'restore.source.size')).toEqual([{ id: 'restore-1', attributes, value: 4000, type: 'int' }])
     expect(metrics.get('restore.source.read')?.unit).toBe('By')
     expect([...metrics.keys()].filter(name => name.startsWith('restore.prepare'))).toEqual([])
+  })
+
+  test('the windows of a transfer while it runs, and its retries for good', async () => {
+    const transfers = { 1: sampleTransfer({ active: 5, waiting: 3 }) }
+    const metrics = await exported(full({ phase: 'restoring_basebackup', step: null, position: 1, transfers }))
+    const backup = { 'restore.backup': 'full.xb.zst' }
+    expect(metrics.get('restore.source.windows')?.unit).toBe('{request}')
+    expect(read(metrics, 'restore.source.windows')).toEqual([
+      { id: 'restore-1', attributes: { ...backup, 'restore.window.state': 'active' }, value: 5, type: 'int' },
+      { id: 'restore-1', attributes: { ...backup, 'restore.window.state': 'waiting' }, value: 3, type: 'int' },
+    ])
+    const later = await exported(full({ transfers }))
+    expect(later.has('restore.source.windows')).toBe(false)
+    expect(later.get('restore.source.retries')).toMatchObject({ unit: '{retry}', sum: { isMonotonic: true } })
+    expect(read(later, 'restore.source.retries')).toEqual([
+      { id: 'restore-1', attributes: { ...backup, 'error.type': '503' }, value: 1, type: 'int' },
+      { id: 'restore-1', attributes: { ...backup, 'error.type': 'reset' }, value: 3, type: 'int' },
+    ])
   })
 
   test('the source of an element fetched ahead, under its own name, as long as its phase is open', async () => {
@@ -189,7 +209,8 @@ test('a gauge of a finished phase is gone from the next export, and so is all pr
   await telemetry.shutdown()
   const last = newest(receiver)
   const running = [...last.keys()].filter(name => /progress|eta|redo|source|activity|stall|position/.test(name))
-  expect(running).toEqual(['restore.progress'])
+  // A counter stays.
+  expect(running).toEqual(['restore.progress', 'restore.source.retries'])
   expect(read(last, 'restore.status').map(({ value }) => value)).toEqual([0, 1, 0, 0])
   expect(read(last, 'restore.step.status').every(({ value }) => value === 0)).toBe(true)
 })

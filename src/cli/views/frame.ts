@@ -1,7 +1,7 @@
 import { formatBytes, formatClock, formatDuration, formatPercent, formatRoughDuration } from '../../format.ts'
 import type { RestoreBody } from '../../server/api-schema.ts'
 import { type ChecklistRow, checklistRows } from './checklist.ts'
-import { activityLabel, PHASE_LABELS, stallHint, stepLabel } from './labels.ts'
+import { activityLabel, PHASE_LABELS, retryLabel, stallHint, stepLabel, waitLabel } from './labels.ts'
 import { formatRate } from './rate.ts'
 import { cutPathTo, type Piece, piece, toText, widthOf } from './text-line.ts'
 import { currentRate, recentActivity, type Timeline } from './timeline.ts'
@@ -128,6 +128,8 @@ function progressLine(body: RestoreBody, timeline: Timeline, nowMs: number, look
     { priority: 6, pieces: [piece(step === null ? PHASE_LABELS[phase] : stepLabel(step))] },
   ]
   if (rate !== null && progress.quiet_since === null) parts.push({ priority: 4, pieces: [piece(formatRate(rate))] })
+  const waits = body.source_transfer && waitLabel(body.source_transfer)
+  if (waits) parts.push({ priority: 5, pieces: [piece(waits, 'dim')] })
   parts.push(...etaParts(body, nowMs, look))
   if (progress.quiet_since === null && !progress.stalled) {
     const ago = formatDuration(nowMs - timeOf(progress.last_progress_at))
@@ -201,12 +203,14 @@ function attentionLines(body: RestoreBody, timeline: Timeline, nowMs: number, lo
       `STALLED for ${since}`,
       `STALLED ${since}`,
     )
-    const [hint, shorter, shortest] = stallHint(progress.activity)
+    const [hint, shorter, shortest] = stallHint(body)
     add('yellow', `hint: ${hint}`, hint, shorter, shortest)
   } else if (progress.quiet_since !== null) {
     const quiet = `quiet for ${formatDuration(nowMs - Date.parse(progress.quiet_since))}`
     add('yellow', `${quiet}, ${activity}`, `${quiet}, ${activity.replace('still ', '')}`, quiet)
   }
+  const retrying = body.source_transfer?.retrying
+  if (retrying) add('yellow', `source: ${retryLabel(retrying)}`, retryLabel(retrying))
   if (deadlineMs !== null && endMs > deadlineMs) {
     const at = formatClock(deadlineMs)
     const late = formatRoughDuration(endMs - deadlineMs)

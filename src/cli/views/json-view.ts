@@ -5,8 +5,8 @@ import { addToTimeline, type Timeline } from './timeline.ts'
 /**
  * `--json`: one object a line on stdout. `schema` is 1 until a field changes its meaning or goes; new fields may come.
  * `type` is `state` (jsonState, at each change of status, attempt, element, phase, step, whole percent, quiet, stall,
- * notice or error), `summary` (last, after a success) or `error` (report-error.ts). Times are ISO 8601 in UTC, sizes
- * and LSNs bytes, percents 0 to 100 with two decimals, rounded down; null is unknown.
+ * retry, notice or error), `summary` (last, after a success) or `error` (report-error.ts). Times are ISO 8601 in UTC,
+ * sizes and LSNs bytes, percents 0 to 100 with two decimals, rounded down; null is unknown.
  */
 export function createJsonView({ stream }: { stream: ViewStream }): View {
   const output = openOutput(stream)
@@ -34,7 +34,16 @@ export function createJsonView({ stream }: { stream: ViewStream }): View {
 }
 
 /** A change of this key calls for a line. */
-function lineKey({ status, attempt, chain_position, phase, progress, error, notices }: RestoreBody): string {
+function lineKey({
+  status,
+  attempt,
+  chain_position,
+  phase,
+  progress,
+  source_transfer,
+  error,
+  notices,
+}: RestoreBody): string {
   const whole = (percent: number | null) => (percent === null ? '-' : Math.floor(percent))
   return [
     status,
@@ -47,6 +56,7 @@ function lineKey({ status, attempt, chain_position, phase, progress, error, noti
     whole(progress.scan_percent),
     progress.stalled,
     progress.quiet_since !== null,
+    source_transfer?.retrying != null,
     error?.code,
     notices.length,
     notices.at(-1),
@@ -68,6 +78,7 @@ export const jsonState = (body: RestoreBody) => ({
   ...body.progress,
   source_read_bytes: body.source_read_bytes,
   source_total_bytes: body.source_total_bytes,
+  source_transfer: body.source_transfer,
   redo_scanned_lsn: body.redo_scanned_lsn,
   redo_applied_lsn: body.redo_applied_lsn,
   redo_target_lsn: body.redo_target_lsn,
@@ -86,6 +97,8 @@ const jsonSummary = (body: RestoreBody, { phases }: Timeline) => ({
   status: body.status,
   datadir: body.datadir,
   backup: body.elements?.map(({ source }) => source) ?? null,
+  /** Of each element, as `elements[].checksum` of the API. */
+  checksums: body.elements?.map(({ checksum }) => checksum) ?? null,
   seconds: (Date.parse(body.updated_at) - Date.parse(body.started_at)) / 1000,
   phases: phases.map(({ phase, position, startedAtMs, endedAtMs }) => ({
     phase,

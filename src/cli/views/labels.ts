@@ -38,8 +38,33 @@ export function activityLabel(activity: Activity, recent: { cpu: boolean; io: bo
   }
 }
 
+type Transfer = NonNullable<RestoreBody['source_transfer']>
+
+/** What the transfer of the source's bytes waits for; null while nobody knows. */
+export function waitLabel({ waits_for, waits }: Transfer): string | null {
+  if (waits_for === null || waits === null) return null
+  if (waits_for === 'limit') return 'held by --max-bandwidth'
+  return `waits for the ${waits_for} ${waits[waits_for]} %`
+}
+
+const ORDINAL_ENDINGS: Readonly<Record<string, string>> = { one: 'st', two: 'nd', few: 'rd', other: 'th' }
+const ordinalRule = new Intl.PluralRules('en', { type: 'ordinal' })
+
+/** `retrying after reset, 3rd time`. */
+export const retryLabel = ({ error_type, times }: NonNullable<Transfer['retrying']>): string =>
+  `retrying after ${error_type}, ${times}${ORDINAL_ENDINGS[ordinalRule.select(times)]} time`
+
 /** What to do about a stall, in three lengths. */
-export function stallHint(activity: Activity): [long: string, shorter: string, shortest: string] {
+export function stallHint({
+  progress: { activity },
+  source_transfer,
+}: Pick<RestoreBody, 'progress' | 'source_transfer'>): [long: string, shorter: string, shortest: string] {
+  if (source_transfer?.waits_for === 'network')
+    return [
+      'the tool waits for the network: look at the server of the source, and the way to it',
+      'the tool waits for the network',
+      'no bytes come',
+    ]
   switch (activity) {
     case 'dead':
       return [

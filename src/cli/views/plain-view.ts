@@ -1,7 +1,7 @@
 import { formatBytes, formatDuration, formatIso, formatPercent, formatRoughDuration, printable } from '../../format.ts'
 import type { RestoreBody } from '../../server/api-schema.ts'
 import { timeOf } from './frame.ts'
-import { activityLabel, stallHint } from './labels.ts'
+import { activityLabel, retryLabel, stallHint, waitLabel } from './labels.ts'
 import { newNotices } from './notices.ts'
 import { openOutput, type View, type ViewStream } from './output.ts'
 import { formatRate } from './rate.ts'
@@ -115,6 +115,8 @@ function progressLine(body: RestoreBody, timeline: Timeline): string {
   const parts = [`${phaseAndStep(body)} ${formatPercent(percent)}`]
   if (restore_percent !== null) parts.push(`restore ${formatPercent(restore_percent)}`)
   if (rate !== null) parts.push(formatRate(rate))
+  const waits = body.source_transfer && waitLabel(body.source_transfer)
+  if (waits) parts.push(waits)
   if (eta !== null && Date.parse(eta) > nowMs) {
     const rough = (time: string) => formatRoughDuration(Math.max(0, Date.parse(time) - nowMs))
     const range = `${rough(eta_earliest ?? eta)}-${rough(eta_latest ?? eta)}`
@@ -138,8 +140,13 @@ function attentionLines(was: RestoreBody | null, body: RestoreBody, timeline: Ti
     const since = formatDuration(nowMs - timeOf(progress.last_progress_at))
     const limit = formatDuration(progress.stall_threshold_seconds * 1000)
     lines.push(`STALLED: ${name} made no progress for ${since} (limit ${limit}), ${activity}`)
-    lines.push(`hint: ${stallHint(progress.activity)[0]}`)
+    lines.push(`hint: ${stallHint(body)[0]}`)
   }
+  const retries = ({ source_transfer }: RestoreBody) => source_transfer?.retrying?.times ?? 0
+  // Once or twice is the network's daily life.
+  const [wasRetrying, isRetrying] = [was !== null && retries(was) >= 3, retries(body) >= 3]
+  if (isRetrying && !wasRetrying) lines.push(`source: ${retryLabel(body.source_transfer!.retrying!)}`)
+  if (wasRetrying && !isRetrying && body.source_transfer) lines.push('source: bytes come again')
   if (!progress.stalled && was?.progress.stalled) lines.push(`${name} no longer stalled`)
   return lines
 }

@@ -18,6 +18,7 @@ export function summaryLines(body: RestoreBody, { phases }: Timeline, color = fa
     ['replica', body.replica_info],
     ['galera', body.galera_info],
     ['partial', body.partial ? "yes: only some of the server's databases or tables" : null],
+    ['checksum', checksumText(body.elements ?? [])],
     ['run dir', body.run_dir],
     ['trace', body.trace_id],
   ]
@@ -26,6 +27,26 @@ export function summaryLines(body: RestoreBody, { phases }: Timeline, color = fa
     color ? `\x1b[1m${heading}\x1b[0m` : heading,
     ...rows.flatMap(([name, value]) => (value === null ? [] : [`  ${name.padEnd(8)}  ${printable(value)}`])),
   ]
+}
+
+type Elements = NonNullable<RestoreBody['elements']>
+
+const CHECKSUMS: Readonly<Record<NonNullable<Elements[number]['checksum']>, string>> = {
+  verified: 'verified: the bytes have the checksum that the store keeps',
+  none: 'not verified: the store has none',
+  partial: 'verified in part: the store has none of some objects',
+  unknown: 'not verified: it could not be computed',
+}
+
+/** Of a chain, what is known of each element; null where no element has a store. */
+function checksumText(elements: Elements): string | null {
+  const texts = elements.flatMap(({ name, checksum }) =>
+    checksum === null ? [] : [{ name, text: CHECKSUMS[checksum] }],
+  )
+  if (texts.length === 0) return null
+  const [first] = texts
+  if (texts.length === elements.length && texts.every(({ text }) => text === first!.text)) return first!.text
+  return texts.map(({ name, text }) => `${name} ${text}`).join('; ')
 }
 
 /** Summed over the elements of a chain, in the order in which the phases first came. */

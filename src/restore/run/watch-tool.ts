@@ -7,6 +7,7 @@ import { combineSamples, createSampler, NO_WORK } from '../../process/proc-sampl
 import { isAlive } from '../../process/proc-stat.ts'
 import { followStderr } from '../../process/stderr-tail.ts'
 import { type Exit, readExit } from '../../process/tool-exit.ts'
+import type { TransferProgress } from '../../source/transfer/stats.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Grammar, ToolEvent } from '../../tool/events.ts'
 import { type Complaint, type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
@@ -29,6 +30,8 @@ export interface ToolRun {
   feed?: (stdin: Writable) => Promise<void>
   /** Bytes of the source read so far. */
   sourcePosition?: (first: RunningTool) => number | null
+  /** How the transfer process goes that brings the bytes; null while it has not said so. */
+  transfer?: () => TransferProgress | null
   /** Gets all events of the tools, for later checks; of an adopted tool from its start. */
   onEvents?: (events: readonly ToolEvent[]) => void
 }
@@ -151,6 +154,7 @@ export function sampleTools(context: RestoreContext, tools: readonly WatchedTool
         value === null ? null : Math.max(0, value - (earlier ?? 0)),
       ),
       sourceReadBytes: run.sourcePosition?.(tools[0]!) ?? null,
+      transfer: run.transfer?.() ?? null,
     })
     before = combineSamples(sample, before, (value, earlier) => value ?? earlier)
     linesBefore = lines

@@ -3,6 +3,7 @@ import { ERRORS } from '../../errors.ts'
 import type { WorkPart } from '../../progress/progress.ts'
 import { factsOf } from '../plan/plan.ts'
 import { beginPrefetched, endTool, readLines, startTool, takeSample, updatePrefetched } from './reduce-tools.ts'
+import { followTransfer, forgetTransfer } from './reduce-transfer.ts'
 import { isRun, withRun } from './runs.ts'
 import {
   addEndedSpan,
@@ -68,9 +69,9 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'tool_lines':
       return readLines(state, event)
     case 'sample':
-      return takeSample(state, event)
+      return followTransfer(takeSample(state, event), event)
     case 'run_begun':
-      return { ...state, runs: withRun(state.runs, event.run, false) }
+      return { ...forgetTransfer(state, event.run), runs: withRun(state.runs, event.run, false) }
     case 'run_finished':
       return {
         ...state,
@@ -97,6 +98,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         firstError: state.firstError ?? event.error,
         plan: null,
         runs: [],
+        transfers: {},
         failures: 0,
         chainLength: 0,
       }
@@ -276,7 +278,15 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
     bootId: event.bootId,
     resumeLink: event.link,
     trace: { ...before.trace, idPrefix: event.idPrefix, nextId: 1 },
-    counters: { lines: {}, linesDropped: {}, ioReadBytes: {}, ioWriteBytes: {}, cpuSeconds: {}, attempts: 0 },
+    counters: {
+      lines: {},
+      linesDropped: {},
+      ioReadBytes: {},
+      ioWriteBytes: {},
+      cpuSeconds: {},
+      sourceRetries: {},
+      attempts: 0,
+    },
   }
   // The time in which no agent watched the tools is not a stall of theirs.
   const pausedMs = Math.max(0, event.atMs - event.lastSeenAtMs)

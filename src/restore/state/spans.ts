@@ -3,7 +3,7 @@ import { type Phase, STEPS, type Step } from '../../phases.ts'
 import { advanceProgress, viewProgress } from '../../progress/estimator.ts'
 import type { ProgressInput } from '../../progress/progress.ts'
 import { factsOf } from '../plan/plan.ts'
-import type { AttributeValue, EventOf, OpenSpan, RestoreState, SourceBytes, SpanKind } from './state.ts'
+import type { AttributeValue, EndedSpan, EventOf, OpenSpan, RestoreState, SourceBytes, SpanKind } from './state.ts'
 
 /**
  * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. They are
@@ -51,13 +51,16 @@ export function openSpan(before: RestoreState, span: NewSpan): RestoreState {
 }
 
 /** A span that begins and ends in the past or at once. */
-export function addEndedSpan(before: RestoreState, span: NewSpan & { endedAtMs: number }): RestoreState {
+export function addEndedSpan(
+  before: RestoreState,
+  { endedAtMs, error = null, ...span }: NewSpan & Pick<EndedSpan, 'endedAtMs'> & Partial<Pick<EndedSpan, 'error'>>,
+): RestoreState {
   const opened = openSpan(before, span)
   const last = opened.spans.at(-1)!
   return {
     ...opened,
     spans: before.spans,
-    endedSpans: [...before.endedSpans, { ...last, endedAtMs: span.endedAtMs, error: null }],
+    endedSpans: [...before.endedSpans, { ...last, endedAtMs, error }],
   }
 }
 

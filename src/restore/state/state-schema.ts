@@ -4,6 +4,7 @@ import { ERROR_CODES } from '../../errors.ts'
 import { PHASES, RESTORE_STATUSES, STEPS } from '../../phases.ts'
 import { initialProgress, type ProgressState, viewProgress } from '../../progress/estimator.ts'
 import type { Progress } from '../../progress/progress.ts'
+import { transferProgressSchema } from '../../source/transfer/stats.ts'
 import { errorSchema, planSchema } from '../plan/plan.ts'
 import { RUN_KINDS } from './runs.ts'
 
@@ -28,7 +29,7 @@ const openSpan = z.object({
   /**
    * `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends.
    */
-  kind: z.enum(['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool']),
+  kind: z.enum(['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool', 'request']),
   name: text,
   startedAtMs: z.number(),
   attributes,
@@ -159,6 +160,8 @@ const fields = z.object({
     .object({ ...sourceBytes, position: count })
     .nullable()
     .default(null),
+  /** By element: how its newest transfer process goes, or went. */
+  transfers: z.record(text, transferProgressSchema).catch({}).default({}),
   redo: z.object({ scannedLsn: numberOrNull, appliedLsn: numberOrNull, targetLsn: numberOrNull }).prefault({}),
   /** Rows left to roll back. */
   rollbackRows: numberOrNull,
@@ -174,6 +177,8 @@ const fields = z.object({
       ioReadBytes: byPhase,
       ioWriteBytes: byPhase,
       cpuSeconds: byPhase,
+      /** Requests for the source's bytes that were made again, by backup and `error.type`. */
+      sourceRetries: z.record(text, z.record(text, count)).default({}),
       attempts: count.default(0),
     })
     .prefault({}),

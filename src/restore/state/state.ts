@@ -4,6 +4,7 @@ import type { ErrorRecord } from '../../errors.ts'
 import type { Phase, RestoreStatus, Step } from '../../phases.ts'
 import type { ToolSample } from '../../process/proc-sample.ts'
 import type { ProgressInput } from '../../progress/progress.ts'
+import type { TransferProgress } from '../../source/transfer/stats.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { RunId } from './runs.ts'
@@ -69,6 +70,8 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       lines: number
       delta: ToolSample
       sourceReadBytes: number | null
+      /** Of the transfer process that brings the bytes; null without one. */
+      transfer?: TransferProgress | null
     }
   /** The size of a source that is only known once somebody looked, such as a directory's. */
   | { type: 'source_size'; position: number; bytes: number | null }

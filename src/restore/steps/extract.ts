@@ -221,7 +221,7 @@ export function transferInput(
   { runDir, options }: RestoreContext,
   id: RunId,
   source: StreamSource | null,
-): Pick<ToolRun, 'stdin' | 'sourcePosition'> & { close(): void } {
+): Pick<ToolRun, 'stdin' | 'sourcePosition' | 'transfer'> & { close(): void } {
   let jobFd: number | null = null
   const progressPath = join(runDir, `${runName(id)}-transfer.progress`)
   return {
@@ -240,6 +240,7 @@ export function transferInput(
       return jobFd
     },
     sourcePosition: () => readProgress(progressPath)?.writtenBytes ?? null,
+    transfer: () => readProgress(progressPath),
     close() {
       if (jobFd !== null) closeSync(jobFd)
     },

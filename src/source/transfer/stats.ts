@@ -25,8 +25,8 @@ export const transferProgressSchema = z.object({
   /** Of the last seconds, the share (0 to 1) that the writer waited for each; null in the first ones. */
   waitShares: perWait.nullable(),
   /**
-   * Objects whose bytes have the checksum that the store keeps; those of which it keeps none; and those of which it
-   * could not be computed.
+   * Objects that came whole: whose bytes have the checksum that the store keeps; of which it keeps none; and of which
+   * it could not be computed. One that differs fails the transfer.
    */
   checksums: z.object({ verified: z.number(), none: z.number(), unknown: z.number() }),
 })

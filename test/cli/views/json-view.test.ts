@@ -64,6 +64,7 @@ test('every field, under the names that are promised', () => {
       stall_threshold_seconds: 1800,
       source_read_bytes: 5,
       source_total_bytes: 10,
+      source_transfer: null,
       redo_scanned_lsn: 1,
       redo_applied_lsn: 2,
       redo_target_lsn: 3,
