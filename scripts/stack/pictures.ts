@@ -1,10 +1,10 @@
 /**
- * Makes the pictures of docs/observability.md from a real restore in the real stack: node scripts/stack/pictures.ts It
- * needs chromium. For Prometheus' own pages it needs PROMETHEUS_UI, a directory named `prometheus` with the built pages
- * in web/ui/static (Prometheus' Go module holds their source, and its README how to build them); without it only the
- * traces are drawn.
+ * Makes what docs/observability.md shows of a real restore in the real stack: node scripts/stack/pictures.ts. The
+ * traces are text on standard output. For Prometheus' own pages it needs chromium and PROMETHEUS_UI, a directory named
+ * `prometheus` with the built pages in web/ui/static (Prometheus' Go module holds their source, and its README how to
+ * build them).
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
@@ -12,7 +12,7 @@ import { makeBackup } from '../../test/stack/run/make-backup.ts'
 import { holdPrepare, startRestore } from '../../test/stack/run/restore.ts'
 import { slowly } from '../../test/stack/run/slowly.ts'
 import { startStack } from '../../test/stack/run/stack.ts'
-import { tracePage } from './trace-page.ts'
+import { traceText } from './trace-text.ts'
 
 const S = 1000
 const target = join(import.meta.dirname, '../../docs/observability')
@@ -38,11 +38,9 @@ async function shoot(name: string, url: string, size: string): Promise<void> {
   ])
 }
 
-async function shootTrace(name: string, title: string, traceId: string): Promise<void> {
+async function printTrace(title: string, traceId: string): Promise<void> {
   const trace = await stack.jaeger.trace(traceId)
-  const page = join(stack.directory, `${name}.html`)
-  writeFileSync(page, tracePage(trace!, title))
-  await shoot(name, `file://${page}`, `1300,${110 + 24 * trace!.spans.length}`)
+  console.log(`${title}\n\n${traceText(trace!)}`)
 }
 
 async function shootGraph(name: string, ...exprs: string[]): Promise<void> {
@@ -71,7 +69,7 @@ try {
   const held = await holdPrepare(restore)
   const { traceId } = restore.state()!.trace
   await sleep(100 * S)
-  await shootTrace('trace-running', 'A restore in mid-flight: extract is over, prepare runs', traceId)
+  await printTrace('In mid-flight', traceId)
   if (ui) await shoot('prometheus-alerts', `${stack.prometheus.url}/alerts?state=firing`, '1300,290')
   process.kill(-held, 'SIGCONT')
   letGo = slowly(restore, { workMs: 20, pauseMs: 900 })
@@ -79,7 +77,7 @@ try {
   letGo()
   await restore.ended
   await sleep(5 * S)
-  await shootTrace('trace-ended', 'The same restore after its end', traceId)
+  await printTrace('After its end', traceId)
   await shootGraph(
     'prometheus-progress',
     'max by (restore_phase) (restore_phase_progress_percent and restore_phase_status == 1)',

@@ -13,6 +13,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0
   try {
     checkNode(process.version)
+    checkWorkingDirectory()
     const reads = ['restore', 'inspect', 'list'].some(command => argv.includes(command))
     const flags = reads ? await import('./restore-flags.ts') : null
     const program = buildProgram(flags, code => {
@@ -27,6 +28,15 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     reportError(error.record, process, reportOptions(argv))
     if (error.code === 'internal' && error.cause instanceof Error) process.stderr.write(`${error.cause.stack}\n`)
     return exitCodeOf(error.code)
+  }
+}
+
+/** Relative paths have no meaning in a directory that was removed. Throws `usage`. */
+function checkWorkingDirectory(): void {
+  try {
+    process.cwd()
+  } catch (cause) {
+    throw new RestoreError('usage', 'the working directory was removed', { hint: 'cd to one that exists', cause })
   }
 }
 

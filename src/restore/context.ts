@@ -59,10 +59,19 @@ const RETRY_MS = 1000
  * abort; an aborted restore still removes what it created (`isRemoval`) where that can be recorded at once.
  */
 export async function untilDurable(context: RestoreContext, { isRemoval = false } = {}): Promise<void> {
+  await untilWritten(context, () => context.store.persist(), { isRemoval })
+}
+
+/** The same for another file of the run dir that must be on the disk before work begins. */
+export async function untilWritten(
+  context: RestoreContext,
+  write: () => void,
+  { isRemoval = false } = {},
+): Promise<void> {
   const { store, signal } = context
   const beganMs = performance.now()
   for (let isTold = false; ; isTold = true) {
-    const error = stateProblem(store)
+    const error = stateProblem(store, write)
     if (error === null) {
       if (isTold) notice(context, 'the state can be written again')
       return
@@ -76,9 +85,9 @@ export async function untilDurable(context: RestoreContext, { isRemoval = false 
   }
 }
 
-function stateProblem(store: Store): RestoreError | null {
+function stateProblem(store: Store, write: () => void): RestoreError | null {
   try {
-    store.persist()
+    write()
     return null
   } catch (thrown) {
     const what = `cannot write the state in ${store.state.options.stateDir}`

@@ -3,6 +3,7 @@ import type { RestoreOptions } from '../config/options.ts'
 import { bootId } from '../process/proc-stat.ts'
 import { nameOfSource } from '../source/source-ref.ts'
 import { withChosenBackup } from './plan/choose-backup.ts'
+import { checkStateDirPlace } from './plan/prechecks.ts'
 import { identityOf } from './resume/cleanup.ts'
 import { checkSameRestore, resumeRestore } from './resume/resume.ts'
 import { type RestoreSession, reportEarlier, runSession, type SessionSurroundings } from './run-session.ts'
@@ -25,6 +26,7 @@ export async function startSession(
   /** Name under which it is asked for. */
   backup: string | null = null,
 ): Promise<RestoreSession> {
+  checkStateDirPlace(asked)
   const stateDir = openStateDir(asked.stateDir)
   try {
     const found = stateDir.read()

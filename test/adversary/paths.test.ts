@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Backup } from '../integration/make-backup.ts'
 import { checksums, startServer } from '../integration/private-server.ts'
 import { sharedBackup } from '../integration/shared-backup.ts'
-import { expectSuccess, startAgent, type Workspace, workspace } from '../integration/workspace.ts'
+import { expectSuccess, PROJECT, startAgent, type Workspace, workspace } from '../integration/workspace.ts'
 
 /**
  * Paths of lengths at which something breaks: 107 bytes (a socket), 255 (a name), 511 (the tools cut a path off without
@@ -82,4 +83,32 @@ test('a long TMPDIR, state dir and target dir do not keep a start check from its
     { env: { TMPDIR: temporary } },
   ).ended
   expectSuccess(ended)
+})
+
+describe('a state dir inside of what is restored, filled or read is refused, and nothing is made there', () => {
+  test.for(['datadir', 'target', 'source'])('%s', async where => {
+    const at = workspace()
+    mkdirSync(join(at.dir, 'source'))
+    const ended = await startAgent([
+      'restore',
+      where === 'source' ? join(at.dir, 'source') : backup.full.bare,
+      ...places(at, {
+        '--datadir': join(at.dir, 'datadir'),
+        '--target-dir': join(at.dir, 'target'),
+        '--state-dir': join(at.dir, where, 'state'),
+      }),
+    ]).ended
+    expect(ended.stderr).toMatch(/^error usage: the state dir \S+ is inside the (datadir|target dir|source) /m)
+    expect(readdirSync(at.dir, { recursive: true })).toEqual(['source'])
+  })
+})
+
+test('a working directory that was removed is told as such', async () => {
+  const at = workspace()
+  const main = join(PROJECT, 'src/main.ts')
+  const script = 'cd "$1" && mkdir gone && cd gone && rmdir ../gone && shift && exec "$@"'
+  const args = [script, 'sh', at.dir, process.execPath, main, 'restore', backup.full.bare, ...places(at)]
+  const { exitCode, stderr } = await execa('sh', ['-c', ...args], { reject: false })
+  expect(stderr).toMatch(/^error usage: the working directory was removed\nhint: /m)
+  expect(exitCode).toBe(2)
 })

@@ -326,9 +326,68 @@ describe('removal', () => {
     const list = await filesToMove(target, datadir)
     fill(datadir, { 'app/a': 'wh', 'app/b': 'moved', ibdata1: 'wh', ib_logfile0: 'moved', theirs: '' })
     for (const name of ['app/b', 'ib_logfile0']) rmSync(join(target, name))
-    await undoPartialMove(datadir, target, list)
+    undoPartialMove(datadir, target, list)
     expect(all(folder)).toEqual(['data/app/b', 'data/theirs', 'target/app/a', 'target/ib_logfile0', 'target/ibdata1'])
     expect(readFileSync(join(target, 'ibdata1'), 'utf8')).toBe('whole')
+  })
+
+  describe('a table with DATA DIRECTORY', () => {
+    const start = async () => {
+      const folder = fill(scratch(), {
+        'target/app/t.isl': 'link',
+        'target/app/t.ibd': 'whole',
+        'target/app/t.frm': 'd',
+      })
+      const [target, datadir, outside] = [join(folder, 'target'), join(folder, 'data'), join(folder, 'far/app/t.ibd')]
+      const list = await filesToMove(target, datadir, new Map([['app/t.ibd', outside]]))
+      for (const path of [outside, join(datadir, 'app/x')]) mkdirSync(dirname(path), { recursive: true })
+      const move = (name: string, to: string) => renameSync(join(target, name), to)
+      return { folder, target, datadir, outside, list, move }
+    }
+
+    test('killed between the .isl and its .ibd: the .isl goes home, so that the tool knows where the .ibd belongs', async () => {
+      const { folder, target, datadir, list, move } = await start()
+      move('app/t.isl', join(datadir, 'app/t.isl'))
+      undoPartialMove(datadir, target, list)
+      expect(all(folder)).toEqual(['target/app/t.frm', 'target/app/t.ibd', 'target/app/t.isl'])
+    })
+
+    test('killed between the .ibd and its .isl: both stand', async () => {
+      const { folder, target, datadir, outside, list, move } = await start()
+      move('app/t.ibd', outside)
+      undoPartialMove(datadir, target, list)
+      expect(all(folder)).toEqual(['far/app/t.ibd', 'target/app/t.frm', 'target/app/t.isl'])
+    })
+
+    test('killed in the copy to another file system: the half copy goes; a larger file there is somebody else’s', async () => {
+      const { folder, target, datadir, outside, list } = await start()
+      writeFileSync(outside, 'who')
+      undoPartialMove(datadir, target, list)
+      expect(all(folder)).not.toContain('far/app/t.ibd')
+      writeFileSync(outside, 'larger than ours')
+      undoPartialMove(datadir, target, list)
+      expect(all(folder)).toContain('far/app/t.ibd')
+    })
+
+    test('a directory consumed in place gets it back under its own name', async () => {
+      const { folder, target, datadir, outside, list, move } = await start()
+      move('app/t.ibd', outside)
+      move('app/t.isl', join(datadir, 'app/t.isl'))
+      await removeCreated(ledger({ partialDatadir: fillingOf(datadir, false), returnFilesTo: target }), list, target)
+      expect(all(folder)).toEqual(['target/app/t.frm', 'target/app/t.ibd', 'target/app/t.isl'])
+    })
+
+    test('a failed restore takes away its copy on another file system', async () => {
+      const { folder, target, datadir } = await start()
+      const other = mkdtempSync('/dev/shm/ra-moved-')
+      onTestFinished(() => rmSync(other, { recursive: true, force: true }))
+      const outside = join(other, 'app/t.ibd')
+      const list = await filesToMove(target, datadir, new Map([['app/t.ibd', outside]]))
+      fill(other, { 'app/t.ibd': 'whole', 'app/theirs.ibd': 'x' })
+      await removeCreated(ledger({ created: [target], partialDatadir: fillingOf(datadir, false) }), list, target)
+      expect(all(other)).toEqual(['app/theirs.ibd'])
+      expect(all(folder)).toEqual([])
+    })
   })
 })
 

@@ -187,6 +187,8 @@ export async function refineParts(parts: PlanParts, position: number, directory:
       : element,
   )
   const full = elements[0]!.extracted
-  const copyBytes = onSameFileSystem(directory, parts.options.datadir) ? 0 : (full?.dataFileBytes ?? 0)
+  const places = [parts.options.datadir, ...outside.map(({ path }) => path)]
+  const renames = places.every(path => onSameFileSystem(directory, path)) && !parts.moveBack?.copyBytes
+  const copyBytes = renames ? 0 : (full?.dataFileBytes ?? 0)
   return { ...parts, elements, moveBack: { files: full?.files ?? 0, copyBytes } }
 }

@@ -7,6 +7,7 @@ import { formatBytes, formatFirst, printable } from '../../format.ts'
 import { existingAncestor, freeBytes, liesIn } from '../../process/file-system.ts'
 import { processIn } from '../../process/process-in.ts'
 import { systemError } from '../../process/system-error.ts'
+import { localPathOf } from '../../source/source-ref.ts'
 import type { Plan } from './plan.ts'
 
 /** Checks before anything is written. Each throws an error that a person can act on, or returns what it found. */
@@ -76,6 +77,27 @@ export function checkOutside(source: string, targetDir: string, datadir: string)
       })
 }
 
+/**
+ * The state dir lies in no directory that is restored, filled or removed. Called before it is made. Throws `usage`.
+ */
+export function checkStateDirPlace({
+  stateDir,
+  datadir,
+  targetDir,
+  sources,
+}: Pick<RestoreOptions, 'stateDir' | 'datadir' | 'targetDir' | 'sources'>): void {
+  const places = [
+    [datadir, 'datadir'],
+    [targetDir, 'target dir'],
+    ...sources.map(ref => [localPathOf(ref), 'source'] as const),
+  ] as const
+  for (const [path, what] of places)
+    if (path !== null && liesIn(stateDir, path))
+      throw new RestoreError('usage', `the state dir ${stateDir} is inside the ${what} ${path}`, {
+        hint: 'name another --state-dir',
+      })
+}
+
 /** The directory that `--in-place` changes shares no file with others: no symbolic links, no hard links. */
 export async function checkUnshared(directory: string): Promise<void> {
   for await (const entry of await opendir(directory, { recursive: true })) {
@@ -98,8 +120,11 @@ export function checkWritable(path: string, what: string): void {
   try {
     accessSync(ancestor, constants.W_OK | constants.X_OK)
   } catch (cause) {
+    const error = systemError(cause, `cannot write ${what} ${path}`)
+    if (error.code !== 'not_permitted') throw error
     throw new RestoreError('not_permitted', `cannot write ${what} ${path}: no permission to write to ${ancestor}`, {
       cause,
+      ...(process.geteuid?.() === 0 && { hint: 'root may not either: see lsattr, mount options and root_squash' }),
     })
   }
 }

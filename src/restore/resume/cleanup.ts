@@ -18,7 +18,6 @@ import { formatFirst } from '../../format.ts'
 import { missingParents, moveFile, onSameFileSystem } from '../../process/file-system.ts'
 import { processIn } from '../../process/process-in.ts'
 import { changeCleanup, dispatch, noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
-import { filesUnder } from '../plan/describe-backup.ts'
 import type { CleanupLedger, PartialDatadir } from '../state/state.ts'
 import { readOwnFile, syncDirectory } from '../state/state-dir.ts'
 
@@ -30,8 +29,11 @@ import { readOwnFile, syncDirectory } from '../state/state-dir.ts'
  * belongs to somebody else, and stays.
  */
 const movedSchema = z.object({
-  /** `path`: where move-back brings the file, absolute. */
-  files: z.array(z.object({ path: z.string(), identity: z.string(), bytes: z.number() })),
+  /**
+   * `path`: where move-back brings the file, absolute; outside the datadir for a table with DATA DIRECTORY. `name`: its
+   * path in the target dir; absent for what a server created.
+   */
+  files: z.array(z.object({ path: z.string(), name: z.string().optional(), identity: z.string(), bytes: z.number() })),
   /** Directories that move-back creates for them. */
   folders: z.array(z.string()),
 })
@@ -49,7 +51,7 @@ export async function filesToMove(
   const folders = new Set(missingParents([...outside.values()]))
   for await (const from of entriesUnder(targetDir)) {
     const name = relative(targetDir, from)
-    files.push({ path: outside.get(name) ?? join(datadir, name), ...identityOfFile(from)! })
+    files.push({ path: outside.get(name) ?? join(datadir, name), name, ...identityOfFile(from)! })
     for (let folder = dirname(name); folder !== '.'; folder = dirname(folder)) folders.add(join(datadir, folder))
   }
   return { files, folders: [...folders] }
@@ -145,9 +147,8 @@ export async function removeCreated(
   const left: string[] = []
   if (partialDatadir && isStillOurs(partialDatadir)) {
     const { datadir, existed } = partialDatadir
-    const isCopy = targetDir !== null && !onSameFileSystem(targetDir, datadir)
-    removeMoved(moved, isCopy, path => {
-      const home = returnFilesTo === null ? null : join(returnFilesTo, relative(datadir, path))
+    removeMoved(moved, targetDir, (path, name) => {
+      const home = returnFilesTo === null || name === undefined ? null : join(returnFilesTo, name)
       // Still there: the tool was killed between the copy and the removal, so the original is the whole one.
       if (home !== null && !existsSync(home)) moveFile(path, home)
       else rmSync(path, { force: true })
@@ -160,29 +161,46 @@ export async function removeCreated(
   return left
 }
 
-function removeMoved({ files, folders }: MovedFiles, isCopy: boolean, remove: (path: string) => void): void {
-  for (const { path, identity, bytes } of files) {
-    rmSync(`${path}.copying`, { force: true })
-    const found = identityOfFile(path)
-    if (found && (found.identity === identity || (isCopy && found.bytes <= bytes))) remove(path)
+function removeMoved(
+  { files, folders }: MovedFiles,
+  targetDir: string | null,
+  remove: (path: string, name: string | undefined) => void,
+): void {
+  for (const file of files) {
+    rmSync(`${file.path}.copying`, { force: true })
+    if (isMovedFile(file, targetDir)) remove(file.path, file.name)
   }
   for (const folder of folders.toSorted((a, b) => b.length - a.length)) removeIfEmpty(folder)
 }
 
+/** Whether a file of the list lies where it goes: that very file, or its copy on another file system. */
+function isMovedFile({ path, identity, bytes }: MovedFiles['files'][number], targetDir: string | null): boolean {
+  const found = identityOfFile(path)
+  if (found === null) return false
+  const isCopied = () => targetDir !== null && !onSameFileSystem(targetDir, dirname(path))
+  return found.identity === identity || (found.bytes <= bytes && isCopied())
+}
+
 /**
- * Makes an interrupted move-back one that the tool can continue. A file that lies in both places was being copied: the
- * original is the whole one. The tool moves InnoDB's own files at the top without asking whether they are still there,
- * so those go back.
+ * Makes an interrupted move-back one that the tool can continue:
+ *
+ *   A file in both places was being copied: the original is the whole one.
+ *   InnoDB's own files at the top go back, because the tool moves them without asking whether they are still there.
+ *   An .isl file goes back if its .ibd is still at home: without it the tool puts the .ibd into the datadir.
  */
-export async function undoPartialMove(datadir: string, targetDir: string, { files }: MovedFiles): Promise<void> {
-  const listed = new Set(files.map(({ path }) => path))
-  for await (const path of filesUnder(datadir)) {
-    if (!listed.has(path)) continue
-    const name = relative(datadir, path)
-    const home = join(targetDir, name)
-    if (existsSync(home)) rmSync(path)
-    else if (!name.includes('/')) moveFile(path, home)
+export function undoPartialMove(datadir: string, targetDir: string, { files }: MovedFiles): void {
+  const homeOf = (name: string) => join(targetDir, name)
+  for (const { path, name, bytes } of files) {
+    const found = identityOfFile(path)
+    if (name === undefined || found === null) continue
+    // Outside the datadir nothing was there before; what is larger than ours, somebody else has put there since.
+    if (existsSync(homeOf(name))) {
+      if (path === join(datadir, name) || found.bytes <= bytes) rmSync(path)
+    } else if (!name.includes('/')) moveFile(path, homeOf(name))
   }
+  for (const { path, name } of files)
+    if (name?.endsWith('.isl') && existsSync(homeOf(name.replace(/isl$/, 'ibd'))) && existsSync(join(datadir, name)))
+      moveFile(path, homeOf(name))
 }
 
 /** A directory of this restore in which somebody else may have put something meanwhile. */

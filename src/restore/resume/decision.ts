@@ -157,7 +157,8 @@ export const INTERRUPTED: readonly Row<Found>[] = [
   {
     found: '`move_back`; files are in both directories',
     when: moveBack(found => found.datadir === 'ours' && found.hasTargetDir),
-    stands: "files that were moved; InnoDB's own files at the top go back, and the tool continues",
+    stands:
+      "files that were moved; InnoDB's own files at the top, and `.isl` files without their `.ibd`, go back, and the tool continues",
     undone: 'nothing',
     removed: 'half copies',
     end: null,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { RestoreError } from '../../errors.ts'
 import { processIn } from '../../process/process-in.ts'
-import { changeCleanup, dispatch, type RestoreContext } from '../context.ts'
+import { changeCleanup, dispatch, type RestoreContext, untilDurable } from '../context.ts'
 import { describeDirectory } from '../plan/describe-backup.ts'
 import type { Plan } from '../plan/plan.ts'
 import { hasBegun, isInterrupted, type RunId } from '../state/runs.ts'
@@ -77,6 +77,8 @@ async function carryOut(context: RestoreContext, run: RunId, decision: Decision)
   const { store, runDir } = context
   const { plan, cleanup } = store.state
   const { datadir, targetDir, elements } = plan!
+  // That these runs are interrupted is on the disk before anything of theirs goes.
+  if (decision.removed !== 'nothing') await untilDurable(context)
   const first = decision.undone === 'the chain up to this element' ? 1 : run.element
   switch (decision.removed) {
     case 'its directory':
@@ -90,7 +92,7 @@ async function carryOut(context: RestoreContext, run: RunId, decision: Decision)
       changeCleanup(context, { partialDatadir: null })
       break
     case 'half copies':
-      await undoPartialMove(datadir, targetDir, movedFiles(runDir))
+      undoPartialMove(datadir, targetDir, movedFiles(runDir))
       break
   }
   switch (decision.undone) {

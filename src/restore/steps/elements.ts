@@ -50,7 +50,7 @@ export async function fetchElement(
   const mayDiffer = inPlace && hasBegun(store.state, run)
   if (!hasBegun(store.state, run)) {
     store.dispatch({ type: 'run_begun', atMs: now(), run })
-    if (!inPlace) makeOurs(context, directory)
+    if (!inPlace) await makeOurs(context, directory)
   }
   const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
   // Adopted tools have their input: standard input cannot be opened again, and a server need not answer for this.
@@ -85,13 +85,15 @@ async function checkUnchanged(source: Source, identity: SourceIdentity | null): 
 }
 
 /** Makes a directory that a failed restore removes. The ledger has it first, so that a kill in between leaves none. */
-function makeOurs({ store, now }: RestoreContext, directory: string): void {
+async function makeOurs(context: RestoreContext, directory: string): Promise<void> {
+  const { store, now } = context
   const { cleanup } = store.state
   store.dispatch({
     type: 'cleanup',
     atMs: now(),
     cleanup: { ...cleanup, created: [...new Set([...cleanup.created, directory])] },
   })
+  await untilDurable(context)
   try {
     makeDirectory(directory)
   } catch (error) {

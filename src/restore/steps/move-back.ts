@@ -6,7 +6,7 @@ import { formatFirst } from '../../format.ts'
 import { existingAncestor } from '../../process/file-system.ts'
 import type { Command } from '../../tool/command.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
-import type { RestoreContext } from '../context.ts'
+import { type RestoreContext, untilDurable, untilWritten } from '../context.ts'
 import { filesUnder } from '../plan/describe-backup.ts'
 import { userCan } from '../plan/owner.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
@@ -49,16 +49,20 @@ export async function moveBack(
         cleanup: { ...cleanup, partialDatadir: { datadir: plan.datadir, existed, identity } },
       })
     fill(existed ? identityOf(plan.datadir) : null)
+    await untilDurable(context)
     try {
       if (!existed) makeDirectory(plan.datadir)
     } catch (error) {
       // Somebody else made it in this instant: then it is not ours to empty.
       store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
+      if (error instanceof RestoreError && error.code === 'target_not_new')
+        throw new RestoreError('datadir_not_empty', `somebody else made ${plan.datadir} during this restore`)
       throw error
     }
     if (!existed) fill(identityOf(plan.datadir))
     takeNew(context, cleanup)
-    recordMovedFiles(context.runDir, await filesToMove(plan.targetDir, plan.datadir, outside))
+    const moved = await filesToMove(plan.targetDir, plan.datadir, outside)
+    await untilWritten(context, () => recordMovedFiles(context.runDir, moved))
   }
   const force = goesOn || existsSync(join(plan.datadir, 'lost+found')) ? ['--force-non-empty-directories'] : []
   const command = { ...step.command, args: [...step.command.args, ...force], runAs: await moveBackUser(step, plan) }
@@ -145,11 +149,13 @@ export async function checkAllMoved(
  * Nothing goes back from now on; of the target dir only metadata is left, kept in the run dir already. One that was cut
  * short is done again. That the datadir was filled by us stays noted: what fails its checks may have to make room.
  */
-export async function settle({ store, now }: RestoreContext, plan: Plan): Promise<void> {
+export async function settle(context: RestoreContext, plan: Plan): Promise<void> {
+  const { store, now } = context
   const { cleanup } = store.state
   if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return
   const kept = { ...cleanup, created: plan.inPlace ? [] : cleanup.created, returnFilesTo: null }
   store.dispatch({ type: 'cleanup', atMs: now(), cleanup: kept })
+  await untilDurable(context)
   for (const directory of kept.created) await rm(directory, { recursive: true, force: true })
   store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...kept, created: [] } })
 }

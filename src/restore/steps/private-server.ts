@@ -10,7 +10,7 @@ import { toolEnv } from '../../process/tool-env.ts'
 import type { Command } from '../../tool/command.ts'
 import { enginePlugins, serverSettings, socketIn } from '../../tool/server-command.ts'
 import { serverGrammar } from '../../tool/server-grammar.ts'
-import type { RestoreContext } from '../context.ts'
+import { type RestoreContext, untilWritten } from '../context.ts'
 import { filesUnder } from '../plan/describe-backup.ts'
 import { clientProgram } from '../plan/find-tool.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -228,7 +228,8 @@ async function filesSinceStart({ runDir }: RestoreContext, datadir: string, kind
 
 /** What a server created is this restore's too, should the datadir have to make room for an older backup. */
 export async function recordCreated(context: RestoreContext, datadir: string, kinds: string): Promise<void> {
-  addMovedFiles(context.runDir, (await filesSinceStart(context, datadir, kinds)).created)
+  const { created } = await filesSinceStart(context, datadir, kinds)
+  await untilWritten(context, () => addMovedFiles(context.runDir, created))
 }
 
 /** Removes what the servers made for themselves. Returns the files that they changed, as paths in the datadir. */

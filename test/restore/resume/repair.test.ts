@@ -53,7 +53,7 @@ function underWay(begun: readonly string[], finished: readonly string[], { tool,
     },
   )
   const context = { store, now: () => T0, runDir: dir } as Partial<RestoreContext> as RestoreContext
-  return { dir, plan, store, repaired: () => repair(context) }
+  return { dir, plan, store, context, repaired: () => repair(context) }
 }
 
 interface Changes {
@@ -202,4 +202,31 @@ test('a file is moved across file systems too', () => {
 test('a directory consumed in place that was being copied when the machine stopped is not taken for whole', async () => {
   const { repaired } = underWay(['1-fetch', '1-prepare', '1-sync', '2-move_back'], [], { inPlace: true })
   await expect(repaired()).rejects.toMatchObject({ code: 'not_prepared' })
+})
+
+test('nothing is removed as long as the state cannot be written', async () => {
+  const { plan, store, context } = underWay(...PREPARING_INC, { state: () => ({ bootId: 'b' }) })
+  let isFull = true
+  const full = createStore(
+    store.state,
+    { type: 'restore_started', atMs: T0 },
+    {
+      observers: [],
+      write() {
+        if (isFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+      },
+      onWriteError() {},
+      onObserverError() {},
+    },
+  )
+  const waiting = repair({ ...context, store: full, signal: new AbortController().signal })
+  await new Promise(resolve => setTimeout(resolve, 100))
+  expect(plan.elements.every(({ directory }) => existsSync(directory))).toBe(true)
+  isFull = false
+  await waiting
+  expect(plan.elements.map(({ directory }) => existsSync(directory))).toEqual([true, false])
+  expect(full.state.notices).toEqual([
+    expect.stringMatching(/^waiting up to .* before anything else begins: .*ENOSPC/),
+    'the state can be written again',
+  ])
 })
