@@ -115,9 +115,11 @@ const NAMES = { mysql: 'MySQL', mariadb: 'MariaDB' } as const
 async function readHead(source: BinlogSource): Promise<BinlogHead> {
   const reader = createBinlogReader(() => {})
   for await (const chunk of source.chunks()) {
-    // A piece at a time: a damaged event behind the head is not this reader's concern.
-    for (let at = 0; at < chunk.length && !isKnown(reader.summary()); at += HEAD_PIECE_BYTES)
-      if (reader.push(chunk.subarray(at, at + HEAD_PIECE_BYTES)) !== null) throw damaged(source.key, reader.damage()!)
+    for (let at = 0; at < chunk.length && !isKnown(reader.summary()); at += HEAD_PIECE_BYTES) {
+      const damage = reader.push(chunk.subarray(at, at + HEAD_PIECE_BYTES))
+      // Damage behind the head matters only to who needs what is there.
+      if (damage !== null && !isKnown(reader.summary())) throw damaged(source.key, damage)
+    }
     if (isKnown(reader.summary())) break
   }
   const { format, previous, bytes } = reader.summary()

@@ -1,9 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { formatTarget } from '../binlog/target.ts'
 import type { RestoreOptions } from '../config/options.ts'
 import { formatBytes, printable } from '../format.ts'
 import { abortable } from '../process/abortable.ts'
+import { type BinlogLook, binlogLines, lookAtBinlogs } from '../restore/plan/binlogs.ts'
+import { makePlan } from '../restore/plan/build-plan.ts'
 import { withChosenBackup } from '../restore/plan/choose-backup.ts'
 import { closeAll, preparePlan } from '../restore/plan/inputs.ts'
 import type { Plan, PlanStep } from '../restore/plan/plan.ts'
@@ -17,14 +20,20 @@ export async function dryRun(options: RestoreOptions): Promise<number> {
   checkWritable(options.stateDir, 'the state dir')
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
   try {
-    const { plan, notices, sources } = await untilSignal(signal =>
+    const { parts, sources, notices } = await untilSignal(signal =>
       abortable(signal, () => withChosenBackup(options, null).then(chosen => preparePlan(chosen, 'ID', scratch))),
     )
     await closeAll(sources)
-    if (options.json) process.stdout.write(`${JSON.stringify({ schema: 1, type: 'plan', plan, notices })}\n`)
+    const look = options.binlogs === null ? null : await untilSignal(signal => lookAtBinlogs(parts, signal))
+    const plan = makePlan({ ...parts, binlogs: look?.plan ?? null })
+    const all = [...notices, ...(look?.notices ?? [])]
+    // What the binlogs tell before the backup's position is known is no plan yet.
+    const seen = look && look.plan === null ? { binlogs: seenOf(look) } : {}
+    if (options.json)
+      process.stdout.write(`${JSON.stringify({ schema: 1, type: 'plan', plan, ...seen, notices: all })}\n`)
     else
       process.stdout.write(
-        planLines(plan, notices)
+        planLines(plan, all, look)
           .map(line => `${printable(line)}\n`)
           .join(''),
       )
@@ -34,7 +43,13 @@ export async function dryRun(options: RestoreOptions): Promise<number> {
   }
 }
 
-function planLines(plan: Plan, notices: readonly string[]): string[] {
+const seenOf = ({ scan, target }: BinlogLook) => ({
+  target: formatTarget(target),
+  files: scan.files.map(({ name, bytes, groups }) => ({ name, bytes, transactions: groups })),
+  stop: scan.stop,
+})
+
+function planLines(plan: Plan, notices: readonly string[], look: BinlogLook | null): string[] {
   const { tool, memory } = plan
   return [
     `tool     ${tool.family} ${tool.version} (${tool.path})`,
@@ -42,6 +57,7 @@ function planLines(plan: Plan, notices: readonly string[]): string[] {
     ...(plan.runAs && plan.owner ? [`run as   ${plan.owner.name}`] : []),
     `datadir  ${plan.datadir}`,
     `target   ${plan.targetDir}`,
+    ...(look ? binlogLines(look) : []),
     ...notices.map(text => `note     ${text}`),
     '',
     ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${describeStep(plan, step)}`),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { GTID, POSITION, parseGtidTarget, parsePosition } from '../binlog/target.ts'
 import { PHASES, STEPS, TERMINAL_PHASES } from '../phases.ts'
-import { parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
+import { isStdin, parseSource, SOURCE_FORMS, type SourceRef } from '../source/source-ref.ts'
 import { parseDeadline, parseDuration, parseSize, parseTime } from './values.ts'
 
 /** The forms in which a person writes values, on the command line and in YAML alike. Messages never repeat a value. */
@@ -45,6 +46,11 @@ const source = text(SOURCE_FORMS).transform((written, context): SourceRef => {
   context.addIssue({ code: 'custom', message: `must be ${SOURCE_FORMS}` })
   return z.NEVER
 })
+
+/** A place that holds binlogs. */
+export const binlogs = source.refine(ref => !isStdin(ref), { error: 'must be a directory or a URL' })
+export const targetGtid = parsed(value => (parseGtidTarget(value) === null ? null : value.replace(/\s+/g, '')), GTID)
+export const targetPosition = parsed(value => (parsePosition(value) === null ? null : value), POSITION)
 
 export const sources = z.preprocess(
   value => (Array.isArray(value) ? value : [value]),

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import { formatTime, parseTarget } from '../binlog/target.ts'
 import { RestoreError } from '../errors.ts'
 import { formatDuration, formatIso } from '../format.ts'
 import { absoluteSource, nameOfSource, type SourceRef, sourceRefSchema } from '../source/source-ref.ts'
@@ -239,6 +240,79 @@ const TABLE = {
       default: 'off',
       text: 'It opens every table (1 to 2 ms each), runs as the owner, never as root, and must be of the series of the backup',
     },
+  }),
+  /** The place that holds binlogs to apply after the restore; null: none are applied. */
+  binlogs: option({
+    key: 'binlogs',
+    flag: '--binlogs <source>',
+    written: form.binlogs,
+    stored: sourceRefSchema.nullable().default(null),
+    resume: 'fixed',
+    show: nameOfSource,
+    showNull: 'none',
+    help: 'directory or prefix of binlogs to apply after the restore: point-in-time recovery',
+    doc: {
+      default: 'none',
+      text: 'Plain files, `.gz`, `.zst`, `.lz4`, `.xz` or `.bz2`. See [point-in-time.md](point-in-time.md)',
+    },
+  }),
+  /** Unix ms. */
+  toTime: option({
+    key: 'to_time',
+    flag: '--to-time <time>',
+    written: form.time,
+    stored: numberOrNull,
+    resume: 'fixed',
+    show: formatTime,
+    showNull: 'none',
+    help: 'apply binlogs up to the first transaction that was committed later than this ISO time; without a zone it is UTC',
+    doc: { default: 'none' },
+  }),
+  toGtid: option({
+    key: 'to_gtid',
+    flag: '--to-gtid <set>',
+    written: form.targetGtid,
+    stored: textOrNull,
+    resume: 'fixed',
+    showNull: 'none',
+    help: 'apply binlogs up to the first point that has all of this GTID set',
+    doc: { default: 'none' },
+  }),
+  toPosition: option({
+    key: 'to_position',
+    flag: '--to-position <file:pos>',
+    written: form.targetPosition,
+    stored: textOrNull,
+    resume: 'fixed',
+    showNull: 'none',
+    help: 'apply the events of binlogs that end at or before this position, such as binlog.000007:1234',
+    doc: { default: 'none' },
+  }),
+  toEnd: option({
+    ...onOff,
+    key: 'to_end',
+    flag: '--to-end',
+    resume: 'fixed',
+    help: 'apply all binlogs; so it is without another target',
+    doc: { default: 'off' },
+  }),
+  binlogServerId: option({
+    key: 'binlog_server_id',
+    flag: '--binlog-server-id <id>',
+    written: form.wholeNumber(0, 4_294_967_295),
+    stored: count.nullable().default(null),
+    resume: 'fixed',
+    showNull: 'any',
+    help: 'server_id of the server whose binlogs to apply, where the place holds those of several',
+    doc: { default: 'any' },
+  }),
+  allowEarlier: option({
+    ...onOff,
+    key: 'allow_earlier',
+    flag: '--allow-earlier',
+    resume: 'fixed',
+    help: 'where the binlogs end before the target, apply what there is, and say so',
+    doc: { default: 'off' },
   }),
   inPlace: option({
     ...onOff,
@@ -557,6 +631,7 @@ export function fromFolder(settings: RestoreSettings, folder: string): RestoreSe
         : resolve(folder, absolute[key] as string)
   const fromHere = (refs: readonly SourceRef[]) => refs.map(ref => absoluteSource(ref, folder))
   if (settings.source !== undefined) absolute.source = fromHere(settings.source)
+  if (settings.binlogs !== undefined) absolute.binlogs = absoluteSource(settings.binlogs, folder)
   if (settings.older_backups !== undefined) absolute.older_backups = settings.older_backups.map(fromHere)
   return absolute as RestoreSettings
 }
@@ -593,5 +668,19 @@ export function complete(
     })
   const { success, data, error } = optionsSchema.safeParse(Object.fromEntries(values))
   if (!success) throw error // a bug: what the written form lets pass, the stored one takes
+  checkTarget(data)
   return data
 }
+
+/** Throws `usage` for two targets, and for one without binlogs. */
+function checkTarget(options: RestoreOptions): void {
+  parseTarget(options)
+  const given = TARGETS.filter(name => options[name] !== null && options[name] !== false)
+  if (options.binlogs !== null || given.length === 0) return
+  throw new RestoreError('usage', `${OPTIONS[given[0]!].flag!.split(' ')[0]} needs --binlogs`, {
+    hint: 'name the directory or prefix that holds the binlogs with --binlogs',
+  })
+}
+
+/** Of these, one is given; one on the command line overrides one in a file. */
+export const TARGETS = ['toTime', 'toGtid', 'toPosition', 'toEnd'] as const satisfies OptionName[]

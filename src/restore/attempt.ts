@@ -5,8 +5,9 @@ import { abortable } from '../process/abortable.ts'
 import { freeBytes, missingParents } from '../process/file-system.ts'
 import { systemError } from '../process/system-error.ts'
 import type { Source } from '../source/source.ts'
-import type { RestoreContext } from './context.ts'
-import type { PlanParts } from './plan/build-plan.ts'
+import { noticeOnce, type RestoreContext } from './context.ts'
+import { lookAtBinlogs } from './plan/binlogs.ts'
+import { makePlan, type PlanParts } from './plan/build-plan.ts'
 import { closeAll, preparePlan } from './plan/inputs.ts'
 import type { Plan } from './plan/plan.ts'
 import { partsOf } from './resume/option-changes.ts'
@@ -21,6 +22,7 @@ import { finalize } from './steps/finalize.ts'
  * One try at a restore, from wherever earlier ones have come to:
  *
  *   getting_backup_info   look, refuse or plan; nothing is written before
+ *   initiating_binlog_downloads  with binlogs: read them, and refuse what they alone tell
  *   for each element:
  *     restoring_basebackup  its bytes into its directory; then its metadata tell the rest, and the plan is made anew
  *     preparing_backup      prepare it onto the target dir; after the last one, move back
@@ -34,6 +36,8 @@ export async function attempt(context: RestoreContext, sources: Map<number, Sour
     ? partsOf(store.state, context.runDir)
     : await phase(context, 'getting_backup_info', 0, () => lookAndPlan(context, sources))
   const { length } = store.state.plan!.elements
+  if (parts.options.binlogs !== null && store.state.plan!.binlogs === null)
+    parts = await phase(context, 'initiating_binlog_downloads', 0, () => lookAtAllBinlogs(context, parts))
   let prefetched: Prefetch | null = null
   try {
     for (let position = 1; position <= length; position++) {
@@ -77,6 +81,20 @@ async function phase<T>(context: RestoreContext, name: Phase, position: number, 
     store.dispatch({ type: 'phase_ended', atMs: now(), error: error.record })
     throw error
   }
+}
+
+/** What the binlogs alone tell; the whole plan of applying them where the backup's position is known already. */
+async function lookAtAllBinlogs(context: RestoreContext, parts: PlanParts): Promise<PlanParts> {
+  const { store, now, signal } = context
+  const look = await abortable(signal, () => lookAtBinlogs(parts, signal))
+  if (!makePlan({ ...parts, binlogs: look.plan }).steps.some(({ phase }) => phase === 'applying_binlogs'))
+    throw new RestoreError('usage', 'this version plans binlogs (--dry-run), and does not apply them', {
+      hint: 'leave --binlogs out, and apply them after the restore',
+    })
+  for (const text of look.notices) noticeOnce(context, text)
+  const planned = { ...parts, look, binlogs: look.plan }
+  if (look.plan !== null) store.dispatch({ type: 'planned', atMs: now(), plan: makePlan(planned) })
+  return planned
 }
 
 /** A source may keep silent for ever, as a pipe into which nobody writes: a signal does not wait for it. */

@@ -59,6 +59,10 @@ openssl_cipher: aes-128-cbc
 owner: mysql:mysql
 start_check: true
 in_place: false
+binlogs: binlogs
+to_time: 2026-11-27T13:59:07Z
+binlog_server_id: 7
+allow_earlier: true
 allow_outside: true
 run_tools_as: agent
 dry_run: true
@@ -109,6 +113,13 @@ describe('a whole file', () => {
       owner: { user: 'mysql', group: 'mysql' },
       startCheck: true,
       inPlace: false,
+      binlogs: { kind: 'path', path: join(dir, 'binlogs') },
+      toTime: Date.UTC(2026, 10, 27, 13, 59, 7),
+      toGtid: null,
+      toPosition: null,
+      toEnd: false,
+      binlogServerId: 7,
+      allowEarlier: true,
       toolPaths: ['/opt/percona'],
       allowOutside: true,
       runToolsAs: 'agent',
@@ -133,8 +144,9 @@ describe('a whole file', () => {
       s3RequesterPays: true,
       s3SseKeyFile: join(dir, 'sse.key'),
     })
-    // No key of the schema was forgotten above.
-    expect(Object.keys(parseConfig(FULL, 'f')).sort()).toEqual([...RESTORE_KEYS].sort())
+    // No key of the schema was forgotten above; a target is one of four keys.
+    const wanted = RESTORE_KEYS.filter(key => !['to_gtid', 'to_position', 'to_end'].includes(key))
+    expect(Object.keys(parseConfig(FULL, 'f')).sort()).toEqual(wanted.sort())
   })
 
   test('flags win, and their paths are relative to the working directory', async () => {
@@ -171,6 +183,13 @@ describe('a whole file', () => {
       owner: null,
       startCheck: false,
       inPlace: false,
+      binlogs: null,
+      toTime: null,
+      toGtid: null,
+      toPosition: null,
+      toEnd: false,
+      binlogServerId: null,
+      allowEarlier: false,
       toolPaths: [],
       allowOutside: false,
       runToolsAs: 'owner',
@@ -194,6 +213,31 @@ describe('a whole file', () => {
       s3Addressing: 'auto',
       s3RequesterPays: false,
       s3SseKeyFile: null,
+    })
+  })
+
+  test('one target, and only with binlogs; one on the command line overrides that of the file', async () => {
+    const base = { source: '-', datadir: '/d' }
+    await expect(load({ ...base, to_time: '2026-11-27' })).rejects.toMatchObject({
+      code: 'usage',
+      message: '--to-time needs --binlogs',
+    })
+    const two = load({ ...base, binlogs: '/b', to_gtid: '0-1-7', to_end: true })
+    await expect(two).rejects.toMatchObject({ code: 'usage', message: '--to-gtid and --to-end exclude each other' })
+    await expect(load({ ...base, binlogs: '-' })).rejects.toMatchObject({ code: 'usage' })
+    for (const [key, wrong] of [
+      ['to_time', 'noon'],
+      ['to_gtid', '0-1'],
+      ['to_position', 'bin.000001'],
+      ['binlog_server_id', 'x'],
+    ] as const)
+      await expect(load({ ...base, binlogs: '/b', [key]: wrong })).rejects.toMatchObject({ code: 'usage' })
+    const file = join(dir, 'target.yaml')
+    await writeFile(file, 'binlogs: b\nto_time: 2026-11-27\n')
+    expect(await load({ ...base, to_position: 'bin.000001:4' }, file)).toMatchObject({
+      binlogs: { kind: 'path', path: join(dir, 'b') },
+      toTime: null,
+      toPosition: 'bin.000001:4',
     })
   })
 

@@ -32,6 +32,7 @@ export function samplePlan({ sources, datadir }: Pick<RestoreOptions, 'sources' 
     runAs: null,
     deadlineMs: null,
     moveBack: null,
+    binlogs: null,
     elements: sources.map((source, index) => ({
       name: nameOfSource(source),
       source,

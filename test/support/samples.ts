@@ -87,6 +87,8 @@ export function sampleParts(
     keyIsReadable: true,
     ownsDatadir: true,
     moveBack: null,
+    binlogs: null,
+    look: null,
     server: options?.startCheck
       ? { program: '/usr/sbin/mariadbd', directory: '/run/restore-agent-1', runAs: null }
       : null,

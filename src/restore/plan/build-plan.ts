@@ -9,6 +9,7 @@ import { isStdin } from '../../source/source-ref.ts'
 import type { Command } from '../../tool/command.ts'
 import { serverCommand } from '../../tool/server-command.ts'
 import type { InnerKey, InnerSuffix, ToolFamily } from '../../tool/tool.ts'
+import type { BinlogLook } from './binlogs.ts'
 import type { ExtractedFacts, Plan, PlanElement, PlanStep } from './plan.ts'
 
 /** What a plan follows from. The same parts give the same plan, so it is made again whenever more is known. */
@@ -31,6 +32,10 @@ export interface PlanParts {
   /** Whether `runAs` owns the datadir, or it does not exist. */
   ownsDatadir: boolean
   moveBack: Plan['moveBack']
+  /** What is applied after the restore; null without binlogs, and until the backup's position is known. */
+  binlogs: Plan['binlogs']
+  /** What this agent has read of the binlogs. */
+  look: BinlogLook | null
   /** mysqld or mariadbd for the start check, and the directory of its socket; null without a start check. */
   server: { program: string; directory: string; runAs: Plan['runAs'] } | null
   elements: readonly Omit<PlanElement, 'directory'>[]
@@ -56,6 +61,7 @@ export function makePlan(parts: PlanParts): Plan {
     runAs: parts.runAs,
     deadlineMs: options.deadlineMs,
     moveBack: parts.moveBack,
+    binlogs: parts.binlogs,
     elements,
     steps: [...elements.flatMap((_, index) => elementSteps(plan, index)), ...finalSteps(plan)],
   }

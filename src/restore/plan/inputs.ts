@@ -109,6 +109,8 @@ export async function preparePlan(
       memory: chooseMemory(options.memory, availableMemory(), family.memoryFloorBytes, descriptions[0]!, null),
       owner,
       moveBack: null,
+      binlogs: null,
+      look: null,
       server: null,
       elements: descriptions.map((description, index) => ({
         name: description.name,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { recoveryPlanSchema } from '../../binlog/recovery-plan.ts'
 import type { Immutable } from '../../config/options.ts'
 import { ERROR_CODES } from '../../errors.ts'
 import { PHASES } from '../../phases.ts'
@@ -127,6 +128,8 @@ export const planSchema = z.object({
   deadlineMs: numberOrNull,
   /** The work of move-back, known after extract; 0 bytes where it only renames. */
   moveBack: z.object({ files: count, copyBytes: count }).nullable().default(null),
+  /** Known once the backup's position is; null without `--binlogs`. */
+  binlogs: recoveryPlanSchema.nullable().default(null),
   elements: z.array(element).min(1),
   /** In the order they run. */
   steps: z.array(step),

@@ -163,6 +163,8 @@ export function partsOf(state: RestoreState, runDir: string, owner = state.plan!
     keyIsReadable: !plan.runAs || !hasInnerKey || userCan(plan.runAs, '-r', options.decryptKeyFile!),
     ownsDatadir: ownsDatadir(plan),
     moveBack: plan.moveBack,
+    binlogs: plan.binlogs,
+    look: null,
     server: null,
     elements: plan.elements,
   }

@@ -12,6 +12,7 @@ import type { Source, SourceIdentity } from '../../source/source.ts'
 import { localPathOf } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
 import { noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
+import { planBinlogs } from '../plan/binlogs.ts'
 import { chooseMemory, makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { refineParts } from '../plan/describe-backup.ts'
 import { checkVersion, plannedServer } from '../plan/inputs.ts'
@@ -122,6 +123,7 @@ async function learn(
     if (text !== null) noticeOnce(context, text)
   // A packed stream tells only now which server made it.
   refined.server = plannedServer(refined)
+  if (position === refined.elements.length) await planApply(context, refined, directory)
   keepMetadata(directory, runDir, position)
   const dropped = replaceConfig(directory, runDir, position, parts.options.encryptionKeyFile)
   if (dropped.length > 0)
@@ -131,6 +133,12 @@ async function learn(
     )
   store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
   return refined
+}
+
+/** Where to begin in the binlogs is known now, and whether they reach back to it. */
+async function planApply(context: RestoreContext, parts: PlanParts, directory: string): Promise<void> {
+  parts.binlogs = await planBinlogs(parts, directory, context.signal)
+  for (const text of parts.binlogs?.notices ?? []) noticeOnce(context, text)
 }
 
 /** mariadb-backup before 11 does not find the metadata files under the names that 11.x gives them. */
