@@ -34,8 +34,8 @@ interface Parts {
 }
 
 /**
- * Reads the binlogs before the extract. Throws what `scanBinlogs` and `planRecovery` throw, `binlog_foreign` for binlogs
- * of another family than the backup's, and `disk_space`.
+ * Reads the binlogs before the extract. Throws what `scanBinlogs` and `planRecovery` throw, `binlog_foreign` for
+ * binlogs of another family than the backup's, and `disk_space`.
  */
 export async function lookAtBinlogs(parts: Parts, signal: AbortSignal): Promise<BinlogLook> {
   const { options, elements } = parts
@@ -166,8 +166,8 @@ function checkFamily({ elements, family }: Parts, heads: readonly BinlogHead[]):
 }
 
 /**
- * Room for the relay logs beside the datadir. Throws `disk_space` where what is needed for certain does not fit; returns
- * a notice where all the binlogs do not, and the backup does not tell yet which of them are needed.
+ * Room for the relay logs beside the datadir. Throws `disk_space` where what is needed for certain does not fit.
+ * Returns a notice where all the binlogs do not, and the backup does not tell yet which of them are needed.
  */
 function checkRoom({ datadir }: RestoreOptions, scan: BinlogScan, plan: RecoveryPlan | null): string[] {
   const place = existingAncestor(dirname(datadir))
