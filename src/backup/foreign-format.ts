@@ -16,7 +16,6 @@ const MAGIC: readonly (readonly [magic: RegExp, is: Foreign])[] = [
   [/^qpress10/, foreign('a qpress archive', UNPACK('qpress -dio FILE'))],
   [/^PK\x03\x04/, foreign('a zip archive', 'extract it with unzip and give the directory')],
   [/^7z\xbc\xaf\x27\x1c/, foreign('a 7z archive', 'extract it with 7z and give the directory')],
-  [/^\x5d\0\0[\s\S]{2}/, foreign('compressed with lzma', UNPACK('xz --format=lzma -dc FILE'))],
   [/^LZIP/, foreign('compressed with lzip', UNPACK('lzip -dc FILE'))],
   [/^\x89LZO/, foreign('compressed with lzop', UNPACK('lzop -dc FILE'))],
 ]
@@ -35,8 +34,6 @@ export function foreignFormat(head: Buffer, name: string): Foreign | null {
   }
   if (/\.ibb$/.test(name))
     return foreign('a binary log in InnoDB (.ibb)', 'give the backup of the server it belongs to')
-  // Brotli has no magic bytes.
-  if (/\.br$/.test(name)) return foreign('compressed with brotli', UNPACK('brotli -dc FILE'))
   return null
 }
 

@@ -3,9 +3,21 @@ import { isOpenPgp } from './openpgp.ts'
 /** What a stream of bytes can be, told from its first bytes. */
 export type StreamFormat = 'xbstream' | OuterFormat
 /** What can be wrapped around an xbstream. */
-export type OuterFormat = 'zstd' | 'gzip' | 'lz4' | 'bzip2' | 'xz' | 'openssl' | 'gpg'
+export const OUTER_FORMATS = [
+  'zstd',
+  'gzip',
+  'lz4',
+  'bzip2',
+  'xz',
+  'lzma',
+  'brotli',
+  'openssl',
+  'gpg',
+  'libsodium',
+] as const
+export type OuterFormat = (typeof OUTER_FORMATS)[number]
 /** The layers that need a key. */
-export const ENCRYPTED: ReadonlySet<StreamFormat> = new Set<StreamFormat>(['openssl', 'gpg'])
+export const ENCRYPTED: ReadonlySet<StreamFormat> = new Set<StreamFormat>(['openssl', 'gpg', 'libsodium'])
 
 const MAGIC: readonly (readonly [StreamFormat, Buffer])[] = [
   ['xbstream', Buffer.from('XBSTCK01')],
@@ -20,6 +32,10 @@ const MAGIC: readonly (readonly [StreamFormat, Buffer])[] = [
 const BZIP2_BLOCK = Buffer.from('314159265359', 'hex')
 const BZIP2_END = Buffer.from('177245385090', 'hex')
 
+/** Of brotli, which has no magic bytes, the name of the object is all there is. */
+export const formatByName = (name: string): OuterFormat | null =>
+  /\.br(?:\.(?:gpg|pgp|asc|enc))?$/.test(name) ? 'brotli' : null
+
 /**
  * The format of a stream by its magic bytes; null for anything else. 64 bytes are enough, but for zstd or lz4 behind
  * skippable frames (pzstd begins with one), which are followed as far as `head` goes.
@@ -29,6 +45,7 @@ export function detectFormat(head: Buffer): StreamFormat | null {
   if (found) return found[0]
   if (isGzip(head)) return 'gzip'
   if (isBzip2(head)) return 'bzip2'
+  if (isLzma(head)) return 'lzma'
   if (isSkippable(head)) return behindSkippable(head)
   return isOpenPgp(head) ? 'gpg' : null
 }
@@ -40,6 +57,17 @@ const isGzip = (head: Buffer): boolean =>
 const isBzip2 = (head: Buffer): boolean =>
   /^BZh[1-9]$/.test(head.toString('latin1', 0, 4)) &&
   (startsWith(head.subarray(4), BZIP2_BLOCK) || startsWith(head.subarray(4), BZIP2_END))
+
+/**
+ * The header of lzma alone (LZMA SDK, lzma-specification.txt): properties, a dictionary of whole 4 KiB, a size that is
+ * unknown or below 2^48; the coder's first byte is 0. `5d` are the properties that every tool writes.
+ */
+const isLzma = (head: Buffer): boolean => {
+  if (head.length < 14 || head[0] !== 0x5d || head[13] !== 0) return false
+  const dictionaryBytes = head.readUInt32LE(1)
+  const size = head.readBigUInt64LE(5)
+  return dictionaryBytes >= 4096 && dictionaryBytes % 4096 === 0 && (size === 2n ** 64n - 1n || size < 2n ** 48n)
+}
 
 const isSkippable = (head: Buffer): boolean =>
   head.length >= 8 && (head.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50

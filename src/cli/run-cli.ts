@@ -160,6 +160,14 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
       const { checkCommand } = await import('./check-command.ts')
       setExitCode(await checkCommand(flags))
     })
+  program
+    .command('unpack', { hidden: true })
+    .argument('<LAYER>', 'brotli or libsodium')
+    .argument('[KEY_FILE]')
+    .action(async (layer: 'brotli' | 'libsodium', keyFile?: string) => {
+      const { unpackStream } = await import('../source/unpack-stream.ts')
+      setExitCode(await unpackStream(layer, keyFile || null, process.stdin, process.stdout))
+    })
   program.command('check-stream', { hidden: true }).action(async () => {
     const { checkStream } = await import('../source/check-stream.ts')
     setExitCode(checkStream())

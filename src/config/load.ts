@@ -70,6 +70,7 @@ export function loadStoreSettings(flags: RestoreFlags, cwd: string): StoreSettin
     s3Addressing: given.s3_addressing ?? 'auto',
     s3RequesterPays: given.s3_requester_pays ?? false,
     s3SseKeyFile: given.s3_sse_key_file ?? null,
+    decryptKeyFile: given.decrypt_key_file ?? null,
   }
 }
 

@@ -4,8 +4,8 @@ import { RestoreError } from '../errors.ts'
 /**
  * Every tool reads the key file itself, and more than once: for a look at the backup's first bytes, for the restore,
  * for another attempt hours later. What can be read only once, such as a shell's `<(pass show key)`, would be empty for
- * all but the first, and a descriptor of ours is not one of theirs. The secret itself is never in our hands. Throws
- * `key_missing` or `usage`.
+ * all but the first, and a descriptor of ours is not one of theirs. This program reads only libsodium's key itself.
+ * Throws `key_missing` or `usage`.
  */
 export function checkKeyFile(
   path: string,

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { foreignFormat } from '../backup/foreign-format.ts'
-import { detectFormat, ENCRYPTED, type OuterFormat } from '../backup/formats.ts'
+import { detectFormat, ENCRYPTED, formatByName, type OuterFormat } from '../backup/formats.ts'
 import { RestoreError } from '../errors.ts'
 import { type FilteredHead, type Filters, filterHead, lastLines } from './filter.ts'
 import { filterFailure } from './filter-failure.ts'
+import { openingKey, secretStreamKeys } from './secret-stream.ts'
 import { PEEK_BYTES, type StreamSource } from './source.ts'
 
 /** More layers than anybody has; the end of a stream that unpacks to itself. */
@@ -57,9 +59,9 @@ async function peelHead(name: string, first: Buffer, { filters, keyFile }: PeelO
   const end = (problem: RestoreError): Peeled => ({ layers, head: Buffer.alloc(0), problem })
   let head = first
   for (;;) {
-    const format = detectFormat(head)
+    const format = detectFormat(head) ?? withoutMagic(name, layers, head, keyFile)
     if (format === 'xbstream') return { layers, head: head.subarray(0, PEEK_BYTES), problem: null }
-    if (format === null) return end(unknown(name, layers, head))
+    if (format === null) return end(unknown(name, layers, head, keyFile))
     if (layers.length === MAX_LAYERS) {
       return end(
         new RestoreError('source_unknown', `${name} is wrapped more than ${MAX_LAYERS} times: ${layers.join(', ')}`),
@@ -80,12 +82,23 @@ async function peelHead(name: string, first: Buffer, { filters, keyFile }: PeelO
   }
 }
 
+/** The layers that no magic bytes tell: one is tried with the key, and the name tells the other. */
+function withoutMagic(
+  name: string,
+  layers: readonly OuterFormat[],
+  head: Buffer,
+  keyFile: string | null,
+): OuterFormat | null {
+  if (keyFile !== null && openingKey(head, secretStreamKeys(readFileSync(keyFile))) !== null) return 'libsodium'
+  return layers.includes('brotli') ? null : formatByName(name)
+}
+
 const decryptsToNoise = (name: string): RestoreError =>
   new RestoreError('wrong_key', `${name} decrypts to noise`, {
     hint: 'the key in --decrypt-key-file is wrong, or openssl encrypted with other options than -aes-256-cbc -pbkdf2',
   })
 
-function unknown(name: string, layers: readonly OuterFormat[], head: Buffer): RestoreError {
+function unknown(name: string, layers: readonly OuterFormat[], head: Buffer, keyFile: string | null): RestoreError {
   const inner = layers.at(-1)
   const foreign = foreignFormat(head, layers.length === 0 ? name : '')
   if (foreign !== null) {
@@ -95,7 +108,10 @@ function unknown(name: string, layers: readonly OuterFormat[], head: Buffer): Re
   if (inner === 'openssl') return decryptsToNoise(name)
   if (inner)
     return new RestoreError('source_unknown', `what ${layers.join(', then ')} unpacks ${name} to is no xbstream`)
-  return new RestoreError('source_unknown', `the first bytes of ${name} are of no known format`)
+  const isNamed = layers.length === 0 && /\.(?:zst|lz4|gz|lzma|br)$/.test(name)
+  const key = keyFile === null ? 'give its key with --decrypt-key-file' : '--decrypt-key-file holds another key'
+  const hint = isNamed ? { hint: `its name says how it is packed: if libsodium encrypts it, as wal-g can, ${key}` } : {}
+  return new RestoreError('source_unknown', `the first bytes of ${name} are of no known format`, hint)
 }
 
 function gaveNothing(name: string, format: OuterFormat, { ended, stderr }: FilteredHead): RestoreError {

@@ -10,6 +10,8 @@ export interface StoreSettings {
   readonly s3RequesterPays: boolean
   /** File with the customer's key of SSE-C. Null: the variable RESTORE_AGENT_S3_SSE_KEY, or none. */
   readonly s3SseKeyFile: string | null
+  /** Of objects that are encrypted each by itself. */
+  readonly decryptKeyFile: string | null
 }
 
 export const NO_SETTINGS: StoreSettings = {
@@ -18,4 +20,15 @@ export const NO_SETTINGS: StoreSettings = {
   s3Addressing: 'auto',
   s3RequesterPays: false,
   s3SseKeyFile: null,
+  decryptKeyFile: null,
 }
+
+/** Of options, what a transfer process is told. */
+export const storeSettingsOf = (settings: StoreSettings): StoreSettings => ({
+  s3Endpoint: settings.s3Endpoint,
+  s3Region: settings.s3Region,
+  s3Addressing: settings.s3Addressing,
+  s3RequesterPays: settings.s3RequesterPays,
+  s3SseKeyFile: settings.s3SseKeyFile,
+  decryptKeyFile: settings.decryptKeyFile,
+})

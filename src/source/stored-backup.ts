@@ -9,7 +9,8 @@ import { openStore } from './open-store.ts'
 import { listed, readMetadata } from './place.ts'
 import { PEEK_BYTES, type StreamSource } from './source.ts'
 import { nameOfSource, type RefOf } from './source-ref.ts'
-import type { StoreSettings } from './store-settings.ts'
+import { type StoreSettings, storeSettingsOf } from './store-settings.ts'
+import { layersOfObject, mergeStripes, withoutLayers } from './stripes.ts'
 import type { BackupAccess } from './transfer/job.ts'
 import { newStats, type TransferStats } from './transfer/stats.ts'
 import { MOST_WINDOWS } from './transfer/window-plan.ts'
@@ -22,6 +23,10 @@ interface Contents {
   name: string
   backup: StoredBackup
   objects: readonly StoredObject[]
+  /** The same by parts, where they are stripes. */
+  stripes: { parts: readonly (readonly StoredObject[])[]; blockBytes: number } | null
+  /** For objects that are encrypted. */
+  keyFile: string | null
   /** Of the list of objects: with another one the bytes are others. */
   identity: string
 }
@@ -32,10 +37,11 @@ interface Contents {
  */
 export async function openStoredBackup(ref: BackupRef, settings: StoreSettings): Promise<StreamSource> {
   const contents = await findContents(ref, settings)
-  const { store, name, backup, objects, identity } = contents
+  const { store, name, backup, objects, stripes, identity } = contents
   const bytes = () => assembled(contents, newStats())
-  const storedBytes = objects.reduce((sum, object) => sum + object.bytes, 0)
-  const access: BackupAccess = { ...ref, identity, settings }
+  // Stripes are unpacked by the transfer process, so what counts is the stream that they make.
+  const storedBytes = stripes ? backup.extractedBytes : objects.reduce((sum, object) => sum + object.bytes, 0)
+  const access: BackupAccess = { ...ref, identity, settings: storeSettingsOf(settings) }
   return {
     ref,
     name,
@@ -90,23 +96,27 @@ async function findContents(ref: BackupRef, settings: StoreSettings): Promise<Co
     // Its chain is another matter: its base need not begin with the same prefix.
     if (backup.problem !== null && backup.problem.code !== 'chain_broken')
       throw new RestoreError(backup.problem.code, `${name} cannot be restored: ${backup.problem.message}`)
-    const objects = objectsOf(name, backup, listing)
-    return { store, name, backup, objects, identity: hashOf(objects) }
+    const assembly = backup.assemble()
+    const find = objectsOf(name, listing)
+    const parts = assembly.kind === 'striped' ? assembly.parts.map(find) : [find(assembly.keys)]
+    const stripes = assembly.kind === 'striped' ? { parts, blockBytes: assembly.blockBytes } : null
+    const objects = parts.flat()
+    const keyFile = settings.decryptKeyFile
+    return { store, name, backup, objects, stripes, keyFile, identity: hashOf(objects) }
   } catch (error) {
     await store.close()
     throw error
   }
 }
 
-function objectsOf(name: string, backup: StoredBackup, listing: readonly StoredObject[]): StoredObject[] {
+function objectsOf(name: string, listing: readonly StoredObject[]): (keys: readonly string[]) => StoredObject[] {
   const byKey = new Map(listing.map(object => [object.key, object]))
-  const assembly = backup.assemble()
-  if (assembly.kind !== 'concatenated') throw new RestoreError('internal', `${name} is striped`)
-  return assembly.keys.map(key => {
-    const object = byKey.get(key)
-    if (object === undefined) throw new RestoreError('backup_incomplete', `${name} has no object ${key}`)
-    return object
-  })
+  return keys =>
+    keys.map(key => {
+      const object = byKey.get(key)
+      if (object === undefined) throw new RestoreError('backup_incomplete', `${name} has no object ${key}`)
+      return object
+    })
 }
 
 function hashOf(objects: readonly StoredObject[]): string {
@@ -117,19 +127,14 @@ function hashOf(objects: readonly StoredObject[]): string {
 
 /**
  * The stream, checked chunk by chunk before anything of it is handed on: `source_corrupt` for a path that must not be
- * written and for a wrong checksum, `source_truncated` for an end that comes too early.
+ * written and for a wrong checksum, `source_truncated` for an end that comes too early. What is no bare xbstream is
+ * left to the stages behind, which unpack it.
  */
-async function* assembled(
-  { name, store, objects }: Contents,
-  stats: TransferStats,
-): AsyncGenerator<Buffer, void, undefined> {
+async function* assembled(contents: Contents, stats: TransferStats): AsyncGenerator<Buffer, void, undefined> {
+  const { name, objects, stripes } = contents
   let scan: StreamScan | null = null
   let isFirst = true
-  const read = (object: StoredObject, signal: AbortSignal) => {
-    const windows = object.bytes <= SMALL_BYTES ? 1 : MOST_WINDOWS
-    return store.stream(object, { signal, windows, stats })[Symbol.asyncIterator]()
-  }
-  for await (const piece of inOrder(objects, read)) {
+  for await (const piece of stripes ? striped(contents, stats) : inOrder(objects, reader(contents, stats))) {
     if (isFirst && piece.subarray(0, 8).equals(MAGIC)) scan = createStreamScan(name)
     isFirst = false
     scan?.push(piece)
@@ -138,6 +143,28 @@ async function* assembled(
   scan?.end()
 }
 
+const reader =
+  ({ store }: Contents, stats: TransferStats) =>
+  (object: StoredObject, signal: AbortSignal): Pieces => {
+    const windows = object.bytes <= SMALL_BYTES ? 1 : MOST_WINDOWS
+    return store.stream(object, { signal, windows, stats })[Symbol.asyncIterator]()
+  }
+
+/** All parts are read at once, each file of a part unpacked by itself, as the first one has to be. */
+async function* striped({ name, store, stripes, keyFile }: Contents, stats: TransferStats): AsyncGenerator<Buffer> {
+  const nameOf = ({ key }: StoredObject) => `${store.name}/${key}`
+  const first = stripes!.parts[0]![0]!
+  const head = await store.read(first.key, { start: 0, end: Math.min(first.bytes, HEAD_BYTES) })
+  const layers = layersOfObject(nameOf(first), head, keyFile)
+  async function* plain(files: readonly StoredObject[]) {
+    for (const object of files)
+      yield* withoutLayers(nameOf(object), store.stream(object, { windows: STRIPE_WINDOWS, stats }), layers, keyFile)
+  }
+  yield* mergeStripes(name, stripes!.parts.map(plain), stripes!.blockBytes)
+}
+
+const HEAD_BYTES = 64 << 10
+const STRIPE_WINDOWS = 2
 const MAGIC = Buffer.from('XBSTCK01')
 
 /** Read ahead, each by one request, so that a small object costs no round trip of its own. */

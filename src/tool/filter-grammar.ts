@@ -11,8 +11,11 @@ const NOTHING: readonly ToolEvent[] = []
  * first match counts. gzip, bzip2 and openssl explain themselves over several lines, of which only one names the cause.
  */
 const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
-  // source/check-stream.ts
+  // source/check-stream.ts and source/unpack-stream.ts
   ['restore-agent: source_corrupt:', 'source_corrupt'],
+  ['restore-agent: source_truncated:', 'source_truncated'],
+  ['restore-agent: wrong_key:', 'wrong_key'],
+  ['restore-agent: key_missing:', 'key_missing'],
   // What gpg says of a stream that ends too early, before it calls it manipulated: of known, then of unknown length.
   ['problem reading source', 'source_truncated'],
   [': read error (size=', 'source_truncated'],
@@ -81,8 +84,12 @@ export function filterFailures(stderr: string): Failure[] {
 
 /** Whether gpg or openssl refuse a key. */
 export const refusesKey = (stderr: string): boolean =>
-  /bad session key|bad passphrase|no secret key|no session key|decryption failed|bad decrypt/i.test(stderr)
+  /bad session key|bad passphrase|no secret key|no session key|decryption failed|bad decrypt|restore-agent: wrong_key/i.test(
+    stderr,
+  )
 
 /** Whether zstd, gzip, lz4, bzip2, xz or gpg complain about an end that came too early. */
 export const saysEarlyEnd = (stderr: string): boolean =>
-  /premature|unexpected end|ends unexpectedly|unfinished|truncated|cannot read|incomplete|read error/i.test(stderr)
+  /premature|unexpected end|ends unexpectedly|unfinished|truncated|cannot read|incomplete|read error|source_truncated/i.test(
+    stderr,
+  )

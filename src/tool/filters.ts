@@ -2,11 +2,12 @@ import type { Command } from './command.ts'
 
 /** Commands between the source and the stream extractor. All of them read stdin and write stdout. */
 
-export const COMPRESSIONS = ['zstd', 'gzip', 'lz4', 'bzip2', 'xz'] as const
+export const COMPRESSIONS = ['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'lzma'] as const
 export type Compression = (typeof COMPRESSIONS)[number]
 
 /** `--long=31`: a stream made with a long window needs it, an ordinary one loses nothing by it. */
 export function decompressStage(compression: Compression): Command {
+  if (compression === 'lzma') return { file: 'xz', args: ['--format=lzma', '-dc'] }
   return { file: compression, args: compression === 'zstd' ? ['-dc', '--long=31'] : ['-dc'] }
 }
 

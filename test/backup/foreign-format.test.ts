@@ -18,7 +18,6 @@ describe('what is not restored is named by its first bytes', () => {
     ['d', Buffer.from('\n\nCREATE TABLE t (a int)'), /SQL dump/, /client/],
     ['d', Buffer.from('age-encryption.org/v1\n-> X25519'), /age/, /age -d/],
     ['d', Buffer.from('-----BEGIN AGE ENCRYPTED FILE-----'), /age/, /age -d/],
-    ['x.xb.br', Buffer.from('8bff7f', 'hex'), /brotli/, /brotli -dc/],
     ['binlog-000001.ibb', Buffer.alloc(512), /\.ibb/, /backup/],
     ['binlog.000001', Buffer.from('fe62696e', 'hex'), /binary log/, /backup/],
     ['x.zip', Buffer.from('PK\x03\x04'), /zip/, /unzip/],

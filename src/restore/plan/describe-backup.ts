@@ -3,7 +3,7 @@ import { opendir, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { BackupDescription } from '../../backup/backup.ts'
 import { type InnerCompression, splitFileName } from '../../backup/file-name.ts'
-import { ENCRYPTED, type OuterFormat } from '../../backup/formats.ts'
+import { ENCRYPTED } from '../../backup/formats.ts'
 import type { RestoreOptions } from '../../config/options.ts'
 import { RestoreError } from '../../errors.ts'
 import { onSameFileSystem, readAtMost } from '../../process/file-system.ts'
@@ -27,7 +27,9 @@ import { checkOutsideFiles, type OutsideFile } from './prechecks.ts'
 export function filterCommands({ opensslCipher }: Pick<RestoreOptions, 'opensslCipher'>, scratchDir: string): Filters {
   return (format, keyFile) => {
     if (format === 'openssl') return opensslStage({ keyFile: keyFile ?? '', cipher: opensslCipher })
-    if (format !== 'gpg') return decompressStage(format as Exclude<OuterFormat, 'xbstream' | 'gpg' | 'openssl'>)
+    if (format === 'brotli') return selfCommand('unpack', 'brotli')
+    if (format === 'libsodium') return selfCommand('unpack', 'libsodium', keyFile ?? '')
+    if (format !== 'gpg') return decompressStage(format)
     const homedir = join(scratchDir, 'gnupg')
     mkdirSync(homedir, { recursive: true, mode: 0o700 })
     return gpgStage({ keyFile: keyFile ?? '', homedir })

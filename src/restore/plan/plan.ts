@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { OUTER_FORMATS } from '../../backup/formats.ts'
 import { recoveryPlanSchema } from '../../binlog/recovery-plan.ts'
 import type { Immutable } from '../../config/options.ts'
 import { ERROR_CODES } from '../../errors.ts'
@@ -47,7 +48,7 @@ const description = z.object({
   partial: z.boolean().nullable().default(null),
   hasMysqlSchema: z.boolean().nullable().default(null),
   longestNameBytes: z.number().default(0),
-  layers: z.array(z.enum(['zstd', 'gzip', 'lz4', 'bzip2', 'xz', 'openssl', 'gpg'])).default([]),
+  layers: z.array(z.enum(OUTER_FORMATS)).default([]),
   innerCompression: z.enum(['zst', 'lz4', 'qp']).nullable().default(null),
   innerEncryption: no,
   storedBytes: numberOrNull,
