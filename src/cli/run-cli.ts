@@ -57,7 +57,10 @@ function commanderExit(thrown: CommanderError, argv: readonly string[]): number 
   return exitCodeOf('usage')
 }
 
-function buildProgram(flags: typeof import('./restore-flags.ts') | null, setExitCode: (code: number) => void): Command {
+export function buildProgram(
+  flags: typeof import('./restore-flags.ts') | null,
+  setExitCode: (code: number) => void,
+): Command {
   const program = new Command('restore-agent')
     .description('Restores physical MySQL and MariaDB backups and tells any OpenTelemetry backend how far it is.')
     .version(version, '-V, --version')
