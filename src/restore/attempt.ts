@@ -5,7 +5,7 @@ import { abortable } from '../process/abortable.ts'
 import { freeBytes, missingParents } from '../process/file-system.ts'
 import { systemError } from '../process/system-error.ts'
 import type { Source } from '../source/source.ts'
-import { noticeOnce, type RestoreContext } from './context.ts'
+import { changeCleanup, dispatch, notice, noticeOnce, type RestoreContext } from './context.ts'
 import { lookAtBinlogs } from './plan/binlogs.ts'
 import { makePlan, type PlanParts } from './plan/build-plan.ts'
 import { closeAll, preparePlan } from './plan/inputs.ts'
@@ -66,19 +66,18 @@ function takeSource(sources: Map<number, Source>, position: number): Source | nu
 
 /** Runs the work of a phase between its two events. One that is open was adopted, and only ends here. */
 async function phase<T>(context: RestoreContext, name: Phase, position: number, work: () => Promise<T>): Promise<T> {
-  const { store, now, signal } = context
+  const { store, signal } = context
   const isOpen = store.state.phase === name && phaseSpanOf(store.state, position)?.name === name
-  if (!isOpen || store.state.position !== position)
-    store.dispatch({ type: 'phase_started', atMs: now(), phase: name, position })
+  if (!isOpen || store.state.position !== position) dispatch(context, { type: 'phase_started', phase: name, position })
   try {
     signal.throwIfAborted()
     const result = await work()
     signal.throwIfAborted()
-    store.dispatch({ type: 'phase_ended', atMs: now(), error: null })
+    dispatch(context, { type: 'phase_ended', error: null })
     return result
   } catch (thrown) {
     const error = toRestoreError(thrown)
-    store.dispatch({ type: 'phase_ended', atMs: now(), error: error.record })
+    dispatch(context, { type: 'phase_ended', error: error.record })
     throw error
   }
 }
@@ -98,10 +97,8 @@ async function lookAtAllBinlogs(context: RestoreContext, parts: PlanParts): Prom
 }
 
 /** A source may keep silent for ever, as a pipe into which nobody writes: a signal does not wait for it. */
-async function lookAndPlan(
-  { store, runDir, now, signal }: RestoreContext,
-  opened: Map<number, Source>,
-): Promise<PlanParts> {
+async function lookAndPlan(context: RestoreContext, opened: Map<number, Source>): Promise<PlanParts> {
+  const { store, runDir, signal } = context
   const preparing = preparePlan(currentOptions(store.state), store.state.restoreId, runDir)
   const { plan, parts, sources, notices } = await abortable(signal, () => preparing).catch(error => {
     preparing.then(late => closeAll(late.sources)).catch(() => {}) // what comes after the end is not told
@@ -113,17 +110,15 @@ async function lookAndPlan(
   } catch (thrown) {
     throw systemError(thrown, `cannot write the state dir: ${runDir}`)
   }
-  store.dispatch({ type: 'planned', atMs: now(), plan })
+  dispatch(context, { type: 'planned', plan })
   const parents = missingParents([plan.targetDir, plan.datadir])
-  if (plan.inPlace || parents.length > 0) {
-    const returnFilesTo = plan.inPlace ? plan.targetDir : null
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, returnFilesTo, parents } })
-  }
+  if (plan.inPlace || parents.length > 0)
+    changeCleanup(context, { returnFilesTo: plan.inPlace ? plan.targetDir : null, parents })
   if (plan.inPlace) {
     const text = `--in-place consumes ${plan.targetDir}: an interrupted prepare may leave no backup there to try again with`
-    store.dispatch({ type: 'notice', atMs: now(), text })
+    notice(context, text)
   }
-  for (const text of notices) store.dispatch({ type: 'notice', atMs: now(), text })
+  for (const text of notices) notice(context, text)
   return parts
 }
 
@@ -155,7 +150,7 @@ export function prefetch(
   position: number,
   takeSource: () => Source | null,
 ): Prefetch | null {
-  const { store, now, options } = context
+  const { store, options } = context
   const plan = store.state.plan!
   if (position > plan.elements.length || isFetched(context, position)) return null
   // One whose tools were adopted continues, whatever this agent was told.
@@ -164,18 +159,18 @@ export function prefetch(
 
   const stopped = new AbortController()
   const failed = new AbortController()
-  store.dispatch({ type: 'prefetch_started', atMs: now(), position })
+  dispatch(context, { type: 'prefetch_started', position })
   const prefetching = { ...context, signal: AbortSignal.any([context.signal, stopped.signal]) }
   const isCurrent = () => store.state.position === position
   const fetching = fetchElement(prefetching, parts, position, takeSource()).then(
     learned => {
       // Where it is the current element by now, its phase ends as every other.
-      if (!isCurrent()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: null })
+      if (!isCurrent()) dispatch(context, { type: 'prefetch_ended', position, error: null })
       return learned
     },
     thrown => {
       const error = toRestoreError(thrown)
-      if (!isCurrent()) store.dispatch({ type: 'prefetch_ended', atMs: now(), position, error: error.record })
+      if (!isCurrent()) dispatch(context, { type: 'prefetch_ended', position, error: error.record })
       // A failure that may pass is tried again when its turn comes; the current prepare goes on.
       if (!mayPass(error.code)) failed.abort(error)
       throw error

@@ -13,7 +13,7 @@ import { systemError } from '../../process/system-error.ts'
 import { scrubArguments } from '../../secrets.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Judgement } from '../../tool/judge-exit.ts'
-import { NEVER, type RestoreContext, untilDurable } from '../context.ts'
+import { dispatch, NEVER, type RestoreContext, untilDurable } from '../context.ts'
 import { REDO_FILES } from '../plan/describe-backup.ts'
 import type { Plan } from '../plan/plan.ts'
 import { runName, toolsOf } from '../state/runs.ts'
@@ -34,12 +34,12 @@ import { type RunResult, sampleTools, type ToolRun, type WatchedTool, waitForExi
  * processed: the next agent does both.
  */
 export async function runTools(context: RestoreContext, run: ToolRun): Promise<void> {
-  const { store, signal, now } = context
+  const { store, signal } = context
   if (context.detached()) return NEVER
   signal.throwIfAborted()
   const survivors = toolsOf(store.state, run.id)
   if (survivors.length === 0) {
-    store.dispatch({ type: 'run_begun', atMs: now(), run: run.id })
+    dispatch(context, { type: 'run_begun', run: run.id })
     await untilDurable(context)
     if (context.detached()) return NEVER
     signal.throwIfAborted()
@@ -68,7 +68,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     if (!passed) await endAll()
     if (run.tempDir !== undefined) await rm(run.tempDir, { recursive: true, force: true })
   }
-  store.dispatch({ type: 'run_finished', atMs: now(), run: run.id })
+  dispatch(context, { type: 'run_finished', run: run.id })
 }
 
 const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): WatchedTool => ({
@@ -132,7 +132,6 @@ const traceContextIn = (env: Readonly<Record<string, string>>): Record<string, s
   Object.fromEntries(Object.entries(env).filter(([name]) => name === 'TRACEPARENT' || name === 'TRACESTATE'))
 
 async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
-  const { store, now } = context
   for (const { command } of run.stages) giveDirectories(command)
   if (run.tempDir !== undefined) makeTempDir(run.tempDir, run.stages[0]!.command)
   const spanIds = run.stages.map(() => randomBytes(8).toString('hex'))
@@ -165,9 +164,8 @@ async function start(context: RestoreContext, run: ToolRun): Promise<Started> {
       fedByAgent: run.stdin === 'pipe',
     }
     const { args } = run.stages[index]!.command
-    store.dispatch({
+    dispatch(context, {
       type: 'tool_started',
-      atMs: now(),
       position: run.id.element,
       tool: running,
       attributes: {

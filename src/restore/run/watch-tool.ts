@@ -11,7 +11,7 @@ import type { TransferProgress } from '../../source/transfer/stats.ts'
 import type { Command } from '../../tool/command.ts'
 import type { Grammar, ToolEvent } from '../../tool/events.ts'
 import { type Complaint, type Failure, type Judgement, judgeExit, type ToolPhase } from '../../tool/judge-exit.ts'
-import type { RestoreContext } from '../context.ts'
+import { dispatch, type RestoreContext } from '../context.ts'
 import { filesUnder } from '../plan/describe-backup.ts'
 import type { RunId } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
@@ -69,7 +69,6 @@ export async function watchTool(
   run: ToolRun,
   stage: number,
 ): Promise<RunResult> {
-  const { store, now } = context
   const { grammar } = run.stages[stage]!
   const lastWords: string[] = []
   const failures: Failure[] = []
@@ -98,9 +97,8 @@ export async function watchTool(
       const events = understand(lines)
       if (lineStart <= tool.readOffset) return // an earlier agent dispatched these
       const whole = lines.filter(line => line.complete)
-      store.dispatch({
+      dispatch(context, {
         type: 'tool_lines',
-        atMs: now(),
         position: run.id.element,
         id: tool.id,
         tool: tool.name,
@@ -117,7 +115,7 @@ export async function watchTool(
   await tail.stop()
   const result = { program: tool.name, exit, failures, complaints, saidCompletedOk, lastWords }
   const { code: exitCode, signal } = exit
-  store.dispatch({ type: 'tool_ended', atMs: now(), id: tool.id, exitCode, signal, error: errorOf(exit, result) })
+  dispatch(context, { type: 'tool_ended', id: tool.id, exitCode, signal, error: errorOf(exit, result) })
   return result
 }
 
@@ -136,7 +134,6 @@ const SAMPLE_MS = 1000
 
 /** Samples all tools of a run as one, once a second and once more when stopped. */
 export function sampleTools(context: RestoreContext, tools: readonly WatchedTool[], run: ToolRun): () => void {
-  const { store, now } = context
   const look = createSampler(tools)
   // The counters begin with this agent: what an adopted tool did before does not count again.
   let before = tools.some(tool => tool.readOffset > 0) ? look() : NO_WORK
@@ -144,9 +141,8 @@ export function sampleTools(context: RestoreContext, tools: readonly WatchedTool
   const take = () => {
     const sample = look()
     const lines = linesOf(context)
-    store.dispatch({
+    dispatch(context, {
       type: 'sample',
-      atMs: now(),
       position: run.id.element,
       sample,
       lines: lines - linesBefore,

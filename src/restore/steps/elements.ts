@@ -11,7 +11,7 @@ import { openSource } from '../../source/open-source.ts'
 import type { Source, SourceIdentity } from '../../source/source.ts'
 import { localPathOf } from '../../source/source-ref.ts'
 import { atLeast } from '../../tool/version.ts'
-import { noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
+import { changeCleanup, dispatch, noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
 import { planBinlogs } from '../plan/binlogs.ts'
 import { chooseMemory, makePlan, type PlanParts } from '../plan/build-plan.ts'
 import { refineParts } from '../plan/describe-backup.ts'
@@ -43,15 +43,15 @@ export async function fetchElement(
   position: number,
   source: Source | null,
 ): Promise<PlanParts> {
-  const { store, now } = context
+  const { store } = context
   const run = { element: position, kind: 'fetch' } as const
   const { directory, source: ref, identity } = store.state.plan!.elements[position - 1]!
   const inPlace = store.state.plan!.inPlace && position === 1
   // After a power cut a fetch in place begins again on a directory that this restore's own prepare has changed.
   const mayDiffer = inPlace && hasBegun(store.state, run)
   if (!hasBegun(store.state, run)) {
-    store.dispatch({ type: 'run_begun', atMs: now(), run })
-    if (!inPlace) await makeOurs(context, directory)
+    dispatch(context, { type: 'run_begun', run })
+    if (!inPlace) await createDirectory(context, directory)
   }
   const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
   // Adopted tools have their input: standard input cannot be opened again, and a server need not answer for this.
@@ -71,7 +71,7 @@ export async function fetchElement(
     await opened?.close()
   }
   const refined = await learn(context, parts, position, directory)
-  store.dispatch({ type: 'run_finished', atMs: now(), run })
+  dispatch(context, { type: 'run_finished', run })
   return refined
 }
 
@@ -85,21 +85,16 @@ async function checkUnchanged(source: Source, identity: SourceIdentity | null): 
     )
 }
 
-/** Makes a directory that a failed restore removes. The ledger has it first, so that a kill in between leaves none. */
-async function makeOurs(context: RestoreContext, directory: string): Promise<void> {
-  const { store, now } = context
-  const { cleanup } = store.state
-  store.dispatch({
-    type: 'cleanup',
-    atMs: now(),
-    cleanup: { ...cleanup, created: [...new Set([...cleanup.created, directory])] },
-  })
+/** Creates a directory that a failed restore removes. It is in the ledger first: a kill in between leaves none behind. */
+async function createDirectory(context: RestoreContext, directory: string): Promise<void> {
+  const { created } = context.store.state.cleanup
+  changeCleanup(context, { created: [...new Set([...created, directory])] })
   await untilDurable(context)
   try {
     makeDirectory(directory)
   } catch (error) {
-    // Somebody else made it since the check, so this restore must not remove it.
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
+    // Somebody else created it since the check, so this restore must not remove it.
+    changeCleanup(context, { created })
     throw error
   }
 }
@@ -113,7 +108,7 @@ async function learn(
   position: number,
   directory: string,
 ): Promise<PlanParts> {
-  const { store, now, runDir } = context
+  const { store, runDir } = context
   const refined = await refineParts(parts, position, directory)
   const { description } = refined.elements[position - 1]!
   // A packed stream has told its LSNs only now.
@@ -131,7 +126,7 @@ async function learn(
       context,
       `settings of the backup's backup-my.cnf that could run code or reach other files are not used: ${formatFirst(dropped)}`,
     )
-  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
+  dispatch(context, { type: 'planned', plan: makePlan({ ...refined, memory: store.state.plan!.memory }) })
   return refined
 }
 
@@ -170,14 +165,14 @@ export async function prepareElement(context: RestoreContext, parts: PlanParts, 
  * chain gets a notice, because the others differ little and a chain may have hundreds.
  */
 function planMemory(context: RestoreContext, parts: PlanParts, position: number): void {
-  const { store, now } = context
+  const { store } = context
   const { description, extracted } = parts.elements[position - 1]!
   const { memoryCapBytes: cap } = store.state
   const available = capped(availableMemory(), cap)
   const { memory: wanted } = parts.options
   const asked = wanted === 'auto' || cap === null ? wanted : Math.min(wanted, cap)
   const memory = chooseMemory(asked, available, parts.family.memoryFloorBytes, description, extracted)
-  store.dispatch({ type: 'planned', atMs: now(), plan: makePlan({ ...parts, memory }) })
+  dispatch(context, { type: 'planned', plan: makePlan({ ...parts, memory }) })
   if (position === 1 && stepsOf(context, position, 'prepare').length > 0)
     noticeOnce(context, `prepare may take ${formatBytes(memory.bytes)} of memory: ${memory.reason}`)
 }

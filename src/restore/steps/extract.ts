@@ -19,7 +19,7 @@ import { filterGrammar } from '../../tool/filter-grammar.ts'
 import type { Failure } from '../../tool/judge-exit.ts'
 import { type EndedStage, judgePipeline, type PipelineJudgement } from '../../tool/judge-pipeline.ts'
 import { transferGrammar } from '../../tool/transfer-grammar.ts'
-import type { RestoreContext } from '../context.ts'
+import { dispatch, type RestoreContext } from '../context.ts'
 import type { PlanStep } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne, meterTree, type RunResult, type ToolRun } from '../run/watch-tool.ts'
@@ -154,7 +154,7 @@ export async function copy(context: RestoreContext, step: StepOf<'copy'>, source
   const meter = meterTree(step.into)
   const bytes = await sizeOf(source)
   const ignored = source.kind === 'directory' ? await source.ignored() : []
-  context.store.dispatch({ type: 'source_size', atMs: context.now(), position: step.element, bytes })
+  dispatch(context, { type: 'source_size', position: step.element, bytes })
   try {
     await runTools(context, {
       id: { element: step.element, kind: 'copy' },

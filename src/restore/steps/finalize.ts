@@ -5,7 +5,7 @@ import { formatFirst } from '../../format.ts'
 import { liesIn } from '../../process/file-system.ts'
 import { giveFile, giveTree } from '../../process/give-tree.ts'
 import { processIn } from '../../process/process-in.ts'
-import { noticeOnce, type RestoreContext } from '../context.ts'
+import { dispatch, noticeOnce, type RestoreContext } from '../context.ts'
 import { directoryStats } from '../plan/describe-backup.ts'
 import type { Plan } from '../plan/plan.ts'
 import { movedFiles } from '../resume/cleanup.ts'
@@ -22,7 +22,7 @@ import { findMissing, findShort, type Layout, layoutOf, outsideFiles, type Short
  * on the disk before success is said.
  */
 export async function finalize(context: RestoreContext): Promise<void> {
-  const { store, now, runDir, signal } = context
+  const { store, runDir, signal } = context
   const plan = store.state.plan!
   const { datadir, owner, elements, steps } = plan
   const backupConfig = join(metadataDir(runDir, elements.length), 'backup-my.cnf')
@@ -35,7 +35,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
   for (const step of steps) {
     if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue
     if (hasServer && step.kind !== 'start_check') continue
-    store.dispatch({ type: 'step_started', atMs: now(), step: step.kind })
+    dispatch(context, { type: 'step_started', step: step.kind })
     if (step.kind === 'verify') {
       const notices = await verifyDatadir(datadir, layout, {
         slackBytes: SLACK_BYTES[plan.tool.family],

@@ -6,7 +6,7 @@ import { formatFirst } from '../../format.ts'
 import { existingAncestor } from '../../process/file-system.ts'
 import type { Command } from '../../tool/command.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
-import { type RestoreContext, untilDurable, untilWritten } from '../context.ts'
+import { changeCleanup, dispatch, type RestoreContext, untilDurable, untilWritten } from '../context.ts'
 import { filesUnder } from '../plan/describe-backup.ts'
 import { userCan } from '../plan/owner.ts'
 import type { Plan, PlanStep } from '../plan/plan.ts'
@@ -15,7 +15,6 @@ import { DATA_FILE, filesToMove, identityOf, recordMovedFiles, removeIfEmpty } f
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/watch-tool.ts'
 import { hasBegun, isFinished, toolsOf } from '../state/runs.ts'
-import type { CleanupLedger } from '../state/state.ts'
 import { makeDirectory } from './extract.ts'
 import { syncRun } from './sync.ts'
 import { type Layout, outsideFiles } from './table-files.ts'
@@ -31,9 +30,9 @@ export async function moveBack(
   plan: Plan,
   family: ToolFamily,
 ): Promise<void> {
-  const { store, now } = context
+  const { store } = context
   if (isFinished(store.state, { kind: 'move_back' })) return
-  store.dispatch({ type: 'step_started', atMs: now(), step: 'move_back' })
+  dispatch(context, { type: 'step_started', step: 'move_back' })
   if (!hasBegun(store.state, { kind: 'move_back' }))
     await syncRun(context, { element: step.element, kind: 'sync' }, plan.targetDir)
   const goesOn = store.state.cleanup.partialDatadir !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
@@ -41,26 +40,23 @@ export async function moveBack(
     // Hours may have passed since it was found empty.
     const existed = checkDatadir(plan.datadir)
     const outside = await outsidePaths(plan)
-    const { cleanup } = store.state
-    const fill = (identity: string | null) =>
-      store.dispatch({
-        type: 'cleanup',
-        atMs: now(),
-        cleanup: { ...cleanup, partialDatadir: { datadir: plan.datadir, existed, identity } },
-      })
-    fill(existed ? identityOf(plan.datadir) : null)
+    const note = (identity: string | null) =>
+      changeCleanup(context, { partialDatadir: { datadir: plan.datadir, existed, identity } })
+    note(existed ? identityOf(plan.datadir) : null)
     await untilDurable(context)
     try {
-      if (!existed) makeDirectory(plan.datadir)
+      if (!existed) {
+        makeDirectory(plan.datadir)
+        note(identityOf(plan.datadir))
+      }
+      context.datadirHold.take()
     } catch (error) {
-      // Somebody else made it in this instant: then it is not ours to empty.
-      store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
+      // Somebody else created it in this instant, or another agent uses it: its content is not this restore's.
+      changeCleanup(context, { partialDatadir: null })
       if (error instanceof RestoreError && error.code === 'target_not_new')
-        throw new RestoreError('datadir_not_empty', `somebody else made ${plan.datadir} during this restore`)
+        throw new RestoreError('datadir_not_empty', `somebody else created ${plan.datadir} during this restore`)
       throw error
     }
-    if (!existed) fill(identityOf(plan.datadir))
-    takeNew(context, cleanup)
     const moved = await filesToMove(plan.targetDir, plan.datadir, outside)
     await untilWritten(context, () => recordMovedFiles(context.runDir, moved))
   }
@@ -75,7 +71,7 @@ export async function moveBack(
     // The tool looks before it moves anything. What it found came after we had looked, and is somebody else's.
     if (!goesOn && error instanceof RestoreError && error.code === 'datadir_not_empty') {
       if (!store.state.cleanup.partialDatadir?.existed) removeIfEmpty(plan.datadir)
-      store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...store.state.cleanup, partialDatadir: null } })
+      changeCleanup(context, { partialDatadir: null })
     }
     throw error
   })
@@ -111,26 +107,16 @@ async function moveBackUser(
   return [...new Set(directories)].every(directory => userCan(runAs, '-w', directory)) ? runAs : undefined
 }
 
-/** Another agent may have been told to use the datadir that we have just made. */
-function takeNew({ store, now, datadirHold }: RestoreContext, cleanup: CleanupLedger): void {
-  try {
-    datadirHold.take()
-  } catch (error) {
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
-    throw error
-  }
-}
-
 /**
  * Nothing with data is left where the backup was prepared. A move-back that says it is done and has left some behind
  * has failed: they are kept, and the restore ends. Throws `move_back_failed`.
  */
 export async function checkAllMoved(
-  { store, now }: RestoreContext,
+  context: RestoreContext,
   { targetDir, datadir }: Plan,
   { systemFiles }: Layout,
 ): Promise<void> {
-  const { cleanup } = store.state
+  const { cleanup } = context.store.state
   if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return // settled before
   if (!existsSync(targetDir)) return
   const left: string[] = []
@@ -139,7 +125,7 @@ export async function checkAllMoved(
     if (DATA_FILE.test(name) || systemFiles.includes(name)) left.push(name)
   }
   if (left.length === 0) return
-  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, created: [], returnFilesTo: null } })
+  changeCleanup(context, { created: [], returnFilesTo: null })
   throw new RestoreError('move_back_failed', `move-back has left files in ${targetDir}: ${formatFirst(left)}`, {
     hint: `both places were left as they are: the rest is in ${datadir}. Move these files there yourself, or remove both and restore again`,
   })
@@ -150,12 +136,11 @@ export async function checkAllMoved(
  * short is done again. That the datadir was filled by us stays noted: what fails its checks may have to make room.
  */
 export async function settle(context: RestoreContext, plan: Plan): Promise<void> {
-  const { store, now } = context
-  const { cleanup } = store.state
+  const { cleanup } = context.store.state
   if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return
-  const kept = { ...cleanup, created: plan.inPlace ? [] : cleanup.created, returnFilesTo: null }
-  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: kept })
+  const created = plan.inPlace ? [] : cleanup.created
+  changeCleanup(context, { created, returnFilesTo: null })
   await untilDurable(context)
-  for (const directory of kept.created) await rm(directory, { recursive: true, force: true })
-  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...kept, created: [] } })
+  for (const directory of created) await rm(directory, { recursive: true, force: true })
+  changeCleanup(context, { created: [] })
 }

@@ -4,7 +4,7 @@ import { endOfRedo, initialRecovery, recoveryAfter } from '../../progress/recove
 import { NO_FACTS } from '../../progress/state.ts'
 import type { ToolEvent } from '../../tool/events.ts'
 import type { ToolFamily } from '../../tool/tool.ts'
-import type { RestoreContext } from '../context.ts'
+import { notice, type RestoreContext } from '../context.ts'
 import { describeDirectory } from '../plan/describe-backup.ts'
 import type { PlanElement, PlanStep } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
@@ -50,10 +50,9 @@ export async function prepare(
 }
 
 /** Right for a backup of some tables only, and data lost in any other. */
-function noticeMissing({ store, now }: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
+function noticeMissing(context: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
   const more = complaints.length > 1 ? ` (and ${complaints.length - 1} more)` : ''
-  const text = `${name} lacks files that its redo log changes: ${complaints[0]}${more}`
-  store.dispatch({ type: 'notice', atMs: now(), text })
+  notice(context, `${name} lacks files that its redo log changes: ${complaints[0]}${more}`)
 }
 
 function redoProblem({ name, description }: PlanElement, reachedLsn: number | null): string | null {

@@ -10,7 +10,7 @@ import { toolEnv } from '../../process/tool-env.ts'
 import type { Command } from '../../tool/command.ts'
 import { enginePlugins, serverSettings, socketIn } from '../../tool/server-command.ts'
 import { serverGrammar } from '../../tool/server-grammar.ts'
-import { type RestoreContext, untilWritten } from '../context.ts'
+import { changeCleanup, type RestoreContext, untilWritten } from '../context.ts'
 import { filesUnder } from '../plan/describe-backup.ts'
 import { clientProgram } from '../plan/find-tool.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -180,26 +180,22 @@ async function pluginSettings(datadir: string, program: string): Promise<string[
 
 /** Noted as created before it is made, so that a kill between the two leaves none behind. */
 export function makePrivateDirectory(context: RestoreContext, directory: string, runAs: RunAs): void {
-  const { store, now } = context
-  const { cleanup } = store.state
+  const { created } = context.store.state.cleanup
   rmSync(directory, { recursive: true, force: true }) // of an agent that was killed; the name is this restore's own
-  const created = [...cleanup.created.filter(name => name !== directory), directory]
-  store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, created } })
+  changeCleanup(context, { created: [...created.filter(name => name !== directory), directory] })
   try {
     mkdirSync(directory, { mode: 0o700 })
     if (runAs) chownSync(directory, runAs.uid, runAs.gid)
   } catch (thrown) {
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup })
+    changeCleanup(context, { created })
     throw systemError(thrown, `cannot make ${directory} for the server`)
   }
 }
 
-export function removePrivateDirectory({ store, now }: RestoreContext, directory: string): void {
+export function removePrivateDirectory(context: RestoreContext, directory: string): void {
   rmSync(directory, { recursive: true, force: true })
-  const { cleanup } = store.state
-  const created = cleanup.created.filter(name => name !== directory)
-  if (created.length < cleanup.created.length)
-    store.dispatch({ type: 'cleanup', atMs: now(), cleanup: { ...cleanup, created } })
+  const { created } = context.store.state.cleanup
+  if (created.includes(directory)) changeCleanup(context, { created: created.filter(name => name !== directory) })
 }
 
 /**

@@ -4,7 +4,7 @@ import { execa } from 'execa'
 import { RestoreError } from '../../errors.ts'
 import { toolEnv } from '../../process/tool-env.ts'
 import { saysDiskFull } from '../../tool/failure-wording.ts'
-import type { RestoreContext } from '../context.ts'
+import { dispatch, type RestoreContext } from '../context.ts'
 import { isFinished, type RunId } from '../state/runs.ts'
 import { tablespacesIn } from './table-files.ts'
 
@@ -28,15 +28,15 @@ export async function syncFiles(directory: string, signal: AbortSignal, onProgre
 
 /** Syncs as a recorded run: after a reboot, only what is recorded as synced is believed. */
 export async function syncRun(context: RestoreContext, run: RunId, directory: string): Promise<void> {
-  const { store, now, signal } = context
+  const { store, signal } = context
   if (isFinished(store.state, run)) return
   const onProgress = () => {
     const { step } = store.state
-    if (step !== null) store.dispatch({ type: 'progress', atMs: now(), input: { type: 'step', step } })
+    if (step !== null) dispatch(context, { type: 'progress', input: { type: 'step', step } })
   }
-  store.dispatch({ type: 'run_begun', atMs: now(), run })
+  dispatch(context, { type: 'run_begun', run })
   await syncFiles(directory, signal, onProgress)
-  store.dispatch({ type: 'run_finished', atMs: now(), run })
+  dispatch(context, { type: 'run_finished', run })
 }
 
 /** One directory of each file system: the given one, and those that hold tables with DATA DIRECTORY. */
