@@ -64,7 +64,7 @@ function takeSource(sources: Map<number, Source>, position: number): Source | nu
   return source
 }
 
-/** Runs the work of a phase between its two events. One that is open was adopted, and only ends here. */
+/** Runs a phase between its two events. A phase that is open already belongs to adopted tools and only ends here. */
 async function phase<T>(context: RestoreContext, name: Phase, position: number, work: () => Promise<T>): Promise<T> {
   const { store, signal } = context
   const isOpen = store.state.phase === name && phaseSpanOf(store.state, position)?.name === name
@@ -96,12 +96,14 @@ async function lookAtAllBinlogs(context: RestoreContext, parts: PlanParts): Prom
   return planned
 }
 
-/** A source may keep silent for ever, as a pipe into which nobody writes: a signal does not wait for it. */
+/**
+ * Inspecting a source can block for ever, for example on a pipe that nobody writes to. An abort does not wait for it.
+ */
 async function lookAndPlan(context: RestoreContext, opened: Map<number, Source>): Promise<PlanParts> {
   const { store, runDir, signal } = context
   const preparing = preparePlan(currentOptions(store.state), store.state.restoreId, runDir)
   const { plan, parts, sources, notices } = await abortable(signal, () => preparing).catch(error => {
-    preparing.then(late => closeAll(late.sources)).catch(() => {}) // what comes after the end is not told
+    preparing.then(late => closeAll(late.sources)).catch(() => {}) // an error after the abort is of no interest
     throw error
   })
   for (const [index, source] of sources.entries()) opened.set(index + 1, source)
@@ -124,20 +126,20 @@ async function lookAndPlan(context: RestoreContext, opened: Map<number, Source>)
 
 /** The prefetched element: fetched while the current one is prepared. The phase shown stays the current element's. */
 export interface Prefetch {
-  /** The parts with what the element told; rejects when it cannot be fetched. */
+  /** The plan's parts, completed by what the element's metadata say. Rejects when the element cannot be fetched. */
   parts: Promise<PlanParts>
   /**
-   * For the current element: aborted with the restore, and when the prefetched element fails for good, because then the
+   * The signal for the current element. It is aborted with the restore, and when the prefetch fails for good: then the
    * chain cannot be restored.
    */
   signal: AbortSignal
-  /** Ends it, where it still runs. Never rejects. */
+  /** Stops the prefetch if it still runs. Never rejects. */
   stop(): Promise<void>
 }
 
-/** What a stream grows to when nobody says: compressed data rarely grow more. */
+/** Assumed ratio of extracted to stored bytes where neither the source nor its metadata give the size. */
 const GROWTH = 4
-/** Left free for the prepare of the current element, which extends files and writes redo. */
+/** Kept free for the prepare of the current element, which extends files and writes redo. */
 const RESERVE_BYTES = 1024 ** 3
 
 /**
@@ -153,7 +155,7 @@ export function prefetch(
   const { store, options } = context
   const plan = store.state.plan!
   if (position > plan.elements.length || isFetched(context, position)) return null
-  // One whose tools were adopted continues, whatever this agent was told.
+  // A prefetch with adopted tools continues whatever the options of this agent say.
   const underWay = hasBegun(store.state, { element: position, kind: 'fetch' })
   if (!underWay && (!options.prefetch || !hasRoom(plan, position))) return null
 
@@ -164,14 +166,14 @@ export function prefetch(
   const isCurrent = () => store.state.position === position
   const fetching = fetchElement(prefetching, parts, position, takeSource()).then(
     learned => {
-      // Where it is the current element by now, its phase ends as every other.
+      // If it has become the current element meanwhile, its phase ends like any other.
       if (!isCurrent()) dispatch(context, { type: 'prefetch_ended', position, error: null })
       return learned
     },
     thrown => {
       const error = toRestoreError(thrown)
       if (!isCurrent()) dispatch(context, { type: 'prefetch_ended', position, error: error.record })
-      // A failure that may pass is tried again when its turn comes; the current prepare goes on.
+      // A failure that may pass is retried when the element becomes the current one; the running prepare continues.
       if (!mayPass(error.code)) failed.abort(error)
       throw error
     },

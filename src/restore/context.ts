@@ -18,23 +18,23 @@ export interface RestoreContext {
   runDir: string
   /** Aborted by Ctrl-C, SIGTERM, or a watchdog; the reason is a RestoreError. */
   signal: AbortSignal
-  /** Ends the restore with this error: the tools are ended, what it made is removed. */
+  /** Ends the restore with this error: its tools are ended and what it created is removed. */
   abort: (reason: RestoreError) => void
   /** The restore is detached: nothing begins or ends any more, the next agent continues it (run-session.ts). */
   detached: () => boolean
-  /** Hears of an error that should not exist, with its stack. */
+  /** Reports a bug, with its stack. */
   onBug: (error: Error) => void
   now: () => number
-  /** What a tool whose span has this id finds in its environment besides ours: its trace context. */
+  /** The trace context that a tool gets in its environment; `spanId` is the tool's own span. */
   toolEnv: (spanId: string) => Readonly<Record<string, string>>
 }
 
-/** What a detached restore waits for. */
+/** Never settles: a detached restore awaits it. */
 export const NEVER = new Promise<never>(() => {})
 
 type WithoutTime<E> = E extends unknown ? Omit<E, 'atMs'> : never
 
-/** Changes the state by an event of now. */
+/** Dispatches an event with the current time. */
 export const dispatch = (
   { store, now }: Pick<RestoreContext, 'store' | 'now'>,
   event: WithoutTime<RestoreEvent>,
@@ -42,7 +42,7 @@ export const dispatch = (
 
 export const notice = (context: RestoreContext, text: string): void => dispatch(context, { type: 'notice', text })
 
-/** A notice, unless this restore has given it before: steps can be done again. */
+/** Gives a notice once per restore: steps can run again. */
 export function noticeOnce(context: RestoreContext, text: string): void {
   if (!context.store.state.notices.includes(text)) notice(context, text)
 }
@@ -53,10 +53,11 @@ export const changeCleanup = (context: RestoreContext, changes: Partial<CleanupL
 const RETRY_MS = 1000
 
 /**
- * Resolves when the state, as it is now, is on the disk. Nothing that changes data begins before: after a kill the
- * next agent would take its result for whole. Waits up to `--state-wait` for a state dir that cannot be written, and
- * says so; what runs meanwhile is left alone. Throws `disk_full`, `not_permitted`, `state_lost`, or the reason of an
- * abort; an aborted restore still removes what it created (`isRemoval`) where that can be recorded at once.
+ * Resolves when the current state is on the disk. Every change of data waits for it: after a kill the next agent would
+ * otherwise take a half-done change for a finished one. While the state dir cannot be written, it gives a notice and
+ * waits up to `--state-wait`; tools that run already are left alone. Throws `disk_full`, `not_permitted`, `state_lost`,
+ * or the reason of an abort. With `isRemoval` an aborted restore still gets one attempt to record that it removes what
+ * it created.
  */
 export async function untilDurable(context: RestoreContext, { isRemoval = false } = {}): Promise<void> {
   await untilWritten(context, () => context.store.persist(), { isRemoval })

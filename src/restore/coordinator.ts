@@ -31,7 +31,7 @@ export async function runRestore(context: RestoreContext, opened = new Map<numbe
   return store.state
 }
 
-/** After so many agents that died with their tools, something on this machine kills them and will do so again. */
+/** So many agents died with their tools: something on this machine kills them and will do so again. */
 const MOST_INTERRUPTIONS = 8
 
 async function tryOnce(context: RestoreContext, sources: Map<number, Source>): Promise<void> {
@@ -41,7 +41,7 @@ async function tryOnce(context: RestoreContext, sources: Map<number, Source>): P
       throw new RestoreError('interrupted', `${store.state.interruptions} agents died in this restore`, {
         hint: 'find out what kills them (memory?), then restore again',
       })
-    // With tools adopted from an earlier agent, its attempt continues.
+    // Adopted tools belong to the attempt of the earlier agent, which continues.
     const adopted = store.state.tools.length > 0
     if (!adopted) dispatch(context, { type: 'attempt_started' })
     takeDatadir(context)
@@ -54,7 +54,7 @@ async function tryOnce(context: RestoreContext, sources: Map<number, Source>): P
   } catch (thrown) {
     if (detached()) await NEVER
     const error = toRestoreError(thrown)
-    // Adopted ones that this attempt did not come to.
+    // Adopted tools that this attempt did not reach.
     await endGroups(store.state.tools, { lock: context.toolLock.file() })
     dispatch(context, { type: 'attempt_ended', error: error.record })
     await afterFailure(context, error, sources.size > 0 || store.state.plan !== null)
@@ -63,7 +63,7 @@ async function tryOnce(context: RestoreContext, sources: Map<number, Source>): P
   }
 }
 
-/** A datadir that another agent has taken since an earlier attempt is not emptied any more. */
+/** A datadir that another agent locked after an earlier attempt is not emptied any more. */
 function takeDatadir(context: RestoreContext): void {
   try {
     context.datadirHold.take()
@@ -101,7 +101,8 @@ async function afterFailure(context: RestoreContext, error: RestoreError, looked
 }
 
 /**
- * Where all backups failed, the error is that of the one asked for; those of the older ones are in the notices.
+ * If every backup failed, the restore ends with the error of the one asked for; those of older backups are in the
+ * notices.
  */
 function firstErrorOf(context: RestoreContext, error: RestoreError): RestoreError {
   const { firstError } = context.store.state
@@ -113,8 +114,9 @@ function firstErrorOf(context: RestoreContext, error: RestoreError): RestoreErro
 const FAILED_BASEBACKUP = { status: 'failed', phase: 'failed_basebackup' } as const
 
 /**
- * A datadir that everything has been moved into is complete, whatever is wrong with it: it makes room for an older
- * backup only, and not when it is all that is left of a directory consumed in place, or a server works in it.
+ * Whether the datadir keeps its files after a failure. After a finished move-back it is complete, whatever failed
+ * later. It is emptied only to make room for an older backup, and not if it is all that is left of a directory consumed
+ * in place, or if a server works in it.
  */
 function staysAsItIs(state: RestoreState, makesRoom: boolean): boolean {
   const { plan, cleanup } = state
@@ -128,7 +130,7 @@ export function outcomeOf(code: ErrorCode): { status: Exclude<RestoreStatus, 'ru
   return ERRORS[code].backup ? FAILED_BASEBACKUP : { status: 'failed', phase: 'failed' }
 }
 
-/** An error of the removal is added to the one that led to it, and does not replace it. */
+/** An error of the cleanup is appended to the error that led to it and does not replace it. */
 async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: boolean): Promise<RestoreError> {
   const { state } = context.store
   try {
@@ -146,8 +148,8 @@ async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: 
 const SAYS_UNTOUCHED: ReadonlySet<string> = new Set(['cancelled', 'terminated'])
 
 /**
- * The error with which a restore ends, and its hint true of what remains: a datadir that `stays` full would refuse the
- * same command, and a directory that was prepared in place is not the backup any more that it was.
+ * The final error with a hint that fits what remains: a datadir that stays full would refuse the same command, and a
+ * directory prepared in place is no longer the backup it was.
  */
 function withRemains(error: RestoreError, { plan, runs, earlier }: RestoreState, stays: boolean): RestoreError {
   const hint = stays

@@ -20,7 +20,7 @@ export interface RestoreSession {
   resumed: boolean
   /** Resolves with the terminal state, when the lock is free again; never after `detach`. Rejects only on a bug. */
   done: Promise<RestoreState>
-  /** Tells the person something that the restore itself does not know. */
+  /** Adds a notice that the restore itself does not know of. */
   notice(text: string): void
   /** The caller has told its user of the success: the same command does not report it again. */
   markReported(): void
@@ -29,8 +29,8 @@ export interface RestoreSession {
   /** SIGKILL to every tool now; `abort` must have come before. */
   kill(): void
   /**
-   * Leaves the tools running for the next agent to adopt; those that read from us are ended. Nothing is begun any more,
-   * and the process must end.
+   * Leaves the tools running for the next agent to adopt, and ends those that read from this one. Nothing new begins;
+   * the process must exit.
    */
   detach(): Promise<void>
 }
@@ -39,21 +39,21 @@ export interface SessionSurroundings {
   /** Told of every state after the file is written. */
   observers: readonly Observer[]
   beginTrace(): { trace: TraceIdentity; link: SpanLink | null }
-  /** Environment of a tool whose span has this id, besides ours. */
+  /** The environment of a tool with the trace context of its span. */
   childEnv(spanId: string, state: RestoreState): Readonly<Record<string, string>>
-  /** Sets who is told of span ids whose export a backend acknowledged. */
+  /** Sets the listener for ids of spans whose export a backend acknowledged. */
   onSpansExported?(listener: (ids: readonly string[]) => void): void
   /** One line for the agent's own log. */
   warn(text: string): void
 }
 
 /**
- * Runs a restore from its first state under this agent to its end, and then releases the state dir. `opened` as
- * `runRestore` has it.
+ * Runs a restore from its first state in this agent to its end, then releases the state dir. `opened`: see
+ * `runRestore`.
  *
- * Detached, it does nothing more: it starts no tool, hears of no tool's end and does not end, as if this process had
- * died while the tools work. A tool may end before the process does; its status file tells the next agent. A step that
- * was under way still writes the state, so the process may end at any moment.
+ * A detached restore starts no tool, ignores the exits of tools and never ends, as if this process had died while they
+ * work. A tool may exit before the process does; its status file tells the next agent. A step that is under way still
+ * writes the state, so the process may exit at any moment.
  */
 export function runSession(
   stateDir: StateDir,
@@ -114,8 +114,8 @@ export function runSession(
 }
 
 /**
- * Unix ms that never step: the wall clock of now, carried on by the monotonic clock. Durations and stalls follow it, so
- * a clock that is set during a restore changes neither.
+ * Unix ms that never jump: the wall clock at the start, continued by the monotonic clock. A clock change during a
+ * restore affects neither durations nor stalls.
  */
 function createClock(): () => number {
   const offsetMs = Date.now() - performance.now()
@@ -123,8 +123,8 @@ function createClock(): () => number {
 }
 
 /**
- * An agent that died after the success was durable and before anybody heard of it: the same command reports that
- * success once. Observers get its last state as they would have got it then.
+ * The previous agent died after the success was on the disk and before it reported it: the same command reports that
+ * success once. Observers get the final state as they would have got it then.
  */
 export function reportEarlier(
   stateDir: StateDir,
@@ -155,7 +155,7 @@ export function reportEarlier(
   }
 }
 
-/** Where another restore has begun in the state dir since, or another agent holds it, nothing is marked. */
+/** Marks nothing if another restore has begun in the state dir since, or another agent holds it. */
 function markReported(path: string, restoreId: string, warn: (text: string) => void): void {
   try {
     const stateDir = openStateDir(path)
@@ -171,7 +171,7 @@ function markReported(path: string, restoreId: string, warn: (text: string) => v
   }
 }
 
-/** A complaint that would come with every event is made once. */
+/** Warns once of what every event would repeat. */
 function saidOnce(warn: (text: string) => void): (text: string) => void {
   const said = new Set<string>()
   return text => {

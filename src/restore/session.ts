@@ -16,14 +16,14 @@ export const newRestoreId = (): string =>
   `${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
 
 /**
- * Begins the restore, or resumes the same one where an earlier agent was interrupted. Throws before anything begins:
- * `not_permitted`, `locked` (another agent is at work), `unfinished` (another restore was interrupted here),
- * `state_unreadable`, and what an option that is given now to an interrupted one would fail with.
+ * Begins the restore, or resumes it if an earlier agent was interrupted. Throws before anything begins:
+ * `not_permitted`, `locked` (another agent works here), `unfinished` (another restore was interrupted here),
+ * `state_unreadable`, and errors of the options given now.
  */
 export async function startSession(
   asked: RestoreOptions,
   surroundings: SessionSurroundings,
-  /** Name under which it is asked for. */
+  /** Its name in serve.yaml. */
   backup: string | null = null,
 ): Promise<RestoreSession> {
   checkStateDirPlace(asked)
@@ -42,8 +42,8 @@ export async function startSession(
 }
 
 /**
- * Goes on with an interrupted restore, whichever it is; null where there is none. `askedNow` says what it would be told
- * if it began now; null: as it was begun. Throws as `startSession` does.
+ * Resumes whatever restore was interrupted in the state dir; null if there is none. `askedNow` gives the options a
+ * fresh start would use, or null to keep those it began with. Throws as `startSession` does.
  */
 export async function resumeSession(
   stateDir: string,
@@ -70,7 +70,7 @@ function begin(
   backup: string | null,
   before: RestoreState | null,
 ): RestoreSession {
-  stateDir.toolLock.fd() // no tool of anybody is left
+  stateDir.toolLock.fd() // throws `locked` while a tool of an earlier restore still runs
   const atMs = Date.now()
   const state = initialState(
     {
@@ -92,7 +92,7 @@ function begin(
 /** It is to be resumed, or its success was not told to anybody yet. */
 const isUnfinished = ({ status, success }: RestoreState): boolean => status === 'running' || success?.reported === false
 
-/** The same restore, succeeded, in a datadir that is still there, and nobody was told. */
+/** Whether this very restore has succeeded into the datadir as it is now, and the success was not reported. */
 async function isUnreported(found: RestoreState, asked: RestoreOptions): Promise<boolean> {
   const { success } = found
   if (success === null || success.reported || success.datadirIdentity !== identityOf(asked.datadir)) return false
@@ -100,7 +100,7 @@ async function isUnreported(found: RestoreState, asked: RestoreOptions): Promise
     await checkSameRestore(found, asked)
     return true
   } catch {
-    return false // another restore, or of another backup: it fails or succeeds for itself
+    return false // another restore, or another backup: this one runs on its own
   }
 }
 

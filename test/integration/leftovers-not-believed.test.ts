@@ -98,9 +98,9 @@ test('of options that an interrupted restore was not begun with it takes what it
   writeFileSync(join(at.dir, 'mariadb-backup'), '#!/bin/sh\nexec mariadb-backup "$@"\n', { mode: 0o755 })
   const ended = await at.restore([backup.full.zst], { args: ['--start-check', '--owner', 'nobody:nogroup'] })
   expect(ended, ended.stderr).toMatchObject({ code: 0 })
-  expect(ended.stderr).toMatch(/goes on; now with .*start_check on \(was off\)/)
+  expect(ended.stderr).toMatch(/resumes, now with .*start_check on \(was off\)/)
   expect(ended.stderr).toMatch(
-    /as it was begun with tool_paths \S+mariadb-backup \(not none\); to begin anew .* cancel/,
+    /with the values that it began with: tool_paths \S+mariadb-backup \(not none\); for a fresh start .* cancel/,
   )
   expect(readdirSync(join(at.stateDir, at.state()!.restoreId)).join(' ')).toContain('start_check')
 })

@@ -125,7 +125,7 @@ test('a prepare that is adopted keeps its memory, the next of the chain has the 
       .map(() => '--use-memory=50331648'),
   ])
   expect(at.state().notices.join('\n')).toMatch(
-    /now with use_memory 48M \(was 96M\); what runs already \(.*mariadb-backup.*\) keeps what it was started with/,
+    /now with use_memory 48M \(was 96M\); running tools \(.*mariadb-backup.*\) keep the values that they were started with/,
   )
 })
 

@@ -12,7 +12,7 @@ import type { InnerKey, InnerSuffix, ToolFamily } from '../../tool/tool.ts'
 import type { BinlogLook } from './binlogs.ts'
 import type { ExtractedFacts, Plan, PlanElement, PlanStep } from './plan.ts'
 
-/** What a plan follows from. The same parts give the same plan, so it is made again whenever more is known. */
+/** The input of `makePlan`. The same parts give the same plan; it is made again whenever more is known. */
 export interface PlanParts {
   options: RestoreOptions
   restoreId: string
@@ -75,7 +75,7 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
   const element = index + 1
   const last = element === plan.elements.length
   const steps = fetchSteps(plan, index)
-  // Of a compressed backup the metadata are known only after extract: whether it is prepared too.
+  // The metadata of a compressed backup are known only after extract; until then it may be prepared already.
   if (!(description.prepared && plan.elements.length === 1))
     steps.push({
       kind: 'prepare',
@@ -102,7 +102,7 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
   return steps
 }
 
-/** Bytes of an element into its directory. */
+/** The steps that fetch an element into its directory. */
 function fetchSteps(plan: Draft, index: number): PlanStep[] {
   const { family, options, tool, filters, parallel } = plan
   const { description, source, identity, directory } = plan.elements[index]!
@@ -117,14 +117,13 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     key: description.innerEncryption ? plan.innerKey : null,
   }
   if (source.kind !== 'directory') {
-    // The chunk headers of a bare stream in a file were read when it was looked at; those of a place's objects are by
-    // the transfer process.
+    // Inspecting a plain stream in a file has read every chunk header already.
     const isChecked =
       description.layers.length === 0 &&
       identity !== null &&
       (['file', 'backup'].includes(source.kind) || isStdin(source))
     const check = isChecked || family.refusesUnsafePaths(tool.version) ? [] : [plan.streamCheck]
-    // What needs the key reads it as the agent's user.
+    // A command that needs the key reads it as the agent's user.
     const filterStages = description.layers.map(format =>
       asUser(ENCRYPTED.has(format) ? null : plan.runAs, [], filters(format, options.decryptKeyFile)),
     )
@@ -135,14 +134,16 @@ function fetchSteps(plan: Draft, index: number): PlanStep[] {
     ]
     steps.push({ ...base, kind: 'extract', into: directory, stages })
   } else if (!(plan.inPlace && index === 0)) {
-    // --dereference: through a link, prepare would write to the source and move-back would take it away.
+    // --dereference: otherwise prepare would write through a link into the source, and move-back would move the link's
+    // target away.
     const command = {
       file: 'cp',
       args: ['--archive', '--no-preserve=mode', '--dereference', '--reflink=auto', '--', `${source.path}/.`, directory],
     }
     steps.push({ ...base, kind: 'copy', into: directory, command })
   }
-  // The tool decompresses what no extractor did: files of a directory, and what an old xbstream cannot.
+  // The tool decompresses what the extractor could not: files of a directory source, and those an old xbstream leaves
+  // packed.
   const command = family.decompress({ ...unpack, program: tool.path })
   if (command) steps.push({ ...base, kind: 'decompress', directory, command: asUser(runAs, [directory], command) })
   return steps

@@ -21,8 +21,6 @@ import type { PlanParts } from './build-plan.ts'
 import type { ExtractedFacts, Plan } from './plan.ts'
 import { checkOutsideFiles, type OutsideFile } from './prechecks.ts'
 
-/** What decrypts and decompresses a backup: the commands around a stream, the key, the programs for single files. */
-
 /** The commands for the layers around a stream. gpg gets a home of its own in `scratchDir`. */
 export function filterCommands({ opensslCipher }: Pick<RestoreOptions, 'opensslCipher'>, scratchDir: string): Filters {
   return (format, keyFile) => {
@@ -56,7 +54,7 @@ export function innerKeyOf(keyFile: string | null): InnerKey | null {
 /** Programs that `--decompress` starts for each file. */
 const UNPACKERS: Readonly<Record<InnerCompression, string>> = { qp: 'qpress', lz4: 'lz4', zst: 'zstd' }
 
-/** Throws `tool_missing` before the extract; the tool itself would notice only after it. */
+/** Throws `tool_missing` before the extract; the tool itself would fail only after it. */
 export function checkUnpackers({ steps, elements }: Plan): void {
   for (const { kind, element } of steps) {
     const { name, description } = elements[element - 1]!
@@ -77,8 +75,6 @@ export function checkUnpackers({ steps, elements }: Plan): void {
 
 /** This program's own stage that refuses unsafe paths: src/source/check-stream.ts in a process of its own. */
 export const streamCheckCommand = (): Command => selfCommand('check-stream')
-
-/** What an extracted directory tells of itself and adds to the plan. */
 
 /** Files of an extracted or restored directory. */
 export interface DirectoryStats extends ExtractedFacts {
@@ -158,10 +154,10 @@ export async function describeDirectory(directory: string): Promise<BackupDescri
 }
 
 /**
- * Adds to the parts of the plan what an extracted element tells. No tool complains of a stream that is empty or cut
- * between two chunks: then the files that every backup writes last are missing. Throws `source_empty`,
- * `source_truncated`, `backup_incomplete`, `target_lost`, `extract_failed` (files are still packed), or the problem
- * that the metadata show.
+ * Completes the parts of the plan with what an extracted element holds. No tool reports a stream that is empty or ends
+ * between two chunks; the metadata files, which come last, are missing then. Throws `source_empty`, `source_truncated`,
+ * `backup_incomplete`, `target_lost`, `extract_failed` (files are still compressed), or the problem that the metadata
+ * show.
  */
 export async function refineParts(parts: PlanParts, position: number, directory: string): Promise<PlanParts> {
   const before = parts.elements[position - 1]!

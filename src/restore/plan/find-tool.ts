@@ -14,7 +14,7 @@ import type { PlannedTool } from './plan.ts'
 export interface FoundTool {
   planned: PlannedTool
   family: ToolFamily
-  /** Which one of several tools it is. */
+  /** Says which of several installed tools is used; null if there is only one. */
   notice: string | null
 }
 
@@ -57,7 +57,10 @@ export async function findTool(
   }
 }
 
-/** Files as they are; of a directory, and of each directory that `*` stands for, its tool of this family. */
+/**
+ * The tools of this family that --tool-path names: a file itself, the tool inside a directory, or inside each directory
+ * that `*` matches.
+ */
 function candidatesOf(
   { toolPath, toolPaths }: Pick<RestoreOptions, 'toolPath' | 'toolPaths'>,
   family: ToolFamily,
@@ -83,7 +86,7 @@ function expanded(path: string): string[] {
     .map(name => join(folder, name))
 }
 
-/** The only family that is installed; it is compared with the metadata after extract. */
+/** The family of the only tool installed; the metadata must agree after extract. */
 function onlyFamily(): FamilyName | null {
   const installed = (['mariadb-backup', 'xtrabackup'] as const).filter(name => isOnPath(toolFamily(name).programs))
   return installed.length === 1 ? installed[0]! : null
@@ -179,14 +182,14 @@ export function serverProgram(family: FamilyName, dataVersion: string | null): s
   })
 }
 
-/** The client that queries it. Throws `tool_missing`. */
+/** The SQL client for the start check. Throws `tool_missing`. */
 export function clientProgram(family: FamilyName): string {
   const [path] = CLIENTS[family].flatMap(name => findPrograms(name, serverEnv()))
   if (path === undefined) throw notOnPath(CLIENTS[family])
   return path
 }
 
-/** Debian keeps servers where other users' PATH does not lead. */
+/** Debian installs servers in /usr/sbin, which is not on every user's PATH. */
 const serverEnv = () => ({ ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` })
 
 const notOnPath = ([name]: readonly string[]) =>

@@ -42,7 +42,7 @@ import {
 export interface PreparedPlan {
   plan: Plan
   parts: PlanParts
-  /** One open source an element; the caller closes them. */
+  /** One open source per element; the caller closes them. */
   sources: readonly Source[]
   /** What a person should know although the restore can run. */
   notices: readonly string[]
@@ -134,7 +134,7 @@ export async function preparePlan(
   }
 }
 
-/** Which commands run as the owner of the restored files, and what is told where none does. */
+/** Which user the tools run as, and a notice where they keep root's rights. */
 export function plannedUsers(
   { datadir, targetDir, inPlace, decryptKeyFile, runToolsAs }: RestoreOptions,
   owner: Plan['owner'],
@@ -161,8 +161,8 @@ export function plannedUsers(
 }
 
 /**
- * The server of the start check, by what is known of the backup. It never runs as root: `usage` where nothing tells
- * another owner. Throws `tool_missing`, `tool_version`.
+ * The server of the start check. It never runs as root: throws `usage` where no other owner is known. Also throws
+ * `tool_missing`, `tool_version`.
  */
 export function plannedServer({
   options: { startCheck, datadir },
@@ -178,7 +178,7 @@ export function plannedServer({
       hint: 'name the user of the server with --owner USER:GROUP',
     })
   const dataVersion = elements.at(-1)!.description.serverVersion
-  // A path short enough for a socket, where the server's user comes and where nobody else can make entries for root.
+  // The path must be short enough for a socket, reachable by the server's user, and writable by no other user.
   const isShort = (place: string) => existsSync(place) && place.length <= MOST_SOCKET_PLACE_BYTES
   const parent = [isRoot ? '/run' : tmpdir(), '/tmp'].find(isShort) ?? '/tmp'
   return {
@@ -238,13 +238,13 @@ export function checkVersion(
   return verdict.warning ? [verdict.warning] : []
 }
 
-/** The newest of the chain that says something: a tool that prepares it prepares those before. */
+/** The versions of the newest element that names any: a tool that can prepare it can prepare those before it. */
 function versionsOf(descriptions: readonly BackupDescription[]): { tool: string | null; server: string | null } {
   const said = descriptions.findLast(({ toolVersion, serverVersion }) => toolVersion !== null || serverVersion !== null)
   return { tool: said?.toolVersion ?? null, server: said?.serverVersion ?? null }
 }
 
-/** Prepare opens a file for each tablespace; the hard limit is what the tools get. */
+/** A notice where the backup has more files than a tool may open: prepare opens one per tablespace. */
 function openFilesNotice(descriptions: readonly BackupDescription[]): string[] {
   const { hard } = openFilesLimit()
   const files = Math.max(...descriptions.map(description => description.files ?? 0))

@@ -34,7 +34,10 @@ export function checkDatadir(datadir: string): boolean {
   throw new RestoreError('datadir_not_empty', `${datadir} is not empty: it holds ${first}`)
 }
 
-/** Finds what `existsSync` hides: a path that this user may not look at, or that can never exist. */
+/**
+ * Refuses paths for which `existsSync` says false although they are not simply absent: no permission to look, or a file
+ * where a directory is needed.
+ */
 function checkReachable(path: string): void {
   const ancestor = existingAncestor(path)
   if (ancestor !== resolve(path) && !statSync(ancestor).isDirectory())
@@ -164,9 +167,9 @@ export function checkOutsideFiles(
 }
 
 /**
- * Under root: no local user but the one that tools run as can rename or link a directory on the way to these paths,
- * which would lead root's work, and a tool that is given the path, elsewhere. In a sticky directory such as /tmp,
- * entries of root and of that user are safe. Throws `unsafe_path`.
+ * For root: no local user, except the one that tools run as, may rename or replace a directory on the way to these
+ * paths; otherwise that user could direct root's work elsewhere. In a sticky directory such as /tmp, entries of root
+ * and of that user are safe. Throws `unsafe_path`.
  */
 export function checkSafePaths(paths: readonly string[], runAs: Plan['runAs']): void {
   if (process.geteuid?.() !== 0) return
@@ -191,7 +194,7 @@ function dangerOf(path: string, uids: ReadonlySet<unknown>, gids: ReadonlySet<un
     const entry = lstatSync(next, { throwIfNoEntry: false })
     if (entry === undefined) return null
     if (entry.isSymbolicLink()) {
-      // Also not the owner's: it could lead root's rights to a directory that only root may enter.
+      // A link of the owner is refused too: it could point to a directory that only root may enter.
       if (entry.uid !== 0) return `user ${entry.uid} owns the link ${next}`
       if (links > 40) return `${next} is a link to itself`
       return dangerOf(resolve(current, readlinkSync(next), ...names.slice(index + 1)), uids, gids, links + 1)
@@ -211,8 +214,8 @@ export interface SpaceNeed {
 }
 
 /**
- * Compares the needs of each file system with its free space. A need that is unknown counts with its least, and makes a
- * notice. Throws `disk_space`.
+ * Compares the space needed on each file system with its free space. Where a need is unknown, its lower bound counts
+ * and a notice says so. Throws `disk_space`.
  */
 export function checkSpace(needs: readonly SpaceNeed[]): string[] {
   const notices: string[] = []

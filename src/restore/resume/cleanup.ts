@@ -22,11 +22,10 @@ import type { CleanupLedger, PartialDatadir } from '../state/state.ts'
 import { readOwnFile, syncDirectory } from '../state/state-dir.ts'
 
 /**
- * What a failed restore removes: only what it created itself, by name and identity. Before move-back, the run dir gets
- * a list of every file that will be moved, with its inode number and birth time. A file in the datadir is this
- * restore's where it is in the list, and is that very file (a rename) or lies on another file system than the target
- * dir (a copy). Days may lie between an agent that was killed and the next: whatever else is in the datadir by then
- * belongs to somebody else, and stays.
+ * A failed restore removes only what it created, identified by name and identity. Before move-back, `moved.json` in the
+ * run dir lists every file that will be moved, with its inode number and birth time. A file in the datadir belongs to
+ * this restore if it is in the list and either is that very file (renamed) or was copied from another file system. Days
+ * may lie between a killed agent and the next one: anything else in the datadir belongs to somebody else and stays.
  */
 const movedSchema = z.object({
   /**
@@ -41,7 +40,10 @@ export type MovedFiles = z.output<typeof movedSchema>
 
 const listOf = (runDir: string) => join(runDir, 'moved.json')
 
-/** The files of the target dir; `outside` says which of them go elsewhere than into the datadir, by name. */
+/**
+ * The files of the target dir and where they will go; `outside` maps the names of those that go elsewhere than into the
+ * datadir.
+ */
 export async function filesToMove(
   targetDir: string,
   datadir: string,
@@ -72,7 +74,7 @@ export function recordMovedFiles(runDir: string, moved: MovedFiles): void {
   syncDirectory(runDir)
 }
 
-/** Files that a server of this restore created in the datadir are this restore's too. */
+/** Adds files that a server of this restore created in the datadir. */
 export function addMovedFiles(runDir: string, paths: readonly string[]): void {
   const { files, folders } = movedFiles(runDir)
   const added = paths.flatMap(path => {
@@ -82,10 +84,10 @@ export function addMovedFiles(runDir: string, paths: readonly string[]): void {
   recordMovedFiles(runDir, { files: [...files, ...added], folders })
 }
 
-/** What holds tables; metadata and logs of the tool may stay behind. */
+/** Files that hold data. Metadata and logs of the tool may stay behind. */
 export const DATA_FILE = /\.(ibd|isl|frm|par|MYD|MYI|MAD|MAI|CSV|ARZ|MRG|sdi)$|^undo_?\d{3}$/
 
-/** Whether every file with data that move-back was to move is where it goes. False where no list says which. */
+/** Whether move-back has moved every file with data. False without a list. */
 export function isAllMoved(runDir: string): boolean {
   const paths = movedFiles(runDir).files.map(({ path }) => path)
   return paths.length > 0 && paths.every(path => !DATA_FILE.test(basename(path)) || existsSync(path))
@@ -113,11 +115,11 @@ const identityOfFile = (path: string): { identity: string; bytes: number } | nul
   return stat ? { identity: `${stat.ino}:${stat.birthtimeNs}`, bytes: Number(stat.size) } : null
 }
 
-/** All that is no directory; links are not followed. */
+/** Every entry that is not a directory; links are not followed. */
 async function* entriesUnder(directory: string): AsyncGenerator<string> {
   for await (const entry of await opendir(directory)) {
     const path = join(directory, entry.name)
-    if (entry.name === 'lost+found') continue // the file system's own
+    if (entry.name === 'lost+found') continue // belongs to the file system
     if (entry.isDirectory()) yield* entriesUnder(path)
     else yield path
   }
@@ -149,7 +151,7 @@ export async function removeCreated(
     const { datadir, existed } = partialDatadir
     removeMoved(moved, targetDir, (path, name) => {
       const home = returnFilesTo === null || name === undefined ? null : join(returnFilesTo, name)
-      // Still there: the tool was killed between the copy and the removal, so the original is the whole one.
+      // The original is still there: the tool was killed between copying and removing it, so the original is complete.
       if (home !== null && !existsSync(home)) moveFile(path, home)
       else rmSync(path, { force: true })
     })
@@ -182,11 +184,8 @@ function isMovedFile({ path, identity, bytes }: MovedFiles['files'][number], tar
 }
 
 /**
- * Makes an interrupted move-back one that the tool can continue:
- *
- *   A file in both places was being copied: the original is the whole one.
- *   InnoDB's own files at the top go back, because the tool moves them without asking whether they are still there.
- *   An .isl file goes back if its .ibd is still at home: without it the tool puts the .ibd into the datadir.
+ * Prepares an interrupted move-back for continuation. A file in both places was being copied: the original is complete.
+ * The tool moves InnoDB's own files at the top of the directory without checking that they are there, so those go back.
  */
 export function undoPartialMove(datadir: string, targetDir: string, { files }: MovedFiles): void {
   const homeOf = (name: string) => join(targetDir, name)
@@ -203,7 +202,7 @@ export function undoPartialMove(datadir: string, targetDir: string, { files }: M
       moveFile(path, homeOf(name))
 }
 
-/** A directory of this restore in which somebody else may have put something meanwhile. */
+/** Somebody else may have put something into it meanwhile; then it stays. */
 export function removeIfEmpty(directory: string): void {
   try {
     rmdirSync(directory)
@@ -212,7 +211,10 @@ export function removeIfEmpty(directory: string): void {
   }
 }
 
-/** That removal has begun is durable before anything goes: nobody takes half of the files for all of them. */
+/**
+ * Removes everything in the ledger. Its beginning is recorded first, so that no later agent takes half of the files for
+ * all.
+ */
 export async function removeAll(context: RestoreContext): Promise<void> {
   const { store, runDir } = context
   const { cleanup, plan } = store.state
@@ -228,10 +230,10 @@ export async function removeAll(context: RestoreContext): Promise<void> {
   dispatch(context, { type: 'removal_ended' })
 }
 
-/** An earlier agent died while it removed, or a reboot has lost what was not synced. */
+/** Finishes a removal that an earlier agent had begun, or that a reboot made necessary. */
 export async function finishRemoval(context: RestoreContext): Promise<void> {
   const { partialDatadir } = context.store.state.cleanup
-  // A server that somebody has started there since is not disturbed.
+  // The datadir stays if somebody has started a server in it since.
   if (partialDatadir && processIn(partialDatadir.datadir) !== null) changeCleanup(context, { partialDatadir: null })
   await removeAll(context)
 }

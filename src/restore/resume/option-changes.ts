@@ -21,10 +21,10 @@ export interface OptionChange {
 export interface OptionChanges {
   /** The options that the resumed restore has. */
   options: RestoreOptions
-  /** Of what was asked for, what it takes and what it cannot take. */
+  /** Options given now that differ: those the resumed restore takes, and those it cannot take. */
   taken: readonly OptionChange[]
   refused: readonly OptionChange[]
-  /** A plan that was made by what is taken now is not the plan any more, and nothing was made by it. */
+  /** The plan depends on an option that changed. It is made again; nothing was created by the old one. */
   planIsVoid: boolean
 }
 
@@ -54,15 +54,15 @@ export function changeOptions(found: RestoreState, asked: RestoreOptions): Optio
   }
 }
 
-/** Nothing was begun by the plan yet, or it was taken back whole. */
+/** The restore has created nothing yet, or everything was removed again. */
 const isUntouched = ({ runs, tools, cleanup }: RestoreState): boolean =>
   runs.length === 0 && tools.length === 0 && cleanup.created.length === 0 && cleanup.partialDatadir === null
 
-/** Live in general, and not now. */
+/** Options that are `live` in general, but not at this moment. */
 function isHeld({ tools, backupIndex, options }: RestoreState, name: OptionName, wanted: RestoreOptions) {
-  // A server that was started for the check has to be asked and stopped.
+  // A running server of the start check must still be queried and stopped.
   if (name === 'startCheck') return toolsOf({ tools }, { kind: 'start_check' }).length > 0
-  // The one that was gone back to is found by its place among them.
+  // The older backup in use is identified by its position in the list.
   if (name === 'olderBackups')
     return !isEqual(options.olderBackups.slice(0, backupIndex), wanted.olderBackups.slice(0, backupIndex))
   return false
@@ -74,7 +74,7 @@ function deadlineOf({ options, startedAtMs }: RestoreState, { deadlineMs, deadli
   return deadlineAfterMs === options.deadlineAfterMs ? options.deadlineMs : startedAtMs + deadlineAfterMs
 }
 
-/** Plain data; thresholds in another order are the same. */
+/** Compares plain data; the order of keys does not matter. */
 const isEqual = (a: unknown, b: unknown): boolean => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b))
 
 const sorted = (value: unknown): unknown =>
@@ -82,18 +82,18 @@ const sorted = (value: unknown): unknown =>
     ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
     : value
 
-/** What is told of options that an unfinished restore takes, or cannot take, as a person writes them. */
+/** Notices about options that a resumed restore takes or cannot take. */
 export function optionNotices({ taken, refused }: OptionChanges, adoptedTools: readonly string[]): string[] {
   const keeps =
     adoptedTools.length > 0 && taken.some(({ name }) => OPTIONS[name].ofTools)
-      ? `; what runs already (${adoptedTools.join(', ')}) keeps what it was started with`
+      ? `; running tools (${adoptedTools.join(', ')}) keep the values that they were started with`
       : ''
   return [
-    ...(taken.length > 0 ? [`the restore goes on; now with ${taken.map(withBoth('was')).join(', ')}${keeps}`] : []),
+    ...(taken.length > 0 ? [`the restore resumes, now with ${taken.map(withBoth('was')).join(', ')}${keeps}`] : []),
     ...(refused.length > 0
       ? [
-          `the restore goes on as it was begun with ${refused.map(withBoth('not')).join(', ')}; to begin anew with ` +
-            'the other, cancel it first (Ctrl-C, or DELETE /restore), and start it again',
+          `the restore resumes with the values that it began with: ${refused.map(withBoth('not')).join(', ')}; ` +
+            'for a fresh start with the new values, cancel it first (Ctrl-C, or DELETE /restore)',
         ]
       : []),
   ]
@@ -107,10 +107,9 @@ const withBoth =
   }
 
 /**
- * The plan of a resumed restore, made anew from what is known of the backup and from the options that it has now:
- * of the one in the state file only the tool that was chosen is kept, no command. What a first call would be refused
- * for is thrown here too, before anything has changed: a slip in an option must not cost what was extracted already.
- * Memory is not chosen anew yet, each prepare does that.
+ * The plan of a resumed restore, rebuilt from what is known of the backup and from the current options. Of the plan in
+ * the state file only the chosen tool is kept, and no command. Errors of an option are thrown here, before anything
+ * changes: a typing error must not cost what was extracted already. Memory is not chosen here; each prepare does that.
  */
 export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: string): Plan | null {
   if (stands.plan === null) return null
@@ -120,7 +119,7 @@ export function replan(stands: RestoreState, { taken }: OptionChanges, runDir: s
   return plan
 }
 
-/** A datadir that is ours already does not say whose it shall be. */
+/** The owner of a datadir that this restore created does not tell who shall own it. */
 function ownerNow({ options, cleanup: { partialDatadir } }: RestoreState): Plan['owner'] {
   return plannedOwner({
     ...options,

@@ -10,8 +10,8 @@ import { finishRemoval, isAllMoved, isStillOurs, movedFiles, removeIfEmpty, undo
 import { type Decision, decide, type Found } from './decision.ts'
 
 /**
- * Before an attempt: finds what an earlier agent or attempt left, and does what the table of decision.ts says. What
- * ends the restore is found before anything is changed.
+ * Before an attempt: finds what an earlier agent or attempt left and does what the table in decision.ts says. If a row
+ * ends the restore, nothing is changed before.
  */
 export async function repair(context: RestoreContext): Promise<void> {
   const { state } = context.store
@@ -27,7 +27,10 @@ interface Interrupted {
   found: Found
 }
 
-/** Copy, extract and decompress are parts of a fetch. Of an element whose prepare was interrupted, that decides. */
+/**
+ * The interrupted runs. Copy, extract and decompress are parts of a fetch. If an element's prepare was interrupted,
+ * that decides and not its fetch.
+ */
 async function interruptedIn({ store, runDir }: RestoreContext): Promise<Interrupted[]> {
   const { state } = store
   const { plan, cleanup } = state
@@ -64,7 +67,7 @@ async function interruptedIn({ store, runDir }: RestoreContext): Promise<Interru
   return interrupted
 }
 
-/** Killed at its very end, an incremental's prepare has already written that the target dir holds it. */
+/** Whether the target dir's metadata name this incremental already: its prepare was killed at the very end. */
 async function isInBase({ elements, targetDir }: Plan, index: number): Promise<boolean> {
   const before = elements[index - 1]
   if (before === undefined || !existsSync(targetDir)) return false // the first one, or fetched again
@@ -87,7 +90,7 @@ async function carryOut(context: RestoreContext, run: RunId, decision: Decision)
         if (cleanup.created.includes(directory)) await rm(directory, { recursive: true, force: true })
       break
     case 'an empty datadir':
-      // Whoever fills it meanwhile fills his own.
+      // If somebody has put files into it meanwhile, it stays.
       if (!cleanup.partialDatadir!.existed) removeIfEmpty(datadir)
       changeCleanup(context, { partialDatadir: null })
       break
@@ -113,7 +116,7 @@ async function carryOut(context: RestoreContext, run: RunId, decision: Decision)
 
 const HANDS_OFF = { hint: 'it was left as it is; empty it yourself, or name another one, and restore again' }
 
-/** What somebody else put into the datadir is not removed: the cleanup ledger gives it up. */
+/** The cleanup ledger gives the datadir up: what somebody else put there is not removed. */
 function endOf(context: RestoreContext, code: NonNullable<Decision['end']>): RestoreError {
   const { plan, runs } = context.store.state
   const { datadir, targetDir } = plan!

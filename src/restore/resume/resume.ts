@@ -22,8 +22,8 @@ import { needsBytes, standsWithoutTools } from './decision.ts'
 import { changeOptions, optionNotices, replan } from './option-changes.ts'
 
 /**
- * Resumes the interrupted restore, with the options given now as far as it can still take them. Refusals are thrown
- * before anything changes, so that a better call finds the restore as this one did.
+ * Resumes the interrupted restore with the options given now, as far as it can still take them. Errors are thrown
+ * before anything changes, so that a corrected command finds the same state.
  */
 export async function resumeRestore(
   stateDir: StateDir,
@@ -36,7 +36,8 @@ export async function resumeRestore(
   const changes = changeOptions(found, asked)
   const { options } = changes
   const fromInput = currentOptions(found).sources.some(isStdin)
-  // A failure would be the end, for want of another input to try again with; but now there may be one.
+  // A failed tool on standard input would end the restore, because the input is consumed; but the new input may hold
+  // the backup again.
   const failed = fromInput && found.tools.some(hasFailed)
   const adopted = !failed && canAdopt(found, boot, stateDir.toolLock.file())
   const stands = { ...found, options, ...(!adopted && { tools: [], ...standsWithoutTools(found, boot) }) }
@@ -82,8 +83,8 @@ const isSameRestore = (a: RestoreOptions, b: RestoreOptions): boolean =>
   a.datadir === b.datadir && isSameChain(a.sources, b.sources)
 
 /**
- * Refuses to continue with a source that another backup has replaced; one that is gone, and not needed any more, does
- * not matter. Throws `unfinished`.
+ * Refuses to continue where another backup has replaced a source. A source that is gone and no longer needed does not
+ * matter. Throws `unfinished`.
  */
 async function checkUnchanged({ plan, runs, options }: RestoreState): Promise<void> {
   for (const { source: ref, identity } of plan?.elements ?? []) {
@@ -103,10 +104,11 @@ async function checkUnchanged({ plan, runs, options }: RestoreState): Promise<vo
 }
 
 /**
- * Whether this agent can adopt every tool in the state: the tool runs and needs no bytes from an agent, or it has
- * ended and left its status. A tool that did neither was killed, and what it left is unknown. A tool that the agent
- * fed saw its input end when the agent died, so its status tells nothing. A run is adopted only whole: the agent may
- * have died while it recorded its tools. The open lock proves that a process is ours, the state file does not.
+ * Whether this agent can adopt every tool in the state: the tool runs and reads no bytes from an agent, or it has ended
+ * and left its status. A tool that did neither was killed, and its result is unknown. The input of a tool that the
+ * agent fed ended when the agent died, so its status proves nothing. A run is adopted as a whole or not at all: the
+ * agent may have died while it recorded the run's tools. That a process belongs to this restore is proved by the open
+ * lock, not by the state file.
  */
 export function canAdopt({ tools, bootId }: RestoreState, bootIdNow: string, lock: LockFile | undefined): boolean {
   const isWhole = ({ run, runSize }: RunningTool) => toolsOf({ tools }, run).length >= runSize
@@ -143,13 +145,13 @@ async function endOthers(adopted: readonly RunningTool[], toolLock: ToolLock): P
 }
 
 /**
- * Standard input of a resumed restore: what the earlier agent had read of its own is gone with it. Where the backup has
- * to be extracted again, the new input must be the same backup, as far as its first bytes tell. Null where it is not
- * needed. `stands` is the state without what was lost. Throws what is wrong with the input before anything has changed.
+ * Opens standard input for a resumed restore; null where it is not needed. The bytes that the earlier agent read are
+ * gone. Where the backup must be extracted again, the new input must hold the same backup, as far as its first bytes
+ * show. `stands` is the state without what was lost. Errors are thrown before anything changes.
  */
 export async function reopenStdin(stands: RestoreState, runDir: string): Promise<Source | null> {
   const options = currentOptions(stands)
-  // Tools that were adopted have theirs.
+  // Adopted tools have their input.
   if (stands.plan === null || stands.tools.length > 0 || !needsBytes(stands, 1)) return null
   let source: Source | null = null
   try {
@@ -171,7 +173,7 @@ export async function reopenStdin(stands: RestoreState, runDir: string): Promise
 
 const IS_NO_BACKUP: ReadonlySet<string> = new Set(['source_unreadable', 'source_empty', 'source_unknown'])
 
-/** What tells two backups apart. A pipe's first bytes say little of it; a redirected file, all. */
+/** Fields that distinguish two backups. The first bytes of a pipe give few of them, a redirected file all. */
 const TELLING = [
   'family',
   'toolVersion',

@@ -5,7 +5,7 @@ import type { Plan } from '../plan/plan.ts'
 import { isInterrupted } from '../state/runs.ts'
 import type { RestoreState } from '../state/state.ts'
 
-/** What follows a failed attempt. Null: nothing, it was the last. */
+/** What follows a failed attempt; null: the restore ends. */
 export type NextTry =
   | { kind: 'again'; memoryCapBytes: number | null }
   | { kind: 'older'; backupIndex: number }
@@ -19,8 +19,8 @@ const MAY_PASS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['source_unreadable'
 export const mayPass = (code: ErrorCode): boolean => MAY_PASS.has(code)
 
 /**
- * Errors of one backup rather than of everything here. The backup asked for ends with them, since the person who asked
- * can put them right; an older one that has them is passed over.
+ * Errors of one backup rather than of the machine. The restore ends with them if the backup asked for has them, because
+ * the user can fix them; an older backup that has them is skipped.
  */
 const OF_ONE_BACKUP: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'source_missing',
@@ -59,21 +59,19 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   return isOfBackup(state, code) ? older : null
 }
 
-/**
- * An adopted prepare had what was asked for when it was started; what is asked for since then says more than its end.
- */
+/** Whether the user has set another --use-memory since the tool started; that counts more than the tool's end. */
 function askedAnew({ options: { memory: asked }, memoryCapBytes }: RestoreState, { memory, tool }: Plan): boolean {
   if (asked === 'auto' || memory === null || memoryCapBytes !== null) return false
   return memory.bytes !== Math.max(asked, toolFamily(tool.family).memoryFloorBytes)
 }
 
-/** But not less than the tool is known to finish with: the next attempt would be refused for it. */
+/** At least the tool's floor: with less the next attempt would be refused. */
 const halfTheMemory = ({ memory, tool }: Plan): number =>
   Math.max(toolFamily(tool.family).memoryFloorBytes, Math.floor((memory?.bytes ?? 0) / 2))
 
 /**
- * 1, 2, 4 … times the delay, at most 16 times, each 50 to 100 % of it: agents that failed together do not come back
- * together.
+ * The delay doubles with each failure, up to 16 times, and 50 to 100 % of it is used: agents that failed together do
+ * not retry together.
  */
 export function backoffMs(failures: number, delayMs: number, random: () => number = Math.random): number {
   const full = delayMs * 2 ** Math.min(4, Math.max(0, failures - 1))

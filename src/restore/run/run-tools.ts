@@ -76,7 +76,7 @@ const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): Watched
   exited: tool.exited.then(exit => (detached() ? NEVER : exit)),
 })
 
-/** Files that this restore made have disappeared under the tool: that explains whatever the tool says. */
+/** If files that this restore created have disappeared, that explains any error of the tool. */
 function lostTarget({ store }: RestoreContext, { id }: ToolRun, { code }: Judgement): RestoreError | null {
   const element = store.state.plan?.elements[id.element - 1]
   // Nothing is left in the target dir when the start check runs.
@@ -91,7 +91,7 @@ function lostTarget({ store }: RestoreContext, { id }: ToolRun, { code }: Judgem
 
 const CHECKPOINTS = ['xtrabackup_checkpoints', 'mariadb_backup_checkpoints']
 
-/** Codes that name no cause. */
+/** Codes without a cause. */
 const VAGUE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['extract_failed', 'prepare_failed', 'move_back_failed'])
 
 function verdictError(
@@ -99,7 +99,7 @@ function verdictError(
   { code, message, stage }: Judgement & { stage: number },
   results: readonly RunResult[],
 ): RestoreError {
-  // Lines that the state dir could not take may hold the cause.
+  // The cause may be in lines that the state dir could not take.
   const lost = ERRORS[code].backup || VAGUE.has(code) ? lostWords(runDir) : null
   // A tool names a file relative to its directory: add the directories.
   const paths = code === 'disk_full' && store.state.plan ? ` (${roomOf(store.state.plan)})` : ''
@@ -125,8 +125,8 @@ const variablesOf = ({ inherits = [] }: Command): Record<string, string> =>
   Object.fromEntries(inherits.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
 
 /**
- * Telemetry gives the whole environment of a child. A tool gets the trace context of it; the rest is
- * process/tool-env.ts's.
+ * Telemetry returns a whole environment; a tool gets only the trace context from it. process/tool-env.ts makes the
+ * rest.
  */
 const traceContextIn = (env: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(env).filter(([name]) => name === 'TRACEPARENT' || name === 'TRACESTATE'))
@@ -189,7 +189,7 @@ function makeTempDir(path: string, { runAs }: Command): void {
   }
 }
 
-/** Directories that another user made, such as the target dir that this agent made, are given to the tool's user. */
+/** The tool's user gets the directories that it works in, such as the target dir that this agent created. */
 function giveDirectories({ runAs }: Command): void {
   for (const directory of runAs?.directories ?? [])
     if (statSync(directory).uid !== runAs!.uid) giveTree(directory, runAs!)

@@ -22,10 +22,10 @@ export interface ToolRun {
   stages: readonly { command: Command; grammar: Grammar }[]
   /** Judges the ends of all stages together; `stage` is the index of the one at fault. */
   judge: (results: readonly RunResult[]) => (Judgement & { stage: number }) | null
-  /** Gives the first stage's descriptor when the run starts; or `pipe`: `feed` writes the bytes. */
+  /** A function that opens the first stage's descriptor when the run starts; or `pipe`: `feed` writes the bytes. */
   stdin: (() => number) | 'pipe' | 'ignore'
   cwd?: string
-  /** TMPDIR of the tools: made for the run, on the file system that has room for it, and removed after it. */
+  /** TMPDIR of the tools, on the file system of the target dir. It exists during the run. */
   tempDir?: string
   feed?: (stdin: Writable) => Promise<void>
   /** Bytes of the source read so far. */
@@ -57,7 +57,7 @@ export const judgeOne =
     return judgement && { ...judgement, stage: 0 }
   }
 
-/** Lines of one read that observers get; the rest is counted as dropped. */
+/** Lines of one read that observers get; the others are only counted. */
 const LINES_PER_READ = 100
 const MOST_FAILURES = 100
 const MOST_LAST_WORDS = 200
@@ -119,11 +119,11 @@ export async function watchTool(
   return result
 }
 
-/** A crash comes last, whatever came before it. */
+/** A crash is always kept: it comes last. */
 const isKept = ({ level }: Complaint, kept: number): boolean =>
   level === 'crash' || (level === 'error' && kept < MOST_FAILURES)
 
-/** For the tool's own span: that it failed, not why. */
+/** The error of the tool's own span: that it failed, not why. */
 function errorOf(exit: Exit, { program, failures, lastWords }: RunResult): ErrorRecord | null {
   if (exit.code === 0) return null
   const message = exit.signal === null ? `${program} exited ${exit.code}` : `${program} was ended by ${exit.signal}`
@@ -194,7 +194,10 @@ export function meterTree(directory: string): { bytes: () => number | null; stop
 
 const LOOK_MS = 100
 
-/** The exit of a tool that is not our child. A wrapper that was killed leaves none: SIGKILL then. */
+/**
+ * Waits for a tool that is not a child of this process. If its wrapper was killed there is no status: SIGKILL is
+ * assumed.
+ */
 export async function waitForExit({ pid, startTicks, statusPath, exit }: RunningTool): Promise<Exit> {
   if (exit !== null) return exit
   for (;;) {

@@ -3,7 +3,7 @@ import type { ToolEvent } from '../../tool/events.ts'
 import { advanceEstimator, endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
 import type { Counters, EventOf, RestoreState, SourceBytes } from './state.ts'
 
-/** The part of the reducer that follows the tools: their spans, their lines, what they do. */
+/** The part of the reducer for tools: their spans, lines, samples and exits. */
 
 export function startTool(
   state: RestoreState,
@@ -88,10 +88,7 @@ export function takeSample(before: RestoreState, event: EventOf<'sample'>): Rest
   )
 }
 
-/**
- * What a tool's lines tell: rows to roll back, and what the running step has done. LSNs are the tracker's
- * (recovery.ts).
- */
+/** Rows left to roll back, and what the running step has done. LSNs belong to the tracker (recovery.ts). */
 export function readToolEvents(before: RestoreState, events: readonly ToolEvent[]): RestoreState {
   if (events.length === 0) return before
   let { rollbackRows } = before
@@ -129,7 +126,7 @@ export function readToolEvents(before: RestoreState, events: readonly ToolEvent[
   return { ...before, rollbackRows, work }
 }
 
-/** How far the prefetched element is, while another is the current one. */
+/** Bytes read of the prefetched element while another element is the current one. */
 export const beginPrefetched = (state: RestoreState, position: number): RestoreState => ({
   ...state,
   prefetched: {

@@ -27,7 +27,7 @@ import { emptyLedger, SCHEMA, stallThresholds, stateSchema } from './state-schem
  * The only place where a restore's state changes: (state, event) -> state. Pure.
  *
  * Every event first reaches the estimator as its own kind of input, then the state's fields, then the spans that begin
- * or end because of it. Spans that ended stand in `endedSpans` of exactly one state.
+ * or end because of it. A span that ended is in `endedSpans` of exactly one state.
  */
 export function reduce(before: RestoreState, raw: RestoreEvent): RestoreState {
   // A clock that was set back must not make a span end before it began.
@@ -54,7 +54,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
     case 'phase_ended':
       return endPhase(state, event)
     case 'prefetch_started':
-      // The current element is not prefetched: two phases of it would be open.
+      // Not for the current element: it would have two open phases.
       return event.position === state.position
         ? state
         : openPhaseSpan(beginPrefetched(state, event.position), 'restoring_basebackup', event.position, event.atMs)
@@ -133,7 +133,7 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
 const PARTS: ReadonlySet<string> = new Set(['fetch', 'prepare', 'move_back'] satisfies WorkPart['part'][])
 
 /**
- * The estimator at the beginning of an attempt, before any phase: what stands of earlier ones is done, the rest
+ * The estimator before the first phase of an attempt. Finished work that stands counts as done; everything else is
  * forgotten.
  */
 function beginAgain(state: RestoreState, atMs: number): RestoreState {
@@ -175,7 +175,9 @@ function startAttempt(state: RestoreState, atMs: number): RestoreState {
   }
 }
 
-/** A plan comes twice: before anything is written, and after each extract, when the metadata has told the rest. */
+/**
+ * Two kinds of event bring a plan: before anything is written, and after each extract, when the metadata are complete.
+ */
 function adoptPlan(state: RestoreState, event: EventOf<'planned'>): RestoreState {
   const planned = { ...state, plan: event.plan, chainLength: event.plan.elements.length }
   if (state.plan === null || state.plan.elements.length !== event.plan.elements.length)
@@ -198,7 +200,7 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
     step: null,
     error: event.error,
     tools: [],
-    // The datadir is the user's from now on.
+    // From now on the datadir belongs to the user.
     cleanup: event.status === 'succeeded' ? emptyLedger() : before.cleanup,
     success: event.datadirIdentity ? { datadirIdentity: event.datadirIdentity, reported: false } : null,
   }
@@ -223,7 +225,7 @@ export interface RestoreIdentity {
   agentPid: number
   bootId: string
   options: RestoreOptions
-  /** Name under which it was asked for. */
+  /** Its name in serve.yaml. */
   backup?: string | null
   earlier?: RestoreState['earlier']
   trace: TraceIdentity
@@ -266,9 +268,8 @@ export function initialState(identity: RestoreIdentity, atMs: number): RestoreSt
 }
 
 /**
- * A later agent takes over. Where the tools are adopted, their spans and all above them stay open under it. Where they
- * do not, every span but the root ends when the dead agent was last seen alive, as interrupted. Either way it continues
- * with the options that this agent was given.
+ * Another agent takes over. With adopted tools all open spans stay open. Otherwise every span but the root ends as
+ * interrupted, at the time when the dead agent wrote its last state.
  */
 export function resume(before: RestoreState, event: EventOf<'resumed'>): RestoreState {
   const state: RestoreState = {
@@ -288,7 +289,7 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
       attempts: 0,
     },
   }
-  // The time in which no agent watched the tools is not a stall of theirs.
+  // Time without an agent is not a stall of the tools.
   const pausedMs = Math.max(0, event.atMs - event.lastSeenAtMs)
   if (event.adopted) return advanceEstimator(state, { type: 'tick', pausedMs }, event.atMs)
   const { hint } = ERRORS.interrupted
@@ -301,7 +302,7 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
   })
 }
 
-/** What was measured and chosen for the options before does not bind the ones that are given now. */
+/** What depends on options: values derived from the earlier ones are dropped. */
 const withOptions = (
   before: RestoreState,
   { options, plan, runs, cleanup }: EventOf<'resumed'>,

@@ -1,11 +1,10 @@
 /**
  * A run is one piece of work on one element of the chain, recorded in the state before it begins and again when it has
- * passed every check. Most runs are one pipeline of tools; `fetch` is all that brings an element's bytes into its
- * directory (copy, extract and decompress are within it). `sync` brings the prepared files to the disk before
- * move-back, `final_sync` the datadir before success.
+ * passed every check. Most runs are one pipeline of tools. `fetch` contains `copy`, `extract` and `decompress`. `sync`
+ * writes the prepared files to the disk before move-back, `final_sync` the datadir before success.
  *
- *   not recorded   it never began, or what it did was undone
- *   interrupted    it began and is not finished: adopted where its tools survive, otherwise undone and begun again
+ *   not recorded   it never began, or its work was undone
+ *   interrupted    it began and is not finished: adopted if its tools live, otherwise decided by resume/decision.ts
  *   finished       its result stands, and a later attempt or agent skips it
  */
 export const RUN_KINDS = [
@@ -35,7 +34,7 @@ export interface RunRecord extends RunId {
 interface Runs {
   runs: readonly RunRecord[]
 }
-/** All runs that agree in what is given. */
+/** Matches runs by the fields that are given. */
 type RunQuery = Partial<RunId>
 
 export const isRun = (run: RunId, { element = run.element, kind = run.kind }: RunQuery): boolean =>
@@ -52,7 +51,7 @@ export const isFinished = ({ runs }: Runs, query: RunQuery): boolean =>
 export const isInterrupted = ({ runs }: Runs, query: RunQuery): boolean =>
   runs.some(run => !run.finished && isRun(run, query))
 
-/** Tools of the run that were started and not judged yet: by this agent, or adopted from an earlier one. */
+/** Tools of a run that were started and not judged yet, by this agent or an earlier one. */
 export const toolsOf = <T extends { run: RunId }>({ tools }: { tools: readonly T[] }, query: RunQuery): T[] =>
   tools.filter(({ run }) => isRun(run, query))
 

@@ -8,10 +8,10 @@ import { currentOptions } from '../state/state.ts'
 import type { RestoreState } from './state.ts'
 
 /**
- * What a state file claims to be ours, held against what this restore can have made. Groups are signalled and
- * directories removed because a file says so; one that was edited, damaged or carried here from another restore must
- * not lead us to what is not ours. Every path follows from the options and the restore's id, so all of them can be
- * checked. Whether a process is ours is not believed at all: it must have our lock open.
+ * Checks every path in a state file against what this restore can have created. Process groups get signals and
+ * directories are removed because the file says so; a file that was edited, damaged or copied from another restore must
+ * not reach anything else. Every path follows from the options and the restore's id. That a process belongs to the
+ * restore is never taken from the file: it must have the lock open.
  */
 export function checkSavedPaths(state: RestoreState, stateDir: string): void {
   const problem =
@@ -22,7 +22,7 @@ export function checkSavedPaths(state: RestoreState, stateDir: string): void {
   })
 }
 
-/** Where this restore extracts to; with `--in-place` an incremental's dir is named after the source. */
+/** The directories it extracts to. With `--in-place` an incremental's directory is named after the source. */
 function bases({ options, restoreId }: RestoreState): string[] {
   const target = options.targetDir ?? `${options.datadir}.restore-${restoreId}`
   return options.inPlace ? [target, ...pathsOf(options.sources.slice(0, 1))] : [target]
@@ -76,7 +76,7 @@ function isToolOf(
 function madeProblem(state: RestoreState): string | null {
   const { options, cleanup } = state
   const { created, partialDatadir, returnFilesTo, parents } = cleanup
-  // The last one is the directory of the start check's socket, below /run or a temporary directory.
+  // The last one holds the start check's socket, below /run or the temporary directory.
   const own = (directory: string) =>
     directory === bases(state)[0] ||
     bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base) ||
@@ -101,7 +101,7 @@ function toolProblem({ tools, options, restoreId }: RestoreState): string | null
   return stray ? `${stray.name} (group ${stray.pgid}) is no tool of this restore` : null
 }
 
-/** A span hangs under one that was opened before it, so that looking up the tree ends. */
+/** A span's parent was opened before it, so that walking up the tree ends. */
 function spanProblem({ spans }: RestoreState): string | null {
   const ids = spans.map(({ id }) => id)
   if (new Set(ids).size < ids.length) return 'two open spans have one id'
@@ -111,7 +111,7 @@ function spanProblem({ spans }: RestoreState): string | null {
 
 const isWithin = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(outer + sep)
 
-/** Of what exists of it, and the rest as it is. */
+/** Resolves links in the part of the path that exists. */
 function realPath(path: string): string {
   try {
     return realpathSync(path)

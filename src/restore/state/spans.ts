@@ -6,8 +6,8 @@ import { factsOf } from '../plan/plan.ts'
 import type { AttributeValue, EndedSpan, EventOf, OpenSpan, RestoreState, SourceBytes, SpanKind } from './state.ts'
 
 /**
- * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. They are
- * data until they end, so a killed agent loses none: the next one ends them with the same ids.
+ * Open spans are a stack in the state: restore outcome, attempt, phase, step, and the tools beside the step. Until they
+ * end they are plain data, so a killed agent loses none: the next one ends them with the same ids.
  */
 type Attributes = Readonly<Record<string, AttributeValue>>
 
@@ -17,7 +17,7 @@ interface NewSpan {
   atMs: number
   attributes?: Attributes
   links?: OpenSpan['links']
-  /** Chosen by the caller where others must know it first. */
+  /** Given by the caller if others must know it before the span opens. */
   id?: string
   /** Its parent; the root by default. The root's parent is the caller's span, or none. */
   parent?: OpenSpan | undefined
@@ -26,11 +26,11 @@ interface NewSpan {
 export const openSpanOf = (state: RestoreState, kind: SpanKind): OpenSpan | undefined =>
   state.spans.findLast(span => span.kind === kind)
 
-/** The open phase of an element: with an element fetched ahead, two phases are open. */
+/** The open phase span of an element. While an element is prefetched, two phases are open. */
 export const phaseSpanOf = ({ spans }: Pick<RestoreState, 'spans'>, position: number): OpenSpan | undefined =>
   spans.findLast(span => span.kind === 'phase' && span.attributes['restore.chain.position'] === position)
 
-/** A new id: this agent's random prefix and a counter, so that the reducer stays pure. */
+/** A new id from this agent's random prefix and a counter; no randomness here, so the reducer stays pure. */
 const takeId = (state: RestoreState): [string, RestoreState] => {
   const id = state.trace.idPrefix + state.trace.nextId.toString(16).padStart(8, '0')
   return [id, { ...state, trace: { ...state.trace, nextId: state.trace.nextId + 1 } }]
@@ -114,7 +114,7 @@ export function endSpans(
 const known = (values: Record<string, AttributeValue | null>): Attributes =>
   Object.fromEntries(Object.entries(values).filter((entry): entry is [string, AttributeValue] => entry[1] !== null))
 
-/** What the phase moved. */
+/** Attributes of a phase span: bytes or LSNs. */
 export function phaseAttributes({ phase, source, redo }: RestoreState): Attributes {
   if (phase === 'restoring_basebackup') return sourceAttributes(source)
   if (phase !== 'preparing_backup') return {}
@@ -125,14 +125,14 @@ export function phaseAttributes({ phase, source, redo }: RestoreState): Attribut
   })
 }
 
-/** What was read of the current or the prefetched element. */
+/** Attributes for the bytes read of the current or the prefetched element. */
 export const sourceAttributes = (source: SourceBytes | null): Attributes =>
   source === null ? {} : known({ 'restore.source.read': source.readBytes, 'restore.source.size': source.totalBytes })
 
-/** Tools name files between the steps too: those they copy when the database is shut down. */
+/** Steps whose count of files means something: tools also name files that they copy at shutdown. */
 const FILE_STEPS: readonly Step[] = ['delta_apply', 'move_back']
 
-/** What the step did. */
+/** Attributes of a step span. */
 export function stepAttributes({ step, work, redo }: RestoreState): Attributes {
   return known({
     'restore.step.pages': work.pages || null,
@@ -143,7 +143,7 @@ export function stepAttributes({ step, work, redo }: RestoreState): Attributes {
   })
 }
 
-/** The part of the reducer that follows phases and steps, and the progress within them. */
+/** The part of the reducer for phases, steps and progress within them. */
 
 export function startPhase(before: RestoreState, event: EventOf<'phase_started'>): RestoreState {
   const { phase, position, atMs } = event
@@ -161,7 +161,7 @@ export function startPhase(before: RestoreState, event: EventOf<'phase_started'>
   return openPhaseSpan(advanceEstimator(current, { type: 'phase', phase }, atMs), phase, position, atMs)
 }
 
-/** A prefetched element brings along what was read of it. */
+/** A prefetched element keeps the count of bytes read so far. */
 function startElement(before: RestoreState, position: number, atMs: number): RestoreState {
   const prefetched = before.prefetched?.position === position ? before.prefetched : null
   const planned = factsOf(before.plan!, position)
@@ -175,7 +175,9 @@ function startElement(before: RestoreState, position: number, atMs: number): Res
   }
 }
 
-/** Opens the span of a phase, unless it is open: an element fetched ahead comes to the front in mid-phase. */
+/**
+ * Opens the span of a phase unless it is open: a prefetched element becomes the current one in the middle of its phase.
+ */
 export function openPhaseSpan(state: RestoreState, phase: Phase, position: number, atMs: number): RestoreState {
   if (phaseSpanOf(state, position)?.name === phase) return state
   const element = state.plan?.elements[position - 1]
@@ -201,7 +203,7 @@ export function endPhase(before: RestoreState, event: EventOf<'phase_ended'>): R
   return endPhaseSpans({ ...state, step: null }, state.position, event)
 }
 
-/** Ends the phase span of an element, and whatever hangs under it. */
+/** Ends the phase span of an element and all spans under it. */
 export function endPhaseSpans(
   state: RestoreState,
   position: number,
@@ -223,7 +225,7 @@ export function startStep(before: RestoreState, step: Step, atMs: number): Resto
   if (before.step === step) return before
   const state = endStep(before, atMs, null)
   return openSpan(
-    // What was done before the phase's first step was seen is of the lines that it was seen in.
+    // Work counted before the first step was recognised belongs to that step: it came in the same lines.
     { ...state, step, work: before.step === null ? state.work : { pages: 0, rows: 0, files: 0 } },
     {
       kind: 'step',
@@ -238,20 +240,23 @@ export function startStep(before: RestoreState, step: Step, atMs: number): Resto
 const endStep = (state: RestoreState, atMs: number, error: ErrorRecord | null): RestoreState =>
   endSpans(state, span => span.kind === 'step', { atMs, error, attributes: stepAttributes(state) })
 
-/** The view everybody reads, and the spans that follow from it: steps the estimator saw begin, and progress spans. */
+/**
+ * Updates the progress that all observers read, and the spans that follow from it: steps that the estimator recognised,
+ * and progress spans.
+ */
 export function followProgress(before: RestoreState, after: RestoreState, atMs: number): RestoreState {
   if (after.estimator === before.estimator && after.phase === before.phase && !isTick(before, after)) return after
   const progress = viewProgress(after.estimator, atMs)
   let state: RestoreState = { ...after, progress }
   if (state.status !== 'running') return state
-  // Between two phases the estimator still names the last step of the one that has ended.
+  // Between two phases the estimator still reports the last step of the ended one.
   const isOpen = phaseSpanOf(state, state.position)?.name === state.phase
   if (isOpen && progress.step !== null && progress.step !== state.step && stepsOf(state.phase).includes(progress.step))
     state = startStep(state, progress.step, atMs)
   return progressSpanIsDue(state, atMs) ? addProgressSpan(state, atMs) : state
 }
 
-/** A tick changes no estimator, but what it says of quiet and stall. */
+/** A tick leaves the estimator as it is, but changes what it says about quiet and stall. */
 const isTick = (before: RestoreState, after: RestoreState): boolean => after.updatedAtMs > before.updatedAtMs
 
 const stepsOf = (phase: Phase): readonly Step[] => (phase in STEPS ? STEPS[phase as keyof typeof STEPS] : [])
@@ -267,7 +272,7 @@ export function progressSpanIsDue({ progress, progressMark, position, spans }: R
   return tens > marked || atMs - progressMark.atMs >= EVERY_MS
 }
 
-/** From where the span before it ended to now: together they cover the phase without a gap. */
+/** From the end of the span before it to now: together they cover the phase without a gap. */
 export function addProgressSpan(state: RestoreState, atMs: number): RestoreState {
   const { percent, atMs: fromMs } = state.progressMark
   const to = state.progress.phasePercent

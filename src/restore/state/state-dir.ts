@@ -23,11 +23,11 @@ import { withoutSent } from './spans.ts'
 import type { RestoreState, UnsentSpan } from './state.ts'
 import { SCHEMA, stateSchema } from './state-schema.ts'
 
-/** The state dir, held by this agent alone: `agent.lock` is ours, `lock` is the tools'. */
+/** The state dir while this agent holds it. `agent.lock` excludes other agents; tools inherit `lock`. */
 export interface StateDir {
   path: string
   toolLock: ToolLock
-  /** What an agent before left; null where there is nothing. Throws `state_unreadable`. */
+  /** The state that an earlier agent left; null if there is none. Throws `state_unreadable`. */
   read(): RestoreState | null
   write(state: RestoreState, durable: boolean): void
   release(): void
@@ -49,7 +49,8 @@ export function openStateDir(path: string): StateDir {
       return found
     },
     write(state, durable) {
-      // Another directory under this name is another agent's, or nobody's: this agent's locks lie in the old one.
+      // If another directory has the name now, this agent's locks are in the old one: the new one belongs to somebody
+      // else.
       if (identityOf(path) !== identity) throw goneError(path)
       writeStateFile(stateFile, state, durable)
     },
@@ -71,8 +72,8 @@ function identityOf(path: string): string | null {
 }
 
 /**
- * Creates the state dir, for this user alone. Whoever else could write in it could plant links and states, and so use
- * this agent's rights: such a directory is refused. Throws `not_permitted`.
+ * Creates the state dir for this user alone. Another user who could write in it could plant links and states and so use
+ * this agent's rights; such a directory is refused. Throws `not_permitted`.
  */
 export function ensureStateDir(stateDir: string): void {
   try {
@@ -97,13 +98,13 @@ export function ensureStateDir(stateDir: string): void {
 }
 
 /**
- * Room in the state dir. Tools write their words there: on a full disk the last of them are lost, `completed OK!` among
- * them, and a good backup looks as if its prepare had failed.
+ * Tools write their stderr to the state dir. On a full disk its end is lost, `completed OK!` included, and a good
+ * backup looks as if its prepare had failed.
  */
 
-/** The state, and what the tools of an ordinary restore say; their output is capped a few times higher. */
+/** Enough for the state and the output of an ordinary restore. */
 export const LEAST_STATE_BYTES = 16 * 1024 * 1024
-/** More than any tool's last words. */
+/** More than the end of any tool's output. */
 const PROBE_BYTES = 64 * 1024
 
 /** Throws `disk_space`. */
@@ -118,8 +119,8 @@ export function checkStateRoom(stateDir: string): void {
 }
 
 /**
- * Why a tool's words may be missing: nothing can be written to the run dir. Null where there is room. It is tried: what
- * a file system calls free is not what root, a quota or the last inode leave.
+ * The error if nothing can be written to the run dir, so that lines of a tool may be missing; null if it can. It tries
+ * a write: root's reserve, a quota or a lack of inodes do not show in the free space.
  */
 export function lostWords(runDir: string): RestoreError | null {
   const probe = join(existingAncestor(runDir), 'room.tmp')
@@ -138,12 +139,11 @@ export function lostWords(runDir: string): RestoreError | null {
 }
 
 /**
- * state.json: what a later agent must find. Its schema has a version. What an older agent did not write yet is filled
- * in with what it would have been; what a newer one wrote is refused, because going on with it half understood could
- * cost the data.
+ * state.json, with a version of its schema. Fields that an older agent did not write get their defaults. A file with a
+ * newer schema is refused: resuming from a state that is only half understood could cost the data.
  */
 
-/** A chain of hundreds of elements and their deltas has a few of them. */
+/** A chain of hundreds of incrementals with their delta files takes a few MiB. */
 const LARGEST_BYTES = 256 * 1024 * 1024
 
 /**
@@ -162,7 +162,7 @@ export function readStateFile(path: string): RestoreState | null {
   return parseState(content, path)
 }
 
-/** Signals, removals and commands follow from it: what somebody else could have written is not believed. */
+/** Signals, removals and commands follow from its content: a file that another user could have written is refused. */
 export function readOwnFile(path: string): string {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW) // a FIFO would block
   try {
@@ -231,7 +231,10 @@ export function syncDirectory(path: string): void {
  * dir export them.
  */
 
-/** Spans of an ended restore that nobody acknowledged. Empty for a running restore and an unreadable state. */
+/**
+ * Spans of an ended restore whose export no backend acknowledged. Empty for a running restore and for an unreadable
+ * state.
+ */
 export function leftSpans(stateDir: string): readonly UnsentSpan[] {
   try {
     const found = readStateFile(join(stateDir, 'state.json'))
@@ -243,7 +246,8 @@ export function leftSpans(stateDir: string): readonly UnsentSpan[] {
 }
 
 /**
- * Removes acknowledged spans from the state of an ended restore. A later one that holds the state dir has its own copy.
+ * Removes acknowledged spans from the state of an ended restore. If a later restore holds the state dir, it has its own
+ * copy.
  */
 export function forgetSent(stateDir: string, ids: readonly string[]): void {
   if (!leftSpans(stateDir).some(({ id }) => ids.includes(id))) return

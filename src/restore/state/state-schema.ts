@@ -58,7 +58,7 @@ const tool = z.object({
   run: z.object(run),
   /** The wrapper: leader of the tool's process group. */
   pid: positive,
-  /** Signals go to it: 0 would be this agent's own group, 1 every process. */
+  /** Signals go to this group: 0 would be this agent's own group, 1 every process. */
   pgid: z.number().int().min(2),
   /** Field 22 of /proc/<pid>/stat: guards against a reused pid. */
   startTicks: count,
@@ -69,9 +69,9 @@ const tool = z.object({
   readOffset: count.default(0),
   /** Set once it has ended and its run has not been judged yet. */
   exit: z.object({ code: z.number().nullable(), signal: signal.nullable() }).nullable().default(null),
-  /** How many tools its run has: with fewer in the state, the agent died while it recorded them. */
+  /** Number of tools in its run. If fewer are in the state, the agent died while it recorded them. */
   runSize: count.default(1),
-  /** The agent pumps bytes into it, so it cannot outlive the agent. */
+  /** The agent writes its input, so it cannot outlive the agent. */
   fedByAgent: z.boolean().default(false),
 })
 
@@ -84,7 +84,7 @@ const cleanup = z.object({
     .object({
       datadir: text,
       existed: z.boolean(),
-      /** Tells the directory from a later one of the same name; null until it is created. */
+      /** Distinguishes the directory from a later one of the same name; null until it is created. */
       identity: textOrNull,
     })
     .nullable()
@@ -93,14 +93,17 @@ const cleanup = z.object({
   returnFilesTo: textOrNull,
   /** Missing folders above target dir and datadir, deepest first: they are removed again where they are empty. */
   parents: z.array(text).default([]),
-  /** Removal has begun: whatever these directories still hold is not believed, and removal is finished first. */
+  /** Removal has begun: what these directories still hold is incomplete, and the removal is finished first. */
   removing: z.boolean().default(false),
 })
 
 /** Nothing to remove. */
 export const emptyLedger = () => cleanup.parse({})
 
-/** The estimator's memory as far as a later attempt relies on it. Unreadable: it begins anew, see `withEstimator`. */
+/**
+ * The part of the estimator's state that a later attempt relies on. If it is unreadable, the estimator starts anew
+ * (`withEstimator`).
+ */
 const keptEstimator = z.looseObject({
   position: count,
   phaseSeconds: z.number(),
@@ -128,9 +131,11 @@ const fields = z.object({
   /** The agent that wrote this state last, and the boot of the machine it ran in. */
   agentPid: positive,
   bootId: text.default(''),
-  /** What was asked for. A later agent continues with it, or with what it is given instead (option-changes.ts). */
+  /**
+   * The options. A later agent continues with them, or with new values as far as it can take them (option-changes.ts).
+   */
   options: optionsSchema,
-  /** Name under which the restore was asked for. */
+  /** Its name in serve.yaml. */
   backup: textOrNull,
   /** Which backup is being restored: 0 the one asked for, then the older ones in turn. */
   backupIndex: count.default(0),
@@ -198,7 +203,7 @@ const fields = z.object({
   spans: z.array(openSpan).default([]),
   /** Spans that the last event ended, exported once this state is on disk. Not in the file. */
   endedSpans: z.array(endedSpan).default([]),
-  /** Ended spans whose export was not acknowledged, with those that an ended restore left (left-spans.ts). */
+  /** Ended spans whose export was not acknowledged, including those that an earlier restore left in the state dir. */
   unsentSpans: z.array(unsentSpan).default([]),
   tools: z.array(tool).default([]),
   /** Runs that began, the newest last: a later attempt knows from them what stands. */
@@ -223,20 +228,20 @@ const fields = z.object({
     .object({ restoreId: text, sources: z.array(text), endedAtMs: z.number() })
     .nullable()
     .default(null),
-  /** Things a person should know; newest last, at most 20. */
+  /** Notices for the user; newest last, at most 20. */
   notices: z.array(text).default([]),
 })
 
 export const stateSchema = fields.transform(withEstimator)
 
-/** An estimator that this version cannot read begins anew and reads the tools' whole output again. */
+/** If this version cannot read the estimator, it starts anew and reads the tools' output from the beginning. */
 function withEstimator(found: z.output<typeof fields>) {
   const estimator = found.estimator ?? initialProgress({ stallThresholds: stallThresholds(found.options) })
   const tools = found.estimator === null ? found.tools.map(one => ({ ...one, readOffset: 0 })) : found.tools
   return { ...found, tools, estimator, progress: viewProgress(estimator, found.updatedAtMs) }
 }
 
-/** `--stall-timeout` is for every step that has no threshold of its own. */
+/** `--stall-timeout` applies to each step without a threshold of its own. */
 export const stallThresholds = ({
   stallTimeoutMs,
   stallThresholds: byStep,

@@ -30,29 +30,29 @@ export type CleanupLedger = RestoreState['cleanup']
 export type PartialDatadir = NonNullable<CleanupLedger['partialDatadir']>
 
 /**
- * What is being restored now: the backup asked for, or the older one gone back to. An older one is always copied:
- * `--in-place` gave away the first only.
+ * The options of the backup being restored: the one asked for, or an older one. An older one is always copied:
+ * `--in-place` applies to the one asked for.
  */
 export const currentOptions = ({ options, backupIndex }: RestoreState): RestoreOptions =>
   backupIndex === 0 ? options : { ...options, sources: options.olderBackups[backupIndex - 1]!, inPlace: false }
 
-/** What happens to a restore. The reducer is the only reader that changes anything because of it. */
-export type RestoreEvent = { atMs: number } /** The first event, beside the initial state. */ & (
+/** Everything that happens to a restore. Only the reducer changes the state because of it. */
+export type RestoreEvent = { atMs: number } /** The first event; the initial state has its content. */ & (
   | { type: 'restore_started' }
   | { type: 'attempt_started' }
   | { type: 'attempt_ended'; error: ErrorRecord | null }
   | { type: 'planned'; plan: Plan }
   | { type: 'phase_started'; phase: Phase; position: number }
   | { type: 'phase_ended'; error: ErrorRecord | null }
-  /** A step the coordinator begins itself; those inside prepare begin when the estimator sees them. */
+  /** A step that the coordinator begins. Steps within prepare begin when the estimator recognises them. */
   | { type: 'step_started'; step: Step }
-  /** `tool.spanId` was chosen before the start, so that the tool's own children could be told their parent. */
+  /** `tool.spanId` is chosen before the start, so that the tool's environment can name it as the parent. */
   | { type: 'tool_started'; position: number; tool: RunningTool; attributes: Readonly<Record<string, AttributeValue>> }
   | { type: 'tool_ended'; id: string; exitCode: number | null; signal: string | null; error: ErrorRecord | null }
   /** Lines of one tool since the last such event: their events, and the texts (bounded) for the log. */
   | {
       type: 'tool_lines'
-      /** Element it works for: lines about the prefetched element say nothing of the current one. */
+      /** The element it works on: lines about the prefetched element say nothing about the current one. */
       position: number
       id: string
       tool: string
@@ -62,7 +62,7 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       count: number
       dropped: number
     }
-  /** `delta` is what the tools did since the sample before. */
+  /** `delta`: the work since the sample before. */
   | {
       type: 'sample'
       position: number
@@ -73,13 +73,13 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       /** Of the transfer process that brings the bytes; null without one. */
       transfer?: TransferProgress | null
     }
-  /** The size of a source that is only known once somebody looked, such as a directory's. */
+  /** The size of a source that is known only after a walk, such as a directory's. */
   | { type: 'source_size'; position: number; bytes: number | null }
   | { type: 'progress'; input: ProgressInput }
   | { type: 'notice'; text: string }
   /** A backend acknowledged these spans. */
   | { type: 'spans_exported'; ids: readonly string[] }
-  /** Once a second. `pausedMs`: for so long the agent itself did not run (SIGSTOP, a paused container). */
+  /** Once a second. `pausedMs`: how long the agent itself did not run (SIGSTOP, a paused container). */
   | { type: 'tick'; pausedMs?: number }
   | {
       type: 'ended'
@@ -91,7 +91,7 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
     }
   /** A command has told its caller of the success. */
   | { type: 'reported' }
-  /** From here on what the ledger lists is being removed; afterwards no run stands. */
+  /** What the ledger lists is being removed; afterwards no run stands. */
   | { type: 'removal_begun' }
   | { type: 'removal_ended' }
   | { type: 'run_begun'; run: RunId }
@@ -108,8 +108,8 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
   | { type: 'prefetch_started'; position: number }
   | { type: 'prefetch_ended'; position: number; error: ErrorRecord | null }
   /**
-   * Another agent takes over the state file. `adopted`: the tools keep running, and their spans stay open; otherwise
-   * every open span but the root is ended as interrupted at the last sign of life.
+   * Another agent takes over. `adopted`: the tools keep running and their spans stay open; otherwise every open span
+   * but the root ends as interrupted.
    */
   | {
       type: 'resumed'
@@ -119,21 +119,22 @@ export type RestoreEvent = { atMs: number } /** The first event, beside the init
       link: SpanLink | null
       adopted: boolean
       /**
-       * What the restore continues with, and the plan as it follows from that; null where it has to be looked at anew.
+       * The options that the restore continues with, and the plan for them; null where the backup must be inspected
+       * again.
        */
       options: RestoreOptions
       plan: Plan | null
-      /** What stands (resume/decision.ts). */
+      /** What stands, by resume/decision.ts. */
       runs: RestoreState['runs']
       cleanup: CleanupLedger
-      /** When the agent before wrote its last state. */
+      /** When the earlier agent wrote its last state. */
       lastSeenAtMs: number
     }
 )
 
 export type EventOf<T extends RestoreEvent['type']> = Extract<RestoreEvent, { type: T }>
 
-/** Reads states; may never throw, wait or slow. */
+/** Gets every state after it was written. It must not throw, wait or take long. */
 export interface Observer {
   observe(state: RestoreState, event: RestoreEvent): void
 }

@@ -2,12 +2,12 @@ import { reduce } from './reduce.ts'
 import type { Observer, RestoreEvent, RestoreState } from './state.ts'
 
 /**
- * Holds the state, takes events, tells observers: the file first, so that what telemetry exports is already closed on
- * disk, and a span id is never exported twice.
+ * Holds the state, applies events, calls the observers. The file is written first, so a span is closed on disk before
+ * telemetry exports it, and its id is never exported twice.
  *
  * What an agent must find after a kill (spans, tools, phase, plan, cleanup ledger, end) is written durably before any
- * observer hears of it; mere progress at most once a second and without fsync. A write that fails does not stop what
- * runs; `persist` is what stops work from beginning unrecorded.
+ * observer sees it; mere progress at most once a second and without fsync. A failed write does not stop what runs. Work
+ * that must not begin unrecorded calls `persist`.
  */
 export interface Store {
   readonly state: RestoreState
@@ -17,7 +17,7 @@ export interface Store {
 }
 
 const PROGRESS_WRITE_MS = 1000
-/** Ticks come once a second: without any event for so long, the agent did not run. */
+/** Ticks come once a second. If no event came for this long, the agent itself did not run. */
 const PAUSE_MS = 3000
 const TICK_MS = 1000
 
@@ -69,7 +69,7 @@ export function createStore(initial: RestoreState, firstEvent: RestoreEvent, opt
     dispatch(event) {
       const pausedMs = performance.now() - heardAtMs - TICK_MS
       heardAtMs = performance.now()
-      // Before anything else, or the event would make a stall of the pause.
+      // First, or the event would count the pause as a stall.
       if (pausedMs > PAUSE_MS) take({ type: 'tick', atMs: event.atMs, pausedMs })
       take(event)
     },
@@ -87,7 +87,7 @@ export interface StoreOptions {
   onObserverError: (error: unknown) => void
 }
 
-/** Spans that begin and end at once, such as progress, are nobody's to find. */
+/** Spans that begin and end at once, such as progress, need not be found after a kill. */
 const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.spans !== before.spans ||
   after.cleanup !== before.cleanup ||
@@ -101,7 +101,7 @@ const isDurable = (before: RestoreState, after: RestoreState): boolean =>
   after.agentPid !== before.agentPid ||
   after.success !== before.success
 
-/** How far a tool's lines have been read is progress: an older state and its older offset agree. */
+/** The read offset is mere progress: an older state and its older offset fit together. */
 const toolsChanged = (before: RestoreState['tools'], after: RestoreState['tools']): boolean =>
   before !== after &&
   (before.length !== after.length ||

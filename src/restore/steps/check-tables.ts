@@ -8,8 +8,8 @@ import { formatFirst } from '../../format.ts'
 export type Sql = (statements: string, options?: { withinMs?: number; force?: boolean }) => Promise<string[]>
 
 /**
- * Asks a server on the restored datadir whether its tables are there. Throws `start_check_failed`; what a backup of
- * some tables only leaves out is no failure. Returns notices.
+ * Checks the tables of the restored datadir through a server. Throws `start_check_failed`; tables that a partial backup
+ * leaves out are no failure. Returns notices.
  */
 export async function checkTables(sql: Sql, partial: boolean): Promise<string[]> {
   const prepared = await preparedTransactions(sql)

@@ -23,9 +23,7 @@ import { keepMetadata, replaceConfig } from './kept-files.ts'
 import { moveBack } from './move-back.ts'
 import { prepare } from './prepare.ts'
 
-/**
- * What is done with one element of the chain. Each function may find its work done, or under way, by an earlier agent.
- */
+/** The work on one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
 
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
 
@@ -36,7 +34,7 @@ const stepsOf = <K extends PlanStep['kind']>({ store }: RestoreContext, position
 export const isFetched = ({ store }: RestoreContext, position: number): boolean =>
   isFinished(store.state, { element: position, kind: 'fetch' })
 
-/** The element's bytes into its directory, and then what its metadata tell into the plan. */
+/** Fetches an element into its directory and completes the plan with its metadata. */
 export async function fetchElement(
   context: RestoreContext,
   parts: PlanParts,
@@ -47,14 +45,14 @@ export async function fetchElement(
   const run = { element: position, kind: 'fetch' } as const
   const { directory, source: ref, identity } = store.state.plan!.elements[position - 1]!
   const inPlace = store.state.plan!.inPlace && position === 1
-  // After a power cut a fetch in place begins again on a directory that this restore's own prepare has changed.
+  // After a power cut, a fetch in place starts on a directory that this restore's own prepare has changed.
   const mayDiffer = inPlace && hasBegun(store.state, run)
   if (!hasBegun(store.state, run)) {
     dispatch(context, { type: 'run_begun', run })
     if (!inPlace) await createDirectory(context, directory)
   }
   const undone = (kind: RunKind) => !isFinished(store.state, { element: position, kind })
-  // Adopted tools have their input: standard input cannot be opened again, and a server need not answer for this.
+  // Adopted tools have their input. Standard input cannot be opened again, and a server need not be reachable for this.
   const tools = toolsOf(store.state, { element: position })
   const adopted = localPathOf(ref) === null && tools.length > 0
   const opened = adopted ? null : (source ?? (await openSource(ref, context.options)))
@@ -75,7 +73,7 @@ export async function fetchElement(
   return refined
 }
 
-/** The plan, and elements that are fetched already, are of the source as it was looked at. Throws `source_changed`. */
+/** The source must still be the one that was planned. Throws `source_changed`. */
 async function checkUnchanged(source: Source, identity: SourceIdentity | null): Promise<void> {
   const difference = identityDifference(identity, await source.identity())
   if (difference !== null)
@@ -85,7 +83,9 @@ async function checkUnchanged(source: Source, identity: SourceIdentity | null): 
     )
 }
 
-/** Creates a directory that a failed restore removes. It is in the ledger first: a kill in between leaves none behind. */
+/**
+ * Creates a directory that a failed restore removes. The ledger has it first: a kill in between leaves nothing behind.
+ */
 async function createDirectory(context: RestoreContext, directory: string): Promise<void> {
   const { created } = context.store.state.cleanup
   changeCleanup(context, { created: [...new Set([...created, directory])] })
@@ -94,14 +94,13 @@ async function createDirectory(context: RestoreContext, directory: string): Prom
     makeDirectory(directory)
   } catch (error) {
     // Somebody else created it since the check, so this restore must not remove it.
-    changeCleanup(context, { created })
+    const now = context.store.state.cleanup.created
+    if (!created.includes(directory)) changeCleanup(context, { created: now.filter(path => path !== directory) })
     throw error
   }
 }
 
-/**
- * What only the extracted element tells: its metadata, its redo, the memory that fits; the plan is made anew from it.
- */
+/** Completes the plan after an extract: metadata, size of the redo, memory that fits. */
 async function learn(
   context: RestoreContext,
   parts: PlanParts,
@@ -111,12 +110,12 @@ async function learn(
   const { store, runDir } = context
   const refined = await refineParts(parts, position, directory)
   const { description } = refined.elements[position - 1]!
-  // A packed stream has told its LSNs only now.
+  // The LSNs of a compressed stream are known only now.
   checkChain(refined.elements.map(element => element.description))
   checkMetadataNames(parts, directory)
   for (const text of [...checkVersion(parts.family, parts.tool.version, description), partialNotice(description)])
     if (text !== null) noticeOnce(context, text)
-  // A packed stream tells only now which server made it.
+  // The server version of a compressed stream is known only now.
   refined.server = plannedServer(refined)
   if (position === refined.elements.length) await planApply(context, refined, directory)
   keepMetadata(directory, runDir, position)
@@ -136,7 +135,7 @@ async function planApply(context: RestoreContext, parts: PlanParts, directory: s
   for (const text of parts.binlogs?.notices ?? []) noticeOnce(context, text)
 }
 
-/** mariadb-backup before 11 does not find the metadata files under the names that 11.x gives them. */
+/** mariadb-backup before 11 does not know the names that 11.x gives to the metadata files. */
 function checkMetadataNames({ tool, elements }: PlanParts, directory: string): void {
   if (tool.family !== 'mariadb-backup' || atLeast(tool.version, '11')) return
   if (existsSync(join(directory, 'xtrabackup_checkpoints'))) return
@@ -155,7 +154,7 @@ export async function prepareElement(context: RestoreContext, parts: PlanParts, 
   if (!isFinished(store.state, { element: position, kind: 'prepare' }))
     for (const step of stepsOf(context, position, 'prepare'))
       await prepare(context, step, element, plan.targetDir, parts.family)
-  await untilDurable(context) // the prepare has used the incremental up
+  await untilDurable(context) // the prepare has consumed the incremental
   if (position > 1) await rm(element.directory, { recursive: true, force: true })
   for (const step of stepsOf(context, position, 'move_back')) await moveBack(context, step, plan, parts.family)
 }

@@ -25,12 +25,12 @@ import { runTools } from '../run/run-tools.ts'
 import { judgeOne, meterTree, type RunResult, type ToolRun } from '../run/watch-tool.ts'
 import { type RunId, runName } from '../state/runs.ts'
 
-/** Brings an element's bytes into its directory: through the stages of its stream, or by a copy. */
+/** Fetches an element into its directory: through the stages of its stream, or by a copy. */
 type StepOf<K extends PlanStep['kind']> = Extract<PlanStep, { kind: K }>
 
 /**
- * Makes a directory that was not there; whoever calls has noted that it is ours. Folders on the way are open to all,
- * whatever the umask: the owner of the restored files must get to them.
+ * Creates a directory that does not exist yet; the caller has recorded it in the cleanup ledger. Missing parents get
+ * mode 0755 whatever the umask, because the owner of the restored files must reach them.
  */
 export function makeDirectory(path: string): void {
   try {
@@ -53,7 +53,7 @@ function makeParents(folder: string): void {
   }
 }
 
-/** Without a source its tools are adopted, and read theirs themselves. */
+/** Without a source the tools are adopted and have their input. */
 export async function extract(
   context: RestoreContext,
   step: StepOf<'extract'>,
@@ -81,9 +81,9 @@ export async function extract(
 }
 
 /**
- * Two things are known here that a pipeline's words alone do not tell: the first bytes of every layer were looked at,
- * so what a filter does not recognise comes later and is damage; and the directory was new, so a file that exists came
- * twice in the stream. The first `transfers` stages fetch the bytes.
+ * Two facts go beyond the tools' messages. The first bytes of every layer were checked, so bytes that a filter does not
+ * recognise come later and are damage. The directory was new, so a file that exists came twice in the stream. The first
+ * `transfers` stages fetch the bytes.
  */
 function judgeExtract(results: readonly RunResult[], step: StepOf<'extract'>, transfers = 0): PipelineJudgement | null {
   const judgement = judgePipeline(
@@ -120,8 +120,8 @@ function roleOf(index: number, { stages }: StepOf<'extract'>): EndedStage['role'
 }
 
 /**
- * The tool reads the file itself. How far it is stands with its descriptor, which its wrapper holds as well and which
- * also a later agent can look at.
+ * The tool reads the file itself. The position of its descriptor tells how far it is; a later agent can read it too,
+ * since the wrapper holds the descriptor.
  */
 function fileInput(file: Pick<FileAccess, 'startOffset' | 'fd'>): Pick<ToolRun, 'stdin' | 'sourcePosition'> {
   let ours: number | null = null
@@ -131,14 +131,14 @@ function fileInput(file: Pick<FileAccess, 'startOffset' | 'fd'>): Pick<ToolRun, 
       return ours
     },
     sourcePosition({ pid }) {
-      // Ours stands where the tool's stands, and still does when the tool has ended.
+      // This agent's descriptor shares the position, also after the tool has ended.
       const position = ours === null ? filePosition(0, pid) : filePosition(ours)
       return position === null ? null : Math.max(0, position - file.startOffset)
     },
   }
 }
 
-/** A pipe has been read from already (its first bytes told what it is), so its bytes pass through us. */
+/** The first bytes of a pipe were read to recognise the format, so the agent writes all bytes to the tool. */
 function pipeInput(source: StreamSource): Pick<ToolRun, 'stdin' | 'sourcePosition' | 'feed'> {
   let readBytes = 0
   async function* counted() {
@@ -176,7 +176,7 @@ export async function copy(context: RestoreContext, step: StepOf<'copy'>, source
   }
 }
 
-/** cp exits 1 also where all that it could not copy is no part of the backup. */
+/** cp also exits 1 if all it could not copy is no part of the backup. */
 function judgeCopy(results: readonly RunResult[], mayIgnore: boolean): PipelineJudgement | null {
   const [{ exit, failures, complaints }] = results as [RunResult]
   if (mayIgnore && exit.code === 1 && failures.length + complaints.length === 0) return null
@@ -195,7 +195,7 @@ export async function decompress(context: RestoreContext, step: StepOf<'decompre
   })
 }
 
-/** The way to the server: proxies, and whose certificates are trusted; and what tells who asks. */
+/** Variables for proxies, trusted certificates and, for S3, credentials. */
 const variablesFor = ({ kind }: SourceRef): string[] => [...NETWORK, ...(kind === 's3' ? AWS_VARIABLES : [])]
 
 const NETWORK = [
@@ -203,7 +203,7 @@ const NETWORK = [
   ...['NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
 ]
 
-/** The stage in front of an extract that fetches a URL's bytes: this program again, in a process of its own. */
+/** The stage that downloads an object: this program again, as another process. */
 export const transferStage = (ref: SourceRef): ToolRun['stages'][number] => ({
   command: {
     name: 'transfer',
@@ -214,8 +214,8 @@ export const transferStage = (ref: SourceRef): ToolRun['stages'][number] => ({
 })
 
 /**
- * What the stage reads and how far it is. The job goes through a FIFO that nothing else can open: it may hold a signed
- * URL. Without a source the process is adopted, and only its progress is read.
+ * Input and progress of the download stage. The job goes through an unlinked FIFO that no other process can open: it
+ * may hold a signed URL. Without a source the process is adopted, and only its progress is read.
  */
 export function transferInput(
   { runDir, options }: RestoreContext,
@@ -247,9 +247,7 @@ export function transferInput(
   }
 }
 
-/**
- * A descriptor that gives the job and then ends. A job is much smaller than what a FIFO holds, so this does not wait.
- */
+/** A descriptor from which the job can be read. A job fits into the FIFO's buffer, so the write does not block. */
 function jobInput(runDir: string, job: TransferJob): number {
   const { readFd, writeFd } = openFifo(runDir)
   try {

@@ -17,9 +17,9 @@ import { syncRun } from './sync.ts'
 import { findMissing, findShort, type Layout, layoutOf, outsideFiles, type ShortTablespace } from './table-files.ts'
 
 /**
- * The last checks and changes on the datadir. All of them can be done again, but not under a server: under the one that
- * an earlier agent has started there for its check they are done, and anybody else's is left alone. What comes out is
- * on the disk before success is said.
+ * The last checks and changes of the datadir. All of them can run again, but not while a server works there: if an
+ * earlier agent started it for its check, they are done; anybody else's server is left alone. Success is reported after
+ * the datadir is on the disk.
  */
 export async function finalize(context: RestoreContext): Promise<void> {
   const { store, runDir, signal } = context
@@ -31,7 +31,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
   const hasServer = toolsOf(store.state, { kind: 'start_check' }).length > 0
   await checkAllMoved(context, plan, layout)
   if (!hasServer) refuseServer(datadir)
-  if (!hasServer) await settle(context, plan) // its socket's directory is noted as created
+  if (!hasServer) await settle(context, plan) // a running server's socket directory is in the ledger
   for (const step of steps) {
     if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue
     if (hasServer && step.kind !== 'start_check') continue
@@ -63,9 +63,7 @@ export async function finalize(context: RestoreContext): Promise<void> {
 const outsideFolders = (runDir: string, datadir: string): string[] =>
   movedFiles(runDir).folders.filter(folder => relative(datadir, folder).startsWith('..'))
 
-/**
- * Hours may lie between a move-back and the agent that continues after it; somebody may have started a server since.
- */
+/** Hours may lie between move-back and the agent that continues; somebody may have started a server meanwhile. */
 function refuseServer(datadir: string): void {
   const user = processIn(datadir, { readers: false })
   if (user === null) return
@@ -74,7 +72,7 @@ function refuseServer(datadir: string): void {
   })
 }
 
-/** Reports activity of a step, at most twice a second: steps of ours have no tool that is watched. */
+/** Reports progress of a step without a tool, at most twice a second. */
 function tellMoved({ store, now }: RestoreContext): () => void {
   let toldAtMs = 0
   return () => {
@@ -96,16 +94,15 @@ export interface VerifyOptions {
   slackBytes?: number
   /** The backup holds only some of the server's tables: a missing file is a notice. */
   partial?: boolean
-  /** A server will be asked which InnoDB tables lie in the system tablespace. */
+  /** The start check will tell which InnoDB tables lie in the system tablespace. */
   serverFollows?: boolean
-  /** Called now and then while it looks. */
+  /** Called after every few files. */
   onChecked?: () => void
 }
 
 /**
- * Checks what the files of a restored datadir tell: InnoDB's system tablespace is there, nothing is packed or
- * half applied, each table has its files, and no tablespace is shorter than it says. Throws `verify_failed`; returns
- * notices.
+ * Checks the files of a restored datadir: the system tablespace exists, nothing is still compressed or half applied,
+ * each table has its files, and no tablespace is shorter than its header says. Throws `verify_failed`; returns notices.
  */
 export async function verifyDatadir(datadir: string, layout: Layout, options: VerifyOptions = {}): Promise<string[]> {
   const { slackBytes = 0, partial = false, serverFollows = false, onChecked = () => {} } = options
@@ -152,8 +149,8 @@ const describe = ({ name, bytes, expectedBytes }: ShortTablespace): string =>
   `${name} has ${bytes} of ${expectedBytes} bytes`
 
 /**
- * Gives the datadir, also one that is reached by a link, and all in it to the owner, and the files of tables with DATA
- * DIRECTORY outside it. Of the directories outside, only those go to him that this restore made (`createdParents`).
+ * Gives the datadir, with links to it resolved, and all in it to the owner, and the files of DATA DIRECTORY tables
+ * outside it. Of outside directories only those change owner that this restore created (`createdParents`).
  */
 export async function setOwner(
   datadir: string,

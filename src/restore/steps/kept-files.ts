@@ -18,8 +18,8 @@ import { moveFile, readAtMost } from '../../process/file-system.ts'
 import { systemError } from '../../process/system-error.ts'
 
 /**
- * Files of a backup that a server must not find in its datadir, or that a person may need later. They are kept in the
- * run dir: a replica or a point-in-time recovery begins at the binlog position.
+ * Files of a backup that a server must not find in its datadir, or that the user may need later. The run dir keeps
+ * them: a replica or a point-in-time recovery starts at their binlog position.
  */
 const METADATA =
   /^(xtrabackup|mariadb_backup)_(checkpoints|info|binlog_info|slave_info|galera_info|tablespaces|master_key_id)$|^backup-my\.cnf$/
@@ -44,10 +44,10 @@ export function keepMetadata(directory: string, runDir: string, position: number
 const CONFIG = 'backup-my.cnf'
 
 /**
- * Gives the tools a backup-my.cnf with nothing but allowed settings, here and in `metadataDir`, where the original
- * stays as `backup-my.cnf.original`. A tool ignores a file that everybody may write, so that one is replaced too.
- * `keyFile` is where this host has the keys of MariaDB's encrypted tables. Returns the names of the settings left out.
- * Throws `key_missing` where the tables are encrypted and it is null.
+ * Replaces backup-my.cnf, here and in `metadataDir`, by one with allowed settings only; the original stays there as
+ * `backup-my.cnf.original`. A file that everybody may write is replaced too, because a tool ignores it. `keyFile` holds
+ * the keys of MariaDB's encrypted tables on this host. Returns the names of the settings left out. Throws `key_missing`
+ * if the tables are encrypted and it is null.
  */
 export function replaceConfig(
   directory: string,
@@ -78,7 +78,7 @@ export function replaceConfig(
   return dropped
 }
 
-/** How openssl begins what it encrypts with a password. Any other file has its keys in plain text. */
+/** The first bytes of a file that openssl encrypted with a password. A key file without them is plain text. */
 const OPENSSL_MAGIC = 'Salted__'
 
 /** Throws `key_missing` where the key file on this host is encrypted and the tools get no password of it. */

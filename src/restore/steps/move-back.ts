@@ -20,9 +20,9 @@ import { syncRun } from './sync.ts'
 import { type Layout, outsideFiles } from './table-files.ts'
 
 /**
- * Moves the prepared files into the datadir. From here until it has ended well, what lies in the datadir is ours. One
- * that was cut short before continues: the tool is then told that the datadir is not empty, and moves the files that
- * are left.
+ * Moves the prepared files into the datadir. From its beginning to its end the cleanup ledger has the datadir. An
+ * interrupted move-back continues: the tool is told to accept a datadir that is not empty, and moves the files that are
+ * left.
  */
 export async function moveBack(
   context: RestoreContext,
@@ -37,7 +37,7 @@ export async function moveBack(
     await syncRun(context, { element: step.element, kind: 'sync' }, plan.targetDir)
   const goesOn = store.state.cleanup.partialDatadir !== null && toolsOf(store.state, { kind: 'move_back' }).length === 0
   if (store.state.cleanup.partialDatadir === null) {
-    // Hours may have passed since it was found empty.
+    // Hours may have passed since the first check.
     const existed = checkDatadir(plan.datadir)
     const outside = await outsidePaths(plan)
     const note = (identity: string | null) =>
@@ -68,7 +68,8 @@ export async function moveBack(
     judge: judgeOne('move_back'),
     stdin: 'ignore',
   }).catch(error => {
-    // The tool looks before it moves anything. What it found came after we had looked, and is somebody else's.
+    // The tool checks before it moves anything: what it found came after this agent's check and belongs to somebody
+    // else.
     if (!goesOn && error instanceof RestoreError && error.code === 'datadir_not_empty') {
       if (!store.state.cleanup.partialDatadir?.existed) removeIfEmpty(plan.datadir)
       changeCleanup(context, { partialDatadir: null })
@@ -78,7 +79,7 @@ export async function moveBack(
 }
 
 /**
- * Where move-back will put files outside the datadir. The tool would overwrite what is there already. Throws
+ * Paths of files that move-back puts outside the datadir. The tool would overwrite an existing file: throws
  * `datadir_not_empty`.
  */
 async function outsidePaths({ targetDir }: Plan): Promise<Map<string, string>> {
@@ -96,7 +97,8 @@ async function outsidePaths({ targetDir }: Plan): Promise<Map<string, string>> {
 }
 
 /**
- * The owner, unless a table with DATA DIRECTORY goes where he may not write: root moves it, and gives it to him later.
+ * The user for move-back: the owner, unless DATA DIRECTORY files go where the owner may not write. Then root moves
+ * them, and gives them away later.
  */
 async function moveBackUser(
   { command: { runAs } }: { command: Command },
@@ -108,8 +110,8 @@ async function moveBackUser(
 }
 
 /**
- * Nothing with data is left where the backup was prepared. A move-back that says it is done and has left some behind
- * has failed: they are kept, and the restore ends. Throws `move_back_failed`.
+ * Checks that no file with data is left in the target dir. If the tool reports success and has left some, they are kept
+ * and the restore ends. Throws `move_back_failed`.
  */
 export async function checkAllMoved(
   context: RestoreContext,
@@ -117,7 +119,7 @@ export async function checkAllMoved(
   { systemFiles }: Layout,
 ): Promise<void> {
   const { cleanup } = context.store.state
-  if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return // settled before
+  if (cleanup.returnFilesTo === null && cleanup.created.length === 0) return // an earlier agent did this already
   if (!existsSync(targetDir)) return
   const left: string[] = []
   for await (const path of filesUnder(targetDir)) {
@@ -132,8 +134,8 @@ export async function checkAllMoved(
 }
 
 /**
- * Nothing goes back from now on; of the target dir only metadata is left, kept in the run dir already. One that was cut
- * short is done again. That the datadir was filled by us stays noted: what fails its checks may have to make room.
+ * Removes the target dir, which holds only metadata by now; they are kept in the run dir. It can run again after an
+ * interruption. The datadir stays in the ledger: if it fails its checks, it may have to make room for an older backup.
  */
 export async function settle(context: RestoreContext, plan: Plan): Promise<void> {
   const { cleanup } = context.store.state

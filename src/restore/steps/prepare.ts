@@ -11,8 +11,8 @@ import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/watch-tool.ts'
 
 /**
- * Runs prepare on one element and checks what its exit code does not tell: that the redo was read to its end, and that
- * the backup now says it is prepared.
+ * Runs prepare on one element, then checks what the exit code does not tell: that the redo was read to its end, and
+ * that the metadata now say prepared.
  */
 export async function prepare(
   context: RestoreContext,
@@ -33,8 +33,8 @@ export async function prepare(
   await runTools(context, {
     id: { element: step.element, kind: 'prepare' },
     stages: [{ command: step.command, grammar: family.grammar() }],
-    // The tool ends with exit 0 and `completed OK!` on a redo log that was cut, only the LSN it reached tells; or it
-    // stumbles over a page from beyond the cut, and its words are not the cause.
+    // On a redo log that was cut, the tool may exit 0 with `completed OK!`, and only the LSN it reached shows the
+    // damage; or it fails over a page from beyond the cut, and its message is not the cause.
     judge: results => {
       const judgement = judgeOne('prepare')(results)
       if (judgement !== null && judgement.code !== 'prepare_failed') return judgement
@@ -49,7 +49,7 @@ export async function prepare(
   await checkPrepared(targetDir, step.last)
 }
 
-/** Right for a backup of some tables only, and data lost in any other. */
+/** Correct for a partial backup; lost data in any other. */
 function noticeMissing(context: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
   const more = complaints.length > 1 ? ` (and ${complaints.length - 1} more)` : ''
   notice(context, `${name} lacks files that its redo log changes: ${complaints[0]}${more}`)

@@ -21,11 +21,11 @@ import { type RunKind, toolsOf } from '../state/runs.ts'
 import type { Sql } from './check-tables.ts'
 
 /**
- * A server on the restored datadir that nobody else can reach. It runs as the owner of the files, never as root, and
- * its socket is in a directory of mode 0700 that is made for it.
+ * Runs a server on the restored datadir that no other user can reach: as the owner of the files, never as root, with
+ * its socket in a directory of mode 0700 created for it.
  */
 
-/** Times in ms. A server that rolls back a long transaction first answers late; it is only given up when it ends. */
+/** Times in ms. A server that first rolls back a long transaction answers late; it is given up only when it exits. */
 export const SERVER_TIMES = { askEvery: 250, answerWithin: 10_000, shutdownWithin: 300_000, termWithin: 60_000 }
 export type ServerTimes = typeof SERVER_TIMES
 
@@ -36,8 +36,8 @@ export const directoryOf = ({ args }: Pick<Command, 'args'>): string =>
   args.find(arg => arg.startsWith('--socket='))!.replace(/^--socket=(.*)\/.*/, '$1')
 
 /**
- * Starts the server, waits until it answers, asks, and shuts it down. Null where the server was adopted and ended in
- * order before this agent could ask it. Throws `server_failed`, and what `ask` and the judge say.
+ * Starts the server, waits until it answers, runs `ask`, and shuts it down. Null if the server was adopted and exited
+ * normally before this agent could ask. Throws `server_failed`, and what `ask` and the judge throw.
  */
 export async function askServer<T>(
   context: RestoreContext,
@@ -88,7 +88,7 @@ export async function askServer<T>(
     if (!hasEnded) answered = { answer: await ask(sql) }
   } catch (error) {
     if (!hasEnded) await stop()
-    await server // a server that died is the cause of a question without answer
+    await server // a server that died explains a query without an answer
     throw error instanceof RestoreError
       ? error
       : new RestoreError('server_failed', `the restored server does not answer: ${(error as Error).message}`)
@@ -105,10 +105,7 @@ const answers = (sql: Sql, { answerWithin }: ServerTimes) =>
     () => false,
   )
 
-/**
- * Only what the server says of the data counts against the backup: with an older one it would fail for any other reason
- * too.
- */
+/** Only messages about the data count against the backup: any other failure would hit an older backup too. */
 export const judgeServer: ToolRun['judge'] = ([server]) => {
   const { code, signal } = server!.exit
   if (code === 0) return null
@@ -178,7 +175,7 @@ async function pluginSettings(datadir: string, program: string): Promise<string[
   return enginePlugins({ hasArchive, hasRocksDb: existsSync(join(datadir, '#rocksdb')) }, installed)
 }
 
-/** Noted as created before it is made, so that a kill between the two leaves none behind. */
+/** In the ledger before it is created, so that a kill between the two leaves nothing behind. */
 export function makePrivateDirectory(context: RestoreContext, directory: string, runAs: RunAs): void {
   const { created } = context.store.state.cleanup
   rmSync(directory, { recursive: true, force: true }) // of an agent that was killed; the name is this restore's own

@@ -84,15 +84,15 @@ test.each(Object.entries(NOTICE))('%s is taken by a restore that was begun witho
   const changes = changeOptions(extracted(), sampleOptions({ [key]: value }))
   expect(changes.options).toEqual(sampleOptions({ [key]: value }))
   expect(changes).toMatchObject({ taken: [{ name: key, asked: value }], refused: [], planIsVoid: false })
-  expect(optionNotices(changes, [])).toEqual([`the restore goes on; now with ${told}`])
+  expect(optionNotices(changes, [])).toEqual([`the restore resumes, now with ${told}`])
 })
 
 test.each(Object.entries(FIXED))('%s stays as soon as something was made', (key, [value, told]) => {
   const changes = changeOptions(extracted(), sampleOptions({ [key]: value }))
   expect(changes).toMatchObject({ options: sampleOptions(), taken: [], refused: [{ name: key }], planIsVoid: false })
   expect(optionNotices(changes, [])).toEqual([
-    `the restore goes on as it was begun with ${told}; to begin anew with the other, cancel it first ` +
-      '(Ctrl-C, or DELETE /restore), and start it again',
+    `the restore resumes with the values that it began with: ${told}; ` +
+      'for a fresh start with the new values, cancel it first (Ctrl-C, or DELETE /restore)',
   ])
 })
 
@@ -166,7 +166,7 @@ test('tools that go on keep what they were started with, and that is said where 
   const withTool = (changes: Partial<RestoreOptions>) =>
     optionNotices(changeOptions(extracted(), sampleOptions(changes)), ['mariadb-backup'])
   expect(withTool({ memory: 3 * 1024 ** 2 + 1 })).toEqual([
-    'the restore goes on; now with use_memory 3145729 (was auto); what runs already (mariadb-backup) keeps what it was started with',
+    'the restore resumes, now with use_memory 3145729 (was auto); running tools (mariadb-backup) keep the values that they were started with',
   ])
-  expect(withTool({ retries: 1 })).toEqual(['the restore goes on; now with retries 1 (was 3)'])
+  expect(withTool({ retries: 1 })).toEqual(['the restore resumes, now with retries 1 (was 3)'])
 })

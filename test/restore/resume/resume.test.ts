@@ -73,7 +73,7 @@ test.each(['command', 'serve'] as const)(
     expect(first.options).toMatchObject({ parallel: 7, prefetch: false, json: true })
     const moveBack = first.plan!.steps.find(({ kind }) => kind === 'move_back')
     expect(moveBack).toMatchObject({ command: { args: expect.arrayContaining(['--parallel=7']) } })
-    expect(last.notices).toContain('the restore goes on; now with parallel 7 (was 2), prefetch off (was auto)')
+    expect(last.notices).toContain('the restore resumes, now with parallel 7 (was 2), prefetch off (was auto)')
     expect(last).toMatchObject({ status: 'failed', error: { code: 'source_missing' } })
   },
 )
