@@ -5,8 +5,15 @@ import { PEEK_BYTES, type SourceIdentity, type StreamSource } from './source.ts'
 import { nameOfSource, type SourceRef } from './source-ref.ts'
 import { openAccess, openDispatcher } from './transfer/access.ts'
 import { checksumOf } from './transfer/checksum.ts'
-import { type ByteRange, isPinned, type ObjectPin, type ObjectRequest, requestRange } from './transfer/http-object.ts'
-import type { HttpAccess } from './transfer/job.ts'
+import {
+  type ByteRange,
+  isPinned,
+  type ObjectPin,
+  type ObjectRequest,
+  type RangeReply,
+  requestRange,
+} from './transfer/http-object.ts'
+import type { ExpectedChecksum, HttpAccess } from './transfer/job.ts'
 import { type TransferOptions, transfer } from './transfer/transfer.ts'
 import { connectionError, TransientError } from './transfer/transient-error.ts'
 import { pauseMs } from './transfer/window-plan.ts'
@@ -23,13 +30,13 @@ export async function openRemoteSource(ref: SourceRef, access: HttpAccess): Prom
   const name = nameOfSource(ref)
   const dispatcher = await openDispatcher(LOOK_CONNECTIONS)
   const object = openAccess(name, access, dispatcher)
-  const first = await untilAnswered(name, () =>
-    requestRange(object, { start: 0, end: PEEK_BYTES }, null, AbortSignal.timeout(OPEN_MS)).catch(emptyAs(name)),
-  )
-  first?.body.destroy()
+  const first = await firstReply(object).catch(async thrown => {
+    await dispatcher.destroy()
+    throw thrown
+  })
   const pin: ObjectPin = first?.pin ?? { etag: null, lastModified: null, size: 0 }
   const ranged = first?.ranged ?? false
-  const checksum = first && checksumOf(first.headers, !ranged)
+  const checksum = first && (await storedChecksum(object, first))
   const read = (end: number): AsyncIterable<Buffer> => {
     const options: TransferOptions = {
       range: { start: 0, end },
@@ -57,6 +64,32 @@ export async function openRemoteSource(ref: SourceRef, access: HttpAccess): Prom
     async close() {
       await dispatcher.destroy()
     },
+  }
+}
+
+/** Null where the object is empty. */
+async function firstReply(object: ObjectRequest): Promise<RangeReply | null> {
+  const { name } = object
+  const reply = await untilAnswered(name, () =>
+    requestRange(object, { start: 0, end: PEEK_BYTES }, null, AbortSignal.timeout(OPEN_MS)).catch(emptyAs(name)),
+  )
+  reply?.body.destroy()
+  return reply
+}
+
+/** A store that tells the checksum of an object only to a HEAD request, and answers none, has none for us. */
+async function storedChecksum(
+  { head, ...object }: ObjectRequest,
+  { headers, ranged, pin }: RangeReply,
+): Promise<ExpectedChecksum | null> {
+  if (head === undefined) return checksumOf(headers, !ranged)
+  try {
+    const reply = await requestRange({ ...object, ...head }, null, pin, AbortSignal.timeout(OPEN_MS))
+    reply.body.destroy()
+    return checksumOf(reply.headers, true)
+  } catch (thrown) {
+    if (thrown instanceof RestoreError && thrown.code === 'source_changed') throw thrown
+    return checksumOf(headers, !ranged)
   }
 }
 

@@ -45,6 +45,10 @@ export interface ObjectRequest {
   authorize: Authorize
   /** False: a redirect is left to `explain`. */
   redirects?: false
+  /** A HEAD request for all of the object, where that tells more than a GET. */
+  head?: { method: 'HEAD'; authorize: Authorize }
+  /** GET unless given. */
+  method?: 'HEAD'
   /** Knows more of this kind of server's errors; null leaves it to the status. */
   explain?: (status: number, body: string, headers: RangeReply['headers']) => Error | null
 }
@@ -71,7 +75,13 @@ export async function requestRange(
   let at = new URL(url)
   for (let hops = 0; ; hops++) {
     const sent = at.origin === new URL(url).origin ? wanted : withoutAuthorization(wanted)
-    const reply = await request(at, { dispatcher: object.dispatcher, headers: sent, signal, highWaterMark: 1 << 20 })
+    const reply = await request(at, {
+      dispatcher: object.dispatcher,
+      method: object.method ?? 'GET',
+      headers: sent,
+      signal,
+      highWaterMark: 1 << 20,
+    })
     // An error of a body that nobody reads yet is found when it is read.
     reply.body.on('error', () => {})
     const plain = plainHeaders(reply.headers)

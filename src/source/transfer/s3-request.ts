@@ -18,30 +18,34 @@ export function s3Request(
   dispatcher: Dispatcher,
   query?: Record<string, string>,
 ): ObjectRequest {
+  const authorize = async (method = 'GET') => {
+    const { AwsV4Signer } = await import('aws4fetch')
+    const region = access.region ?? FIRST_REGION
+    const url = s3Url(access, region, query)
+    const { accessKeyId, secretAccessKey, sessionToken } = await awsCredentials()
+    const signer = new AwsV4Signer({
+      method,
+      url,
+      headers: {
+        ...(access.requesterPays && { 'x-amz-request-payer': 'requester' }),
+        ...(query === undefined ? sseHeaders(access) : access.endpoint === null && WITH_RESTORE_STATUS),
+        ...(method === 'HEAD' && { 'x-amz-checksum-mode': 'ENABLED' }),
+      },
+      service: 's3',
+      region,
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken !== undefined && { sessionToken }),
+    })
+    const signed = await signer.sign()
+    return { url, headers: Object.fromEntries(signed.headers) }
+  }
   return {
     dispatcher,
     name,
     redirects: false, // a signature is of one host
-    async authorize() {
-      const { AwsV4Signer } = await import('aws4fetch')
-      const region = access.region ?? FIRST_REGION
-      const url = s3Url(access, region, query)
-      const { accessKeyId, secretAccessKey, sessionToken } = await awsCredentials()
-      const signer = new AwsV4Signer({
-        url,
-        headers: {
-          ...(access.requesterPays && { 'x-amz-request-payer': 'requester' }),
-          ...(query === undefined ? sseHeaders(access) : access.endpoint === null && WITH_RESTORE_STATUS),
-        },
-        service: 's3',
-        region,
-        accessKeyId,
-        secretAccessKey,
-        ...(sessionToken !== undefined && { sessionToken }),
-      })
-      const signed = await signer.sign()
-      return { url, headers: Object.fromEntries(signed.headers) }
-    },
+    authorize: () => authorize(),
+    head: { method: 'HEAD', authorize: () => authorize('HEAD') },
     explain: (status, body, headers) => explain(name, access, status, body, headers),
   }
 }
