@@ -1,7 +1,7 @@
 import { RestoreError } from '../errors.ts'
 
 /** What package.json asks for in `engines`. */
-const LEAST = [22, 15] as const
+const LEAST = [22, 19] as const
 
 /** Throws `tool_version` on a Node.js that is too old for our dependencies, which would end in an error of theirs. */
 export function checkNode(version: string): void {

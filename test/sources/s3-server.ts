@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer, connect as openSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +19,8 @@ export interface S3Server {
   delete(path: string): Promise<void>
   /** A user without any rights: variables of its credentials. */
   stranger(): Promise<Record<string, string>>
+  /** Bytes of objects that were sent to anyone. */
+  readBytes(): number
   stop(): Promise<void>
 }
 
@@ -33,9 +35,20 @@ export async function startS3(): Promise<S3Server> {
   for (const name of ['store', 'meta', 'iam']) mkdirSync(join(dir, name))
   const [port, admin] = [await freePort(), await freePort()]
   const args = ['--port', `127.0.0.1:${port}`, '--admin-port', `127.0.0.1:${admin}`, '--region', REGION, '--quiet']
+  const log = join(dir, 'access.log')
   const server = spawn(
     program,
-    [...args, '--iam-dir', join(dir, 'iam'), 'posix', '--sidecar', join(dir, 'meta'), join(dir, 'store')],
+    [
+      ...args,
+      '--access-log',
+      log,
+      '--iam-dir',
+      join(dir, 'iam'),
+      'posix',
+      '--sidecar',
+      join(dir, 'meta'),
+      join(dir, 'store'),
+    ],
     {
       stdio: 'ignore',
       env: { PATH: process.env.PATH, ROOT_ACCESS_KEY: ROOT.accessKeyId, ROOT_SECRET_KEY: ROOT.secretAccessKey },
@@ -60,8 +73,12 @@ export async function startS3(): Promise<S3Server> {
       await execa(program, ['admin', '--access', ROOT.accessKeyId, '--secret', ROOT.secretAccessKey, ...url, ...user])
       return envOf(endpoint, 'AKIDSTRANGER', 'strange')
     },
+    readBytes: () =>
+      readFileSync(log, 'utf8')
+        .split('\n')
+        .reduce((sum, line) => sum + sentBytes(line), 0),
     async stop() {
-      server.kill('SIGTERM')
+      server.kill('SIGKILL')
       if (server.exitCode === null) await once(server, 'exit')
       rmSync(dir, { recursive: true, force: true })
     },
@@ -92,3 +109,9 @@ const answers = (port: number): Promise<boolean> =>
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
     socket.once('connect', () => socket.destroy())
   })
+
+/** A line of S3's access log: operation, key, request, status, error, bytes sent. */
+function sentBytes(line: string): number {
+  const found = /s3_GetObject .* 20[06] \S+ (\d+) /.exec(line)
+  return found === null ? 0 : Number(found[1])
+}

@@ -35,6 +35,18 @@ describe('a prefix of a bucket', () => {
   })
 })
 
+test('an object that was replaced by one of the same size is not the listed one', async () => {
+  const bucket = await bucketWith({ a: randomBytes(3_000_000) })
+  const store = await openStore(parseSource(`s3://${bucket}`)!, NO_SETTINGS)
+  const [object] = await listed(store)
+  await server.put(`${bucket}/a`, randomBytes(3_000_000))
+  const read = async () => {
+    for await (const _ of store.stream(object!));
+  }
+  await expect(read()).rejects.toMatchObject({ code: 'source_changed' })
+  await store.close()
+})
+
 test('a list of more than a page is whole', async () => {
   const keys = Array.from({ length: 1100 }, (_, index) => `t/${String(index).padStart(20, '0')}`)
   const bucket = await bucketWith({})

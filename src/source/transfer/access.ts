@@ -6,8 +6,15 @@ import { s3Request } from './s3-request.ts'
 /** Connections for all objects that a process reads, at most so many to a server. Whoever opened it destroys it. */
 export async function openDispatcher(connections: number): Promise<Dispatcher> {
   const { EnvHttpProxyAgent } = await import('undici')
-  // Our own clocks tell a slow server from a slow tool; undici's would count both.
-  return new EnvHttpProxyAgent({ connections, bodyTimeout: 0, headersTimeout: 0, connect: { timeout: 15_000 } })
+  return new EnvHttpProxyAgent({
+    connections,
+    // Windows wait in sockets of their own; HTTP/2 would put all into one.
+    allowH2: false,
+    // Our own clocks tell a slow server from a slow tool; undici's would count both.
+    bodyTimeout: 0,
+    headersTimeout: 0,
+    connect: { timeout: 15_000 },
+  })
 }
 
 /** How an object is asked for, by the kind of its server. */

@@ -134,6 +134,7 @@ function explain(
   if (code === 'AccessDenied' || code === 'AllAccessDisabled') return error('source_denied', deniedHint(access))
   if (code === 'SlowDown') return new TransientError('slow_down', what)
   if (MAY_PASS.has(code)) return new TransientError(String(status), what)
+  if (status === 400) return error('source_unreadable', 'check the name of the bucket, the key and the options of S3')
   return null
 }
 

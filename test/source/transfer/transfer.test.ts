@@ -5,7 +5,7 @@ import { openAccess, openDispatcher } from '../../../src/source/transfer/access.
 import { requestRange } from '../../../src/source/transfer/http-object.ts'
 import { newStats } from '../../../src/source/transfer/stats.ts'
 import { type TransferOptions, transfer } from '../../../src/source/transfer/transfer.ts'
-import { type Fault, type RangeServer, rangeServer } from '../../support/range-server.ts'
+import { etagOf, type Fault, type RangeServer, rangeServer } from '../../support/range-server.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
@@ -38,6 +38,15 @@ test('all bytes come in order through several windows', async () => {
   const { bytes, stats } = await transferred(server)
   expect(sha(bytes)).toBe(sha(CONTENT))
   expect(server.requests).toHaveLength(15)
+  expect(stats.retries).toEqual({})
+})
+
+test('a server that closes every connection, while the tool is slow, costs no byte and no retry', async () => {
+  const server = await rangeServer(CONTENT)
+  server.headers = content => ({ etag: etagOf(content), connection: 'close' })
+  // A little more than is buffered of a reply that nobody reads: it is paused where the connection ends.
+  const { bytes, stats } = await transferred(server, { windows: 3, windowBytes: (1 << 20) + 10_000 }, 30)
+  expect(sha(bytes)).toBe(sha(CONTENT))
   expect(stats.retries).toEqual({})
 })
 
