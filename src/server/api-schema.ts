@@ -126,6 +126,7 @@ export const restoreSchema = z
     binlog: binlogSchema.nullable(),
     replica_info: z.string().nullable().default(null),
     galera_info: z.string().nullable().default(null),
+    attach_replica: z.string().nullable().default(null),
     partial: z.boolean().nullable().default(null),
     run_dir: z.string(),
     notices: z.array(z.string()),

@@ -1,6 +1,8 @@
 import { basename, join } from 'node:path'
+import { attachReplica } from '../backup/attach-replica.ts'
 import { exitCodeOf } from '../errors.ts'
 import { STEPS } from '../phases.ts'
+import type { Plan, PlanElement } from '../restore/plan/plan.ts'
 import type { RestoreState } from '../restore/state/state.ts'
 import { WAITS } from '../source/transfer/stats.ts'
 import type { HistoryEntry, RestoreBody, RestoreStatusBody } from './api-schema.ts'
@@ -55,6 +57,7 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
     binlog: last?.binlog ?? null,
     replica_info: last?.replica ?? null,
     galera_info: last?.galera ?? null,
+    attach_replica: plan && last ? attachOf(plan, last) : null,
     partial: plan === null ? null : plan.elements.some(({ description }) => description.partial),
     run_dir: join(state.options.stateDir, state.restoreId),
     notices: [...state.notices],
@@ -66,6 +69,16 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
       exit_code: exitCodeOf(error.code),
     },
   }
+}
+
+/** After a point-in-time recovery the point is where apply ended, not that of the backup. */
+function attachOf(plan: Plan, { serverVersion, binlog, replica, galera }: PlanElement['description']): string | null {
+  const { binlogs } = plan
+  const isMariadb = serverVersion === null ? plan.tool.family === 'mariadb-backup' : /mariadb/i.test(serverVersion)
+  const own = { serverVersion, isMariadb }
+  return attachReplica(
+    binlogs ? { ...own, binlog: binlogs.stop, replica: null, galera: null } : { ...own, binlog, replica, galera },
+  )
 }
 
 function transferBody({ status, phase, position, transfers }: RestoreState): RestoreBody['source_transfer'] {

@@ -108,6 +108,7 @@ const jsonSummary = (body: RestoreBody, { phases }: Timeline) => ({
   binlog: body.binlog,
   replica_info: body.replica_info,
   galera_info: body.galera_info,
+  attach_replica: body.attach_replica,
   partial: body.partial,
   run_dir: body.run_dir,
 })

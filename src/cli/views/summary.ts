@@ -17,6 +17,7 @@ export function summaryLines(body: RestoreBody, { phases }: Timeline, color = fa
     ['gtid', binlog?.gtid || null],
     ['replica', body.replica_info],
     ['galera', body.galera_info],
+    ['attach', body.attach_replica],
     ['partial', body.partial ? "yes: only some of the server's databases or tables" : null],
     ['checksum', checksumText(body.elements ?? [])],
     ['run dir', body.run_dir],
