@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 installed_by_hand() {
   [ -x node_modules/.bin/vitest ] && [ -n "$(find node_modules/.package-lock.json -newer package-lock.json)" ]
 }
-if ! cmp -s package-lock.json node_modules/.installed-lock.json && ! installed_by_hand; then
+# Through a link, npm ci would empty the node_modules of another checkout.
+if [ ! -L node_modules ] && ! cmp -s package-lock.json node_modules/.installed-lock.json && ! installed_by_hand; then
   echo 'setup: npm ci' >&2
   npm ci --no-audit --no-fund --loglevel=error >&2
   cp package-lock.json node_modules/.installed-lock.json
@@ -17,6 +18,7 @@ fi
 
 # program:package
 more=
+[ "${1:-}" != sources ] || more='nginx:nginx-light tinyproxy:tinyproxy'
 [ "${1:-}" != packaging ] || more='strip:binutils objdump:binutils mmdebstrap:mmdebstrap curl:curl lintian:lintian rpm:rpm \
   man:man-db systemd-analyze:systemd dpkg-deb:dpkg setpriv:util-linux'
 missing=

@@ -324,6 +324,25 @@ export function restoreDashboard(): Dashboard {
       ),
     )
     .withPanel(
+      series(
+        'Requests to the source',
+        'Of a URL: requests whose bytes are under way (none waits: the source is slow), and requests whose bytes wait for the tool (the tool is slow). Retries a minute, by what failed.',
+        'none',
+      )
+        .withTarget(
+          query(`sum by (restore_window_state) (${of('restore_source_windows')})`, {
+            legend: '{{restore_window_state}}',
+            refId: 'A',
+          }),
+        )
+        .withTarget(
+          query(`60 * sum by (error_type) (${rateOf('restore_source_retries_total')})`, {
+            legend: 'retries a minute: {{error_type}}',
+            refId: 'B',
+          }),
+        ),
+    )
+    .withPanel(
       series('Source', 'Bytes read of the backup as it is stored, and their total where known.', 'bytes')
         .withTarget(
           query(`max by (restore_backup) (${of('restore_source_read_bytes')})`, {

@@ -71,6 +71,12 @@ export const bandwidth = z.preprocess(
   parsed(parseBandwidth, 'a size a second, such as 50M'),
 )
 
+const parseReserve = (value: string) => (value === '0' ? 0 : parseSize(value))
+export const reserve = z.preprocess(
+  value => (typeof value === 'number' ? String(value) : value),
+  parsed(parseReserve, '0 or a size such as 5G'),
+)
+
 export const wholeNumber = (from: number, to: number) => {
   const error = `must be a whole number from ${from} to ${to}`
   return z.preprocess(

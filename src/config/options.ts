@@ -515,6 +515,18 @@ const TABLE = {
     help: 'key of SSE-C: 32 bytes, as they are, in base64 or in hex',
     doc: { default: '`RESTORE_AGENT_S3_SSE_KEY`, or none' },
   }),
+  /** Free bytes below which nothing more is extracted; null: 1 % of the file system, at most 1 GiB. */
+  diskReserve: option({
+    key: 'disk_reserve',
+    flag: '--disk-reserve <size>',
+    written: form.reserve,
+    stored: z.number().nonnegative().nullable().default(null),
+    resume: 'live',
+    show: showSize,
+    showNull: '1 % of the file system, at most 1G',
+    help: 'stop extracting while so much is still free on the file system of the target dir; 0: fill it',
+    doc: { default: '1 % of the file system, at most 1G; 0 below 10G' },
+  }),
   dryRun: option({
     ...onOff,
     key: 'dry_run',

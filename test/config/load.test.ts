@@ -83,6 +83,7 @@ retry_delay: 1m
 state_wait: 5m
 prefetch: off
 max_bandwidth: 50M
+disk_reserve: 0
 s3_endpoint: https://s3.example.com
 s3_region: eu-west-1
 s3_addressing: virtual
@@ -137,6 +138,7 @@ describe('a whole file', () => {
       retryDelayMs: 60_000,
       stateWaitMs: 300_000,
       prefetch: false,
+      diskReserve: 0,
       maxBandwidth: 50 * 1024 ** 2,
       s3Endpoint: 'https://s3.example.com',
       s3Region: 'eu-west-1',
@@ -207,6 +209,7 @@ describe('a whole file', () => {
       retryDelayMs: 5000,
       stateWaitMs: 600_000,
       prefetch: true,
+      diskReserve: null,
       maxBandwidth: null,
       s3Endpoint: null,
       s3Region: null,

@@ -21,6 +21,7 @@ import { type EndedStage, judgePipeline, type PipelineJudgement } from '../../to
 import { transferGrammar } from '../../tool/transfer-grammar.ts'
 import { dispatch, type RestoreContext } from '../context.ts'
 import type { PlanStep } from '../plan/plan.ts'
+import { withDiskReserve } from '../run/disk-reserve.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne, meterTree, type RunResult, type ToolRun } from '../run/watch-tool.ts'
 import { type RunId, runName } from '../state/runs.ts'
@@ -68,13 +69,15 @@ export async function extract(
   const { source: ref } = context.store.state.plan!.elements[step.element - 1]!
   if (!isRemote(ref)) {
     const input = source === null ? fileInput(ADOPTED) : source.file ? fileInput(source.file) : pipeInput(source)
-    await runTools(context, { id, stages, judge: results => judgeExtract(results, step), ...input })
+    const judge = (results: readonly RunResult[]) => judgeExtract(results, step)
+    await withDiskReserve(context, step.element, inner => runTools(inner, { id, stages, judge, ...input }))
     return
   }
   const { close, ...input } = transferInput(context, id, source)
   try {
     const judge = (results: readonly RunResult[]) => judgeExtract(results, step, 1)
-    await runTools(context, { id, stages: [transferStage(ref), ...stages], judge, ...input })
+    const run = { id, stages: [transferStage(ref), ...stages], judge, ...input }
+    await withDiskReserve(context, step.element, inner => runTools(inner, run))
   } finally {
     close()
   }
@@ -156,15 +159,15 @@ export async function copy(context: RestoreContext, step: StepOf<'copy'>, source
   const ignored = source.kind === 'directory' ? await source.ignored() : []
   dispatch(context, { type: 'source_size', position: step.element, bytes })
   try {
-    await runTools(context, {
+    const grammar = copyGrammar(new Set(ignored.map(path => `${source.name}/./${path}`)))
+    const run: ToolRun = {
       id: { element: step.element, kind: 'copy' },
-      stages: [
-        { command: step.command, grammar: copyGrammar(new Set(ignored.map(path => `${source.name}/./${path}`))) },
-      ],
+      stages: [{ command: step.command, grammar }],
       judge: results => judgeCopy(results, ignored.length > 0),
       stdin: 'ignore',
       sourcePosition: meter.bytes,
-    })
+    }
+    await withDiskReserve(context, step.element, inner => runTools(inner, run))
   } finally {
     meter.stop()
   }
@@ -187,12 +190,13 @@ const sizeOf = async (source: Source): Promise<number | null> =>
   source.kind === 'directory' ? source.storedBytes() : source.storedBytes
 
 export async function decompress(context: RestoreContext, step: StepOf<'decompress'>, grammar: Grammar): Promise<void> {
-  await runTools(context, {
+  const run: ToolRun = {
     id: { element: step.element, kind: 'decompress' },
     stages: [{ command: step.command, grammar }],
     judge: judgeOne('decompress'),
     stdin: 'ignore',
-  })
+  }
+  await withDiskReserve(context, step.element, inner => runTools(inner, run))
 }
 
 /** Variables for proxies, trusted certificates and, for S3, credentials. */

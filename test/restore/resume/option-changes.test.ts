@@ -49,6 +49,7 @@ const NOTICE: { [K in keyof RestoreOptions]?: readonly [value: RestoreOptions[K]
   stateWaitMs: [1, 'state_wait 1ms (was 10m00s)'],
   retryDelayMs: [1, 'retry_delay 1ms (was 5s)'],
   prefetch: [false, 'prefetch off (was auto)'],
+  diskReserve: [5 * 1024 ** 3, 'disk_reserve 5G (was 1 % of the file system, at most 1G)'],
   maxBandwidth: [50 * 1024 ** 2, 'max_bandwidth 50M/s (was none)'],
   s3Endpoint: ['https://s3.example.com', 's3_endpoint https://s3.example.com (was AWS)'],
   s3Region: ['eu-west-1', 's3_region eu-west-1 (was as configured for AWS)'],

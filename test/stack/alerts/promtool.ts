@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import type { AlertCase } from './cases.ts'
 
+const WHO_WAITS =
+  'Ask first who waits for whom: restore_source_windows waiting at 0 is a slow source, above 0 a slow tool.'
+
 const duration = (seconds: number) => `${Math.round(seconds)}s`
 
 function promtoolTest({ name, series, looks }: AlertCase, names: readonly string[], stepS: number) {
@@ -19,7 +22,11 @@ function promtoolTest({ name, series, looks }: AlertCase, names: readonly string
           .filter(({ alert }) => alert === alertname)
           .map(({ labels, summary }) => ({
             exp_labels: labels,
-            exp_annotations: { summary, runbook_url: `docs/runbooks/${alertname}.md` },
+            exp_annotations: {
+              summary,
+              runbook_url: `docs/runbooks/${alertname}.md`,
+              ...(alertname === 'RestoreStalled' && { description: WHO_WAITS }),
+            },
           })),
       })),
     ),
