@@ -61,6 +61,8 @@ export interface Layout {
   /** Objects of at most 16 MiB that `backups` wants to read. */
   metadataKeys(objects: readonly ListedObject[]): string[]
   backups(objects: readonly ListedObject[], metadata: MetadataObjects): StoredBackup[]
+  /** The key of the backup's files, wrapped by another key; null where there is none. */
+  wrappedKeyOf?(id: string, metadata: MetadataObjects): Buffer | null
   /** What the keys of all objects of a backup begin with, and perhaps those of others. */
   prefixOf(id: string): string
 }

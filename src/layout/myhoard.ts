@@ -44,7 +44,7 @@ const basebackupSchema = z.object({
   number_of_splits: z.number().int().positive().max(100_000).nullish(),
   compressed_size: z.number().nonnegative().nullish(),
 })
-export type Basebackup = z.output<typeof basebackupSchema>
+type Basebackup = z.output<typeof basebackupSchema>
 
 export const myhoard: Layout = {
   name: 'myhoard',
@@ -60,12 +60,10 @@ export const myhoard: Layout = {
     return [...streams].map(([directory, files]) => backupOf(directory, files, metadata))
   },
   prefixOf: id => `${id}/`,
-}
-
-/** The wrapped key of a backup's files, as bytes; null where basebackup.json has none. */
-export function wrappedKey(directory: string, metadata: MetadataObjects): Buffer | null {
-  const hex = readJson(metadata, `${directory}/basebackup.json`, basebackupSchema).value?.encryption_key
-  return hex ? Buffer.from(hex, 'hex') : null
+  wrappedKeyOf(id, metadata) {
+    const hex = readJson(metadata, `${id}/basebackup.json`, basebackupSchema).value?.encryption_key
+    return hex ? Buffer.from(hex, 'hex') : null
+  },
 }
 
 function backupOf(

@@ -4,6 +4,7 @@ import { foreignDirectory } from '../backup/foreign-format.ts'
 import { missingMetadata, parseMetadata } from '../backup/metadata.ts'
 import { NO_NAMES, withName } from '../backup/name-facts.ts'
 import { RestoreError } from '../errors.ts'
+import { recognisedLayout } from '../layout/layouts.ts'
 import { type Findings, type InspectOptions, problemIn } from './findings.ts'
 import type { DirectorySource } from './source.ts'
 import { unpackMetadata } from './unpack-metadata.ts'
@@ -13,6 +14,11 @@ const MOST_METADATA_BYTES = 1 << 20
 
 /** Enough names to tell what a directory without a backup is. */
 const MOST_PATHS = 100_000
+
+const placeOf = (layout: string) => ({
+  what: `a place that holds backups, in the layout of ${layout}`,
+  hint: 'choose one with --backup latest or --backup NAME; restore-agent list shows them',
+})
 
 /** Looks at a directory: walks it for names and sizes and reads the metadata files at its top. */
 export async function inspectDirectory(
@@ -43,7 +49,9 @@ export async function inspectDirectory(
   const found: Findings = { names, files, storedBytes, payloadBytes }
   if (files === 0) return { ...found, problem: new RestoreError('source_empty', `${source.path} holds no files`) }
   if (metadata.size === 0) {
-    const foreign = foreignDirectory(paths, source.path)
+    const layout = recognisedLayout(paths.map(path => ({ key: path, bytes: 0, modifiedMs: null })))
+    const foreign =
+      layout === null || layout.name === 'plain' ? foreignDirectory(paths, source.path) : placeOf(layout.name)
     const message = foreign
       ? `${source.path} is ${foreign.what}`
       : `${source.path} is no backup: it has no xtrabackup_checkpoints or mariadb_backup_checkpoints`

@@ -41,6 +41,11 @@ export interface StreamSource extends AnySource {
   readonly file: FileAccess | null
   /** What is known of it without a look at its bytes; absent: nothing. */
   readonly known?: KnownContents
+  /**
+   * Present where the place holds the key of the backup's files, wrapped: the content of a key file for the extractor.
+   * Throws `key_missing` or `wrong_key`.
+   */
+  readonly innerKey?: () => Buffer
   /** Present when a transfer process can fetch the bytes. */
   readonly remote?: RemoteAccess
 }

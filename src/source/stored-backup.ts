@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto'
+import { constants, createHash, privateDecrypt } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createStreamScan, type StreamScan } from '../backup/stream-scan.ts'
 import { RestoreError } from '../errors.ts'
 import { judgeChains } from '../layout/chains.ts'
@@ -25,6 +26,8 @@ interface Contents {
   objects: readonly StoredObject[]
   /** The same by parts, where they are stripes. */
   stripes: { parts: readonly (readonly StoredObject[])[]; blockBytes: number } | null
+  /** Of the backup's files, as MyHoard wraps it. */
+  wrappedKey: Buffer | null
   /** For objects that are encrypted. */
   keyFile: string | null
   /** Of the list of objects: with another one the bytes are others. */
@@ -37,7 +40,7 @@ interface Contents {
  */
 export async function openStoredBackup(ref: BackupRef, settings: StoreSettings): Promise<StreamSource> {
   const contents = await findContents(ref, settings)
-  const { store, name, backup, objects, stripes, identity } = contents
+  const { store, name, backup, objects, stripes, wrappedKey, keyFile, identity } = contents
   const bytes = () => assembled(contents, newStats())
   // Stripes are unpacked by the transfer process, so what counts is the stream that they make.
   const storedBytes = stripes ? backup.extractedBytes : objects.reduce((sum, object) => sum + object.bytes, 0)
@@ -49,6 +52,7 @@ export async function openStoredBackup(ref: BackupRef, settings: StoreSettings):
     storedBytes,
     identity: async () => ({ 'list of objects': identity }),
     file: null,
+    ...(wrappedKey !== null && { innerKey: () => unwrappedKey(name, wrappedKey, keyFile) }),
     known: { payloadBytes: backup.extractedBytes, files: backup.files },
     remote: { access, pin: { etag: null, lastModified: null, size: storedBytes }, ranged: true, checksum: null },
     async peek(count = PEEK_BYTES) {
@@ -90,7 +94,8 @@ async function findContents(ref: BackupRef, settings: StoreSettings): Promise<Co
   const store = await openStore(ref.place, settings)
   try {
     const listing = await listed(store, layout.prefixOf(ref.id))
-    const backups = judgeChains(layout.backups(listing, await readMetadata(store, layout, listing)))
+    const metadata = await readMetadata(store, layout, listing)
+    const backups = judgeChains(layout.backups(listing, metadata))
     const backup = backups.find(({ id }) => id === ref.id)
     if (backup === undefined) throw new RestoreError('source_missing', `${name} is not there`)
     // Its chain is another matter: its base need not begin with the same prefix.
@@ -102,10 +107,33 @@ async function findContents(ref: BackupRef, settings: StoreSettings): Promise<Co
     const stripes = assembly.kind === 'striped' ? { parts, blockBytes: assembly.blockBytes } : null
     const objects = parts.flat()
     const keyFile = settings.decryptKeyFile
-    return { store, name, backup, objects, stripes, keyFile, identity: hashOf(objects) }
+    const wrappedKey = layout.wrappedKeyOf?.(ref.id, metadata) ?? null
+    return { store, name, backup, objects, stripes, wrappedKey, keyFile, identity: hashOf(objects) }
   } catch (error) {
     await store.close()
     throw error
+  }
+}
+
+/**
+ * MyHoard's: 24 bytes under RSA-OAEP with SHA-1, of which the base64 is xtrabackup's key of 32 letters.
+ */
+function unwrappedKey(name: string, wrapped: Buffer, keyFile: string | null): Buffer {
+  if (keyFile === null)
+    throw new RestoreError('key_missing', `${name} is encrypted`, {
+      hint: "give MyHoard's RSA private key (PEM) with --decrypt-key-file",
+    })
+  try {
+    const key = privateDecrypt(
+      { key: readFileSync(keyFile), padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+      wrapped,
+    )
+    return Buffer.from(key.toString('base64'))
+  } catch (cause) {
+    throw new RestoreError('wrong_key', `${keyFile} does not open the key of ${name}: ${(cause as Error).message}`, {
+      hint: "--decrypt-key-file is to hold MyHoard's RSA private key (PEM) of the time of this backup",
+      cause,
+    })
   }
 }
 

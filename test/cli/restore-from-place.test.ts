@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, generateKeyPairSync, publicEncrypt, randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
@@ -32,11 +33,12 @@ beforeEach(() => {
 })
 afterEach(() => void vi.unstubAllEnvs())
 
-const restore = (...args: string[]) =>
+const restoreWith = (tool: string, ...args: string[]) =>
   runCli([
     ...['restore', place, '--datadir', join(dir, 'data'), '--state-dir', join(dir, 'state')],
-    ...['--tool-path', XTRABACKUP, '--retries', '0', ...args],
+    ...['--tool-path', tool, '--retries', '0', ...args],
   ])
+const restore = (...args: string[]) => restoreWith(XTRABACKUP, ...args)
 const state = () => JSON.parse(readFileSync(join(dir, 'state/state.json'), 'utf8'))
 const table = () => readFileSync(join(dir, 'data/app/t1.ibd'))
 
@@ -112,6 +114,7 @@ describe('a restore of a backup in a store of xbcloud', () => {
   ])('with %s is refused', async (_, flags, code, exit) => {
     expect(await restore(...flags)).toBe(exit)
     expect(said.stderr).toContain(`error ${code}:`)
+    if (flags.length === 0) expect(said.stderr).toContain('hint: choose one with --backup latest')
   })
 })
 
@@ -122,4 +125,82 @@ test('a restore of one stream in a place is that of the file', async () => {
   writeXtrabackup(join(place, 'full-2026-01-02T030000.xb'))
   expect(await restore('--backup', 'latest')).toBe(0)
   expect(state().options.sources).toEqual([{ kind: 'file', path: join(place, 'full-2026-01-02T030000.xb') }])
+})
+
+describe('a restore of a backup of MyHoard', () => {
+  const ID = 'site/2026-06-17T03:00:00.647931+00:00_7fba6afa-83f8-43e5-a565-0c6ab43386af'
+  const key = randomBytes(24)
+  const pair = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  })
+  const wrapped = publicEncrypt(
+    { key: pair.publicKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+    key,
+  )
+
+  /** Stands for an xbstream that decrypts: notes the key that it is given, and takes the suffix off. */
+  function tools(): string {
+    const folder = join(dir, 'tools')
+    mkdirSync(folder)
+    symlinkSync(XTRABACKUP, join(folder, 'xtrabackup'))
+    const script = `#!/bin/sh
+for word in "$@"; do
+  shift
+  case "$word" in
+    --encrypt-key-file=*) cat "\${word#*=}" > '${join(dir, 'seen-key')}' ;;
+    --decrypt=*) ;;
+    *) set -- "$@" "$word" ;;
+  esac
+  [ "$before" = -C ] && target=$word
+  before=$word
+done
+'${join(dirname(XTRABACKUP), 'xbstream')}' "$@" || exit $?
+find "$target" -name '*.xbcrypt' | while read -r path; do mv "$path" "\${path%.xbcrypt}"; done
+`
+    writeFileSync(join(folder, 'xbstream'), script, { mode: 0o755 })
+    return join(folder, 'xtrabackup')
+  }
+
+  beforeEach(() => {
+    rmSync(place, { recursive: true })
+    const names = Object.entries(filesOf(PLAIN)).map(([path, bytes]) => [`${path}.xbcrypt`, bytes] as const)
+    const stream = xbstream(Object.fromEntries(names), 65_536)
+    store({
+      [`${ID}/basebackup.xbstream`]: stream.subarray(0, 500_000),
+      [`${ID}/basebackup.xbstream.002`]: stream.subarray(500_000, 1_000_000),
+      [`${ID}/basebackup.xbstream.003`]: stream.subarray(1_000_000),
+      [`${ID}/basebackup.json`]: Buffer.from(
+        JSON.stringify({
+          compressed_size: stream.length,
+          encryption_key: wrapped.toString('hex'),
+          incremental: false,
+          number_of_splits: 3,
+        }),
+      ),
+      [`${ID}/completed.json`]: Buffer.from('{}'),
+    })
+  })
+
+  test('joins its slices and gives the unwrapped key to the extractor, and to nobody else', async () => {
+    writeFileSync(join(dir, 'rsa.pem'), pair.privateKey)
+    const flags = ['--backup', 'latest', '--decrypt-key-file', join(dir, 'rsa.pem')]
+    expect(await restoreWith(tools(), ...flags)).toBe(0)
+    expect(readFileSync(join(dir, 'seen-key'), 'latin1')).toBe(key.toString('base64'))
+    expect(readFileSync(join(dir, 'data/ibdata1'))).toEqual(filesOf(PLAIN).ibdata1)
+    const left = readdirSync(join(dir, 'state'), { recursive: true, encoding: 'utf8' })
+    expect(left.filter(path => path.includes('inner-key'))).toEqual([])
+    for (const path of left.filter(name => statSync(join(dir, 'state', name)).isFile()))
+      expect(readFileSync(join(dir, 'state', path), 'latin1')).not.toContain(key.toString('base64'))
+  })
+
+  test('without the RSA key is refused, and with another one', async () => {
+    expect(await restoreWith(tools(), '--backup', 'latest')).toBe(27)
+    expect(said.stderr).toContain("give MyHoard's RSA private key")
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    writeFileSync(join(dir, 'rsa.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    expect(await restore('--backup', 'latest', '--decrypt-key-file', join(dir, 'rsa.pem'))).toBe(26)
+    expect(existsSync(join(dir, 'data'))).toBe(false)
+  })
 })

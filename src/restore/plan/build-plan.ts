@@ -105,16 +105,19 @@ function elementSteps(plan: Draft, index: number): PlanStep[] {
 /** The steps that fetch an element into its directory. */
 function fetchSteps(plan: Draft, index: number): PlanStep[] {
   const { family, options, tool, filters, parallel } = plan
-  const { description, source, identity, directory } = plan.elements[index]!
+  const { description, source, identity, directory, innerKeyFile } = plan.elements[index]!
   const base = { phase: 'restoring_basebackup', element: index + 1 } as const
   const steps: PlanStep[] = []
-  const runAs = unpackUser(plan, description)
+  const innerKey =
+    innerKeyFile === undefined ? plan.innerKey : ({ keyFile: innerKeyFile, algorithm: 'AES256' } as const)
+  // A key file of ours lies in the run dir, which only the agent's user may enter.
+  const runAs = innerKeyFile === undefined ? unpackUser(plan, description) : null
   const unpack = {
     toolVersion: tool.version,
     directory,
     parallel,
     innerSuffixes: suffixesOf(description),
-    key: description.innerEncryption ? plan.innerKey : null,
+    key: description.innerEncryption ? innerKey : null,
   }
   if (source.kind !== 'directory') {
     // Inspecting a plain stream in a file has read every chunk header already.

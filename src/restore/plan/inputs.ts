@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -118,6 +119,7 @@ export async function preparePlan(
         identity: identities[index]!,
         description,
         extracted: null,
+        ...innerKeyFileOf(sources[index]!, scratchDir),
       })),
     }
     parts.server = plannedServer(parts)
@@ -204,6 +206,16 @@ async function openAll(options: RestoreOptions): Promise<Source[]> {
 
 export const closeAll = (sources: readonly Source[]) => Promise.all(sources.map(source => source.close()))
 
+const innerKeyFileOf = (source: Source, scratchDir: string): { innerKeyFile?: string } =>
+  source.kind === 'stream' && source.innerKey
+    ? {
+        innerKeyFile: join(
+          scratchDir,
+          `inner-key-${createHash('sha256').update(source.name).digest('hex').slice(0, 12)}`,
+        ),
+      }
+    : {}
+
 /** Inspects a source. Throws the problem that its bytes show, and as `checkKey` does. */
 export async function describe(
   source: Source,
@@ -218,7 +230,8 @@ export async function describe(
   const { problem } = description
   if (problem)
     throw new RestoreError(problem.code, problem.message, { lastWords: problem.lastWords, hint: problem.hint })
-  checkKey(description, options.decryptKeyFile)
+  if (source.kind === 'stream' && source.innerKey) source.innerKey()
+  else checkKey(description, options.decryptKeyFile)
   return description
 }
 

@@ -77,6 +77,8 @@ const element = z.object({
   source: sourceRefSchema,
   /** Of the source when it was looked at; null for a pipe. */
   identity: z.record(text, text).nullable().default(null),
+  /** Where the extractor finds the key of this element's files; the file is there while it is extracted. */
+  innerKeyFile: text.optional(),
   description,
   /** Where it is extracted: the full to the target dir, each incremental to a directory of its own. */
   directory: text,

@@ -143,7 +143,9 @@ function checkMemory({ options }: RestoreState, { tool, elements }: Plan): void 
 export function partsOf(state: RestoreState, runDir: string, owner = state.plan!.owner): PlanParts {
   const options = currentOptions(state)
   const plan = state.plan!
-  const needed = plan.elements.map(({ description }) => description).filter((_, index) => needsBytes(state, index + 1))
+  const needed = plan.elements
+    .filter(({ innerKeyFile }, index) => innerKeyFile === undefined && needsBytes(state, index + 1))
+    .map(({ description }) => description)
   for (const description of needed) checkKey(description, options.decryptKeyFile)
   const hasInnerKey = needed.some(({ innerEncryption }) => innerEncryption)
   const family = toolFamily(plan.tool.family)

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { partialNotice } from '../../backup/backup.ts'
@@ -43,7 +43,7 @@ export async function fetchElement(
 ): Promise<PlanParts> {
   const { store } = context
   const run = { element: position, kind: 'fetch' } as const
-  const { directory, source: ref, identity } = store.state.plan!.elements[position - 1]!
+  const { directory, source: ref, identity, innerKeyFile } = store.state.plan!.elements[position - 1]!
   const inPlace = store.state.plan!.inPlace && position === 1
   // After a power cut, a fetch in place starts on a directory that this restore's own prepare has changed.
   const mayDiffer = inPlace && hasBegun(store.state, run)
@@ -58,6 +58,8 @@ export async function fetchElement(
   const opened = adopted ? null : (source ?? (await openSource(ref, context.options)))
   try {
     if (source === null && opened !== null && tools.length === 0 && !mayDiffer) await checkUnchanged(opened, identity)
+    if (innerKeyFile !== undefined && opened?.kind === 'stream' && opened.innerKey)
+      writeFileSync(innerKeyFile, opened.innerKey(), { mode: 0o600 })
     if (undone('copy') && opened !== null)
       for (const step of stepsOf(context, position, 'copy')) await copy(context, step, opened)
     if (undone('extract') && opened?.kind !== 'directory')
@@ -66,6 +68,8 @@ export async function fetchElement(
       for (const step of stepsOf(context, position, 'decompress'))
         await decompress(context, step, parts.family.grammar())
   } finally {
+    // A tool that another agent adopts has read it.
+    if (innerKeyFile !== undefined) rmSync(innerKeyFile, { force: true })
     await opened?.close()
   }
   const refined = await learn(context, parts, position, directory)
