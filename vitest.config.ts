@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/{kill,adversary,packages,sources,stack}/**'],
+    exclude: ['test/{kill,adversary,packages,pitr,sources,stack}/**'],
     pool: 'forks',
     maxWorkers: 2,
     globalSetup: ['test/integration/global-setup.ts'],

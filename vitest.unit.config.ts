@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/{integration,kill,adversary,stack,sources}/**', '**/*.system.test.ts'],
+    exclude: ['test/{integration,kill,adversary,packages,pitr,sources,stack}/**', '**/*.system.test.ts'],
     pool: 'forks',
     isolate: false,
     maxWorkers: 4,
