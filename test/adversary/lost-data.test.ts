@@ -188,3 +188,42 @@ test('a partial backup is called one by inspect, by the plan and at the end', as
   expectSuccess(ended)
   expect(`${ended.stderr}${ended.stdout}`).toMatch(/partial/)
 })
+
+describe('with --in-place, the tool is killed at the very end of its prepare', () => {
+  /** The real tool, and then the files as they were at that moment. */
+  const killedAtTheEnd = (at: Workspace, script: string): string => {
+    const path = join(at.dir, 'mariadb-backup')
+    const first = `cp ${at.dir}/source/xtrabackup_checkpoints ${at.dir}/checkpoints && /usr/bin/mariadb-backup "$@" || exit 9`
+    const once = `if [ ! -e ${at.dir}/checkpoints ]; then ${first}; cd ${at.dir}/source; ${script}; kill -KILL $$; fi`
+    writeFileSync(path, `#!/bin/sh\ncase "$*" in *--prepare*) ${once};; esac\nexec /usr/bin/mariadb-backup "$@"\n`, {
+      mode: 0o755,
+    })
+    return path
+  }
+  const back = 'cat ../checkpoints > xtrabackup_checkpoints'
+
+  test.for([
+    ['before the checkpoints are written', back],
+    ['as the checkpoints are written', ': > xtrabackup_checkpoints'],
+    ['after they are written', ':'],
+  ] as const)('%s: the prepare is finished, and all tables are there', async ([, script]) => {
+    const at = workspace()
+    const source = await writable(at, backup.full.extracted)
+    const args = ['--in-place', '--tool-path', killedAtTheEnd(at, script)]
+    const ended = await at.restore([source], { args })
+    expect(ended.stderr).toMatch(/note: --in-place consumes .*may leave no backup there to try again with/)
+    await expectFull(at, ended)
+  })
+
+  test.for([
+    ['between the old redo log and the new one', `${back}; rm ib_logfile0`],
+    ['and the redo log was cut', `${back}; truncate -s 0 ib_logfile0`],
+  ] as const)('%s: not_prepared, and the backup is not blamed', async ([, script]) => {
+    const at = workspace()
+    const source = await writable(at, backup.full.extracted)
+    const ended = await at.restore([source], { args: ['--in-place', '--tool-path', killedAtTheEnd(at, script)] })
+    expect(ended.stderr).toMatch(/^error not_prepared: /m)
+    expect(at.state()).toMatchObject({ phase: 'failed' })
+    expect(existsSync(at.datadir)).toBe(false)
+  })
+})

@@ -19,6 +19,8 @@ export type Found =
       inPlace: boolean
       /** The metadata of the target dir name this incremental already, not the element before. */
       isInBase: boolean
+      /** In place, of a full backup: its end was reached, which cannot be done again. See `redoIsLost` of repair.ts. */
+      redoIsLost: boolean
     }
   | {
       what: 'move_back'
@@ -67,6 +69,7 @@ const isOurs = ({ datadir }: MoveBack) => datadir === 'ours' || datadir === 'ser
 const needsChain = ({ tool, isInBase }: Prepare) => tool === 'xtrabackup' || isInBase
 /** The element, or the whole chain, would have to be fetched again into a directory that has no other source. */
 const isLost = (found: Prepare) => found.inPlace && needsChain(found)
+const canPrepareAgain = (found: Prepare) => !needsChain(found) && found.inPlace && found.isFull
 
 const NOTHING = { undone: 'nothing', removed: 'nothing', end: null } as const
 const HANDS_OFF = { stands: 'nothing is touched', undone: 'nothing', removed: 'nothing' } as const
@@ -113,11 +116,17 @@ export const INTERRUPTED: readonly Row<Found>[] = [
   },
   {
     found: '`prepare` of a full backup by mariadb-backup, `--in-place`',
-    when: prepare(found => !needsChain(found) && found.inPlace && found.isFull),
-    stands: 'its directory: the tool prepares it again from the same checkpoint',
+    when: prepare(found => canPrepareAgain(found) && !found.redoIsLost),
+    stands: 'its directory: the tool prepares it again from the same checkpoint, or finishes it',
     undone: 'the run',
     removed: 'nothing',
     end: null,
+  },
+  {
+    found: 'the same; its redo log is gone, or was written anew before a reboot',
+    when: prepare(found => canPrepareAgain(found) && found.redoIsLost),
+    ...HANDS_OFF,
+    end: 'not_prepared',
   },
   {
     found: '`prepare` by xtrabackup, or the target dir names this element already, `--in-place`',

@@ -1,11 +1,13 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { RestoreError } from '../../errors.ts'
 import { processIn } from '../../process/process-in.ts'
 import { changeCleanup, dispatch, type RestoreContext, untilDurable } from '../context.ts'
 import { describeDirectory } from '../plan/describe-backup.ts'
 import type { Plan } from '../plan/plan.ts'
 import { hasBegun, isInterrupted, type RunId } from '../state/runs.ts'
+import { returnCheckpoints } from '../steps/kept-files.ts'
 import { finishRemoval, isAllMoved, isStillOurs, movedFiles, removeIfEmpty, undoPartialMove } from './cleanup.ts'
 import { type Decision, decide, type Found } from './decision.ts'
 
@@ -40,7 +42,13 @@ async function interruptedIn({ store, runDir }: RestoreContext): Promise<Interru
   for (const index of elements.keys()) {
     const element = index + 1
     if (isInterrupted(state, { element, kind: 'prepare' })) {
-      const facts = { tool: plan.tool.family, isFull: index === 0, inPlace, isInBase: await isInBase(plan, index) }
+      const facts = {
+        tool: plan.tool.family,
+        isFull: index === 0,
+        inPlace,
+        isInBase: await isInBase(plan, index),
+        redoIsLost: redoIsLost(plan, isInterrupted(state, { element, kind: 'fetch' })),
+      }
       interrupted.push({ run: { element, kind: 'prepare' }, found: { what: 'prepare', ...facts } })
     } else if (isInterrupted(state, { element, kind: 'fetch' }))
       interrupted.push({ run: { element, kind: 'fetch' }, found: { what: 'fetch' } })
@@ -72,6 +80,17 @@ async function isInBase({ elements, targetDir }: Plan, index: number): Promise<b
   const before = elements[index - 1]
   if (before === undefined || !existsSync(targetDir)) return false // the first one, or fetched again
   return (await describeDirectory(targetDir)).toLsn !== before.description.toLsn
+}
+
+/**
+ * At its very end mariadb-backup has flushed all pages, removes the redo log, writes a short one that ends at the
+ * backup's last LSN, and then says so in the checkpoints file. Killed in between, it can prepare again: the short log
+ * proves that nothing is missing. Without a log nothing proves it, nor after a reboot, since the pages were not synced.
+ */
+function redoIsLost({ targetDir, elements }: Plan, rebooted: boolean): boolean {
+  const redo = statSync(join(targetDir, 'ib_logfile0'), { throwIfNoEntry: false })
+  const before = elements[0]!.extracted?.redoBytes ?? null
+  return before !== null && (redo === undefined || (rebooted && redo.size !== before))
 }
 
 const RUNS_OF_ELEMENT = ['fetch', 'extract', 'copy', 'decompress', 'prepare'] as const
@@ -107,6 +126,7 @@ async function carryOut(context: RestoreContext, run: RunId, decision: Decision)
       break
     }
     case 'the run':
+      if (run.kind === 'prepare') returnCheckpoints(targetDir, runDir, run.element)
       if (run.kind === 'move_back') changeCleanup(context, { partialDatadir: null })
       dispatch(context, { type: 'runs_undone', runs: [run] })
       break

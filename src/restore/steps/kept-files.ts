@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
+import { parseCheckpoints } from '../../backup/checkpoints.ts'
 import { parseInfo } from '../../backup/info.ts'
 import { safeConfig } from '../../backup/safe-config.ts'
 import { RestoreError } from '../../errors.ts'
@@ -38,6 +39,25 @@ export function keepMetadata(directory: string, runDir: string, position: number
       copyFileSync(join(directory, name), join(folder, name))
   } catch (thrown) {
     throw systemError(thrown, `cannot keep the backup's metadata in the state dir (${folder})`)
+  }
+}
+
+/** A tool that is killed as it writes its checkpoints file leaves an empty one: the kept one takes its place. */
+export function returnCheckpoints(directory: string, runDir: string, position: number): void {
+  for (const name of ['xtrabackup_checkpoints', 'mariadb_backup_checkpoints']) {
+    const [path, kept] = [join(directory, name), join(metadataDir(runDir, position), name)]
+    if (!existsSync(kept) || isCheckpoints(path)) continue
+    copyFileSync(kept, `${path}.new`)
+    renameSync(`${path}.new`, path)
+  }
+}
+
+function isCheckpoints(path: string): boolean {
+  try {
+    parseCheckpoints(readFileSync(path, 'utf8'), path)
+    return true
+  } catch {
+    return false // absent, empty, or cut
   }
 }
 

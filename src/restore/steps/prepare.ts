@@ -1,5 +1,6 @@
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { RestoreError } from '../../errors.ts'
+import { ERRORS, RestoreError } from '../../errors.ts'
 import { endOfRedo, initialRecovery, recoveryAfter } from '../../progress/recovery.ts'
 import { NO_FACTS } from '../../progress/state.ts'
 import type { ToolEvent } from '../../tool/events.ts'
@@ -9,6 +10,7 @@ import { describeDirectory } from '../plan/describe-backup.ts'
 import type { PlanElement, PlanStep } from '../plan/plan.ts'
 import { runTools } from '../run/run-tools.ts'
 import { judgeOne } from '../run/watch-tool.ts'
+import { toolsOf } from '../state/runs.ts'
 
 /**
  * Runs prepare on one element, then checks what the exit code does not tell: that the redo was read to its end, and
@@ -30,6 +32,7 @@ export async function prepare(
       recovery = recoveryAfter(recovery, event, facts)
     }
   }
+  const again = inPlaceAgain(context, step.element)
   await runTools(context, {
     id: { element: step.element, kind: 'prepare' },
     stages: [{ command: step.command, grammar: family.grammar() }],
@@ -37,9 +40,11 @@ export async function prepare(
     // damage; or it fails over a page from beyond the cut, and its message is not the cause.
     judge: results => {
       const judgement = judgeOne('prepare')(results)
-      if (judgement !== null && judgement.code !== 'prepare_failed') return judgement
-      const redo = redoProblem(element, endOfRedo(recovery, facts, judgement === null))
-      return redo === null ? judgement : { code: 'redo_incomplete', message: redo, stage: 0 }
+      const isPlain = judgement === null || judgement.code === 'prepare_failed'
+      const redo = isPlain ? redoProblem(element, endOfRedo(recovery, facts, judgement === null)) : null
+      const found = redo === null ? judgement : { code: 'redo_incomplete' as const, message: redo, stage: 0 }
+      const isBlame = found !== null && (found.code === 'prepare_failed' || ERRORS[found.code].backup)
+      return again && isBlame ? { ...found, code: 'not_prepared' } : found
     },
     stdin: 'ignore',
     tempDir: join(targetDir, '.restore-agent-tmp'),
@@ -47,6 +52,17 @@ export async function prepare(
   })
   if (missing.size > 0) noticeMissing(context, element, [...missing])
   await checkPrepared(targetDir, step.last)
+}
+
+/**
+ * Whether an interrupted prepare in place is done again: what the tool then finds wrong may be its own half work, and
+ * is no evidence against the backup.
+ */
+function inPlaceAgain({ store, runDir }: RestoreContext, element: number): boolean {
+  if (store.state.plan?.inPlace !== true) return false
+  const adopted = toolsOf(store.state, { element, kind: 'prepare' }).length > 0
+  const earlier = readdirSync(runDir).filter(name => name.startsWith(`${element}-prepare-`) && name.endsWith('.stderr'))
+  return earlier.length > (adopted ? 1 : 0)
 }
 
 /** Correct for a partial backup; lost data in any other. */

@@ -25,6 +25,7 @@ const found: fc.Arbitrary<Found> = fc.oneof(
     isFull: bool,
     inPlace: bool,
     isInBase: bool,
+    redoIsLost: bool,
   }),
   fc.record({
     what: fc.constant('move_back' as const),
