@@ -14,14 +14,14 @@ export interface BackupDescription {
   family: ToolFamilyName | null
   toolVersion: string | null
   serverVersion: string | null
-  /** Of the server; xtrabackup keeps it in backup-my.cnf, MariaDB has none. */
+  /** UUID of the server. xtrabackup keeps it in backup-my.cnf; MariaDB has none. */
   serverUuid: string | null
-  /** Of this backup. */
+  /** UUID of this backup. */
   backupUuid: string | null
   startTime: string | null
   endTime: string | null
   kind: 'full' | 'incremental' | null
-  /** Nothing is left for prepare to do. */
+  /** Prepared already: prepare has nothing left to do. */
   prepared: boolean
   fromLsn: number | null
   toLsn: number | null
@@ -29,13 +29,15 @@ export interface BackupDescription {
   redoMemoryBytes: number | null
   redoFrames: number | null
   binlog: BinlogPosition | null
-  /** Where the server, itself a replica, stood in its source: the statement that the tool wrote (`--slave-info`). */
+  /**
+   * Where the server, itself a replica, was in its source's binlog: the statement that the tool wrote (`--slave-info`).
+   */
   replica: string | null
   /** Of a Galera node: its state as the tool wrote it, `UUID:seqno` (`--galera-info`). */
   galera: string | null
   /** It holds only some of the server's databases or tables. */
   partial: boolean | null
-  /** A file of the `mysql` schema is in it; null where not all files were seen. */
+  /** Whether it holds a file of the `mysql` schema; null if not all files were seen. */
   hasMysqlSchema: boolean | null
   /** Of the longest path that a restored file has in its datadir, as far as names were seen. */
   longestNameBytes: number
@@ -50,11 +52,11 @@ export interface BackupDescription {
   dataBytes: number | null
   files: number | null
   /**
-   * False when something is missing or damaged for certain, null when only the head was seen, or nothing for want of a
-   * key.
+   * False if something is certainly missing or damaged. Null if only the first bytes were read, or nothing for lack of
+   * a key.
    */
   complete: boolean | null
-  /** Why it cannot be restored, where that is known already. */
+  /** Why it cannot be restored; null if no reason is known. */
   problem: ErrorRecord | null
 }
 
@@ -77,7 +79,7 @@ export interface BackupEvidence {
   problem: ErrorRecord | null
 }
 
-/** Puts the evidence together. The info file knows best, then the checkpoints, then the names of files. */
+/** Combines what was found. The info file has the highest priority, then the checkpoints, then file names. */
 export function describeBackup(evidence: BackupEvidence): BackupDescription {
   const { names, checkpoints, info, payloadBytes, problem } = evidence
   const family = (info && familyOfInfo(info)) ?? names.family
@@ -124,7 +126,7 @@ function kindOf({ checkpoints, info, names }: BackupEvidence): BackupDescription
 /** `server_uuid` of a backup-my.cnf; null where it has none. */
 export const serverUuidOf = (config: string): string | null => /^server_uuid *= *(\S+)/m.exec(config)?.[1] ?? null
 
-/** What a person must know of a partial backup; null for any other. */
+/** The notice about a partial backup; null for any other. */
 export function partialNotice({ name, partial, hasMysqlSchema }: BackupDescription): string | null {
   if (partial !== true) return null
   const what = `${name} is a partial backup: it holds only some of the server's databases or tables`

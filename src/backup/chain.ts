@@ -1,7 +1,7 @@
 import { RestoreError } from '../errors.ts'
 import type { BackupDescription } from './backup.ts'
 
-/** What the check of a chain reads of a description. */
+/** The part of a description that the check reads. */
 export type ChainElement = Pick<
   BackupDescription,
   'name' | 'kind' | 'family' | 'serverUuid' | 'backupUuid' | 'fromLsn' | 'toLsn' | 'prepared'
@@ -42,7 +42,7 @@ function checkNotTwice(element: ChainElement, index: number, before: readonly Ch
   const twin = before.findIndex(
     other =>
       (element.backupUuid !== null && element.backupUuid === other.backupUuid) ||
-      // An incremental of an idle server may hold nothing (from = to), and two such are equal without being one.
+      // Two incrementals of an idle server (from = to) look equal without being one.
       (sameKnown(element.fromLsn, other.fromLsn) &&
         sameKnown(element.toLsn, other.toLsn) &&
         element.fromLsn !== element.toLsn),

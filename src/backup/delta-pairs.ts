@@ -1,7 +1,7 @@
 import { RestoreError } from '../errors.ts'
 import { splitFileName } from './file-name.ts'
 
-/** Sees the names of an incremental's files. */
+/** Collects the names of an incremental's files. */
 export interface DeltaPairs {
   add(path: string): void
   /** Tables whose `.meta` has no `.delta`, and whether there is any `.delta`. */
@@ -14,8 +14,8 @@ export interface UnpairedDeltas {
 }
 
 /**
- * Both tools write `X.meta` and `X.delta` together. Prepare eats the deltas and leaves the metas, and prepares a second
- * time without a complaint and without the data; so a meta alone means that the incremental was used, or is not whole.
+ * Both tools write `X.meta` and `X.delta` together. Prepare deletes each delta and leaves the meta; a second prepare
+ * then succeeds without the data. So a meta alone means that the incremental was used already, or is incomplete.
  */
 export function createDeltaPairs(): DeltaPairs {
   const seen = { meta: new Set<string>(), delta: new Set<string>() }

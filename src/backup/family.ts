@@ -13,8 +13,8 @@ export function familyOfInfo(info: BackupInfo): ToolFamilyName | null {
 }
 
 /**
- * Whether a backup of this type needs no prepare any more. MariaDB stays at `log-applied` for good; with xtrabackup
- * that is what `--apply-log-only` leaves, and its rollback is still to come.
+ * Whether a backup of this type is prepared. MariaDB writes `log-applied` at the end of any prepare; xtrabackup writes
+ * it after `--apply-log-only`, and the rollback is still to come.
  */
 export function isPrepared(family: ToolFamilyName | null, backupType: string): boolean {
   return backupType === 'full-prepared' || (family === 'mariadb-backup' && backupType === 'log-applied')

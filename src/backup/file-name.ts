@@ -2,13 +2,13 @@
 export type InnerCompression = 'zst' | 'lz4' | 'qp'
 
 export interface BackupFileName {
-  /** The name the file has in the end: without the suffixes of packing. */
+  /** The final name, without the suffixes of compression and encryption. */
   base: string
   compression: InnerCompression | null
   encrypted: boolean
 }
 
-/** Files that people put beside a backup, such as a schema dump. The tools packed none of them. */
+/** Files that people put beside a backup, such as a schema dump: their suffixes are not the tools'. */
 const STRAY = /\.(?:sql|txt|json|xml|ya?ml|html|md|sh|log|tar)\.(?:zst|lz4|qp)$/
 
 /** Splits the suffixes off a path: `t1.ibd.zst.xbcrypt` was compressed, then encrypted. */

@@ -1,4 +1,4 @@
-/** Something that people keep beside backups, or take for one, and that is not restored: what it is and what to do. */
+/** A format that is often confused with a backup and cannot be restored: what it is and what to do. */
 export interface Foreign {
   what: string
   hint: string
@@ -23,7 +23,7 @@ const MAGIC: readonly (readonly [magic: RegExp, is: Foreign])[] = [
 const SQL =
   /^(?:\ufeff|\s)*(?:\/\*M?!|-- (?:MySQL|MariaDB|Dump|Host|mysqldump|mydumper)|--\n|(?:SET|CREATE|DROP|USE|INSERT|LOCK|START|BEGIN)\s)/i
 
-/** What the first bytes are, by themselves or by the name of the file; null for what is not known here. */
+/** What the first bytes are, judged by magic number or file name; null if unknown. */
 export function foreignFormat(head: Buffer, name: string): Foreign | null {
   const text = head.toString('latin1', 0, 4096)
   if (head.toString('latin1', 257, 262) === 'ustar') return tarOf(text)

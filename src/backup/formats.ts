@@ -1,8 +1,8 @@
 import { isOpenPgp } from './openpgp.ts'
 
-/** What a stream of bytes can be, told from its first bytes. */
+/** Formats of a stream, recognised by its first bytes. */
 export type StreamFormat = 'xbstream' | OuterFormat
-/** What can be wrapped around an xbstream. */
+/** Layers around an xbstream. */
 export const OUTER_FORMATS = [
   'zstd',
   'gzip',

@@ -1,6 +1,4 @@
-/**
- * How large a compressed stream is when unpacked, as far as its ends tell without decoding it; null where they do not.
- */
+/** The uncompressed size of a compressed stream, as far as its first and last bytes give it; null otherwise. */
 
 /**
  * The content size in the header of the first zstd frame (RFC 8878, 3.1.1.1), in bytes. zstd writes it when it knew the

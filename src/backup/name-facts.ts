@@ -1,7 +1,7 @@
 import type { ToolFamilyName } from './family.ts'
 import { type InnerCompression, splitFileName } from './file-name.ts'
 
-/** What the names of a backup's files tell, seen one after the other; null as long as none told. */
+/** Facts that follow from file names, taken one after the other; null while no name decided. */
 export interface NameFacts {
   innerCompression: InnerCompression | null
   innerEncryption: boolean
@@ -25,9 +25,9 @@ export const NO_NAMES: NameFacts = {
 }
 
 /**
- * The facts with one more file name. Families: MariaDB has Aria logs, system tables and metadata of its own (11.x), and
- * keeps redo in `ib_logfile0`, xtrabackup in `xtrabackup_logfile`, and MySQL 8 has `mysql.ibd` and `.sdi` files. A
- * directory that xtrabackup has prepared may hold an `ib_logfile0` too: leave that name out there.
+ * Adds one file name. MariaDB has Aria logs, system tables and metadata of its own (11.x), and keeps redo in
+ * `ib_logfile0`, xtrabackup in `xtrabackup_logfile`; MySQL 8 has `mysql.ibd` and `.sdi` files. A directory that
+ * xtrabackup has prepared may hold an `ib_logfile0` too: leave that name out there.
  */
 export function withName(facts: NameFacts, path: string): NameFacts {
   const { base, compression, encrypted } = splitFileName(path)
@@ -49,7 +49,7 @@ function kindOf(base: string): NameFacts['kind'] {
 function familyOf(base: string): ToolFamilyName | null {
   if (base.startsWith('mariadb_backup_') || base === 'ib_logfile0' || /^aria_log[._]/.test(base))
     return 'mariadb-backup'
-  // Often the first of a stream: the threads of a backup are as quick as they are, so its order tells nothing.
+  // ibdata1 is often first, but the order in a stream depends on the threads of the backup and proves nothing.
   if (/^mysql\/(gtid_slave_pos|transaction_registry)\.ibd(\.|$)/.test(base)) return 'mariadb-backup'
   if (base === 'xtrabackup_logfile' || base.startsWith('mysql.ibd') || base.endsWith('.sdi')) return 'xtrabackup'
   return null

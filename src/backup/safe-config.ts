@@ -1,8 +1,8 @@
 /**
- * A backup is written by somebody else, and its backup-my.cnf is read by prepare and move-back: `plugin_load` with a
- * `plugin_dir` inside the backup would run its code, `!include` and paths would read and write any file. So the tools
- * get a file of allowed lines only: sizes, numbers, switches and checksum names, paths inside the backup, and by name
- * the plugins for encryption and compression, which a tool then finds in its own plugin directory.
+ * A backup is not trusted, and prepare and move-back read its backup-my.cnf: `plugin_load` with a `plugin_dir` inside
+ * the backup would run its code, `!include` and paths would read and write any file. So the tools get a file of allowed
+ * settings only: sizes, numbers, switches and checksum names, paths inside the backup, and the names of plugins for
+ * encryption and compression, which a tool looks up in its own plugin directory.
  */
 
 const NUMBER = /^\d{1,20}[kmgtpe]?$/i
@@ -72,9 +72,9 @@ export interface SafeConfig {
   text: string
   /** Names of what was left out, in their order, each once. */
   dropped: readonly string[]
-  /** Where the backed up server had the keys of its encrypted tables; null where no file of keys is named. */
+  /** Key file of the server that was backed up; null if none is named. */
   keyFile: string | null
-  /** Where that server had the password of its key file (`FILE:`); the tools do not get it. */
+  /** Password file of that server's key file (`FILE:`); the tools do not get it. */
   passwordFile: string | null
 }
 
@@ -82,7 +82,7 @@ const KEY_FILE = 'file_key_management_filename'
 const KEY_PASSWORD = 'file_key_management_filekey'
 
 /**
- * Names are compared as MySQL does: `-` and `_` are the same. Quotes and a comment behind a value are not allowed for.
+ * Names are compared as MySQL does: `-` and `_` are the same. Values with quotes or trailing comments are left out.
  * `keyFile` is the key file on this host; the backup's own setting could name any file.
  */
 export function safeConfig(text: string, keyFile: string | null = null): SafeConfig {

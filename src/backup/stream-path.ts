@@ -1,6 +1,6 @@
 /**
- * Why a path in a stream must not be written; null for a good one. A backup is hostile: an extractor that follows such
- * a path writes outside its directory (MDEV-39408), and control characters deceive whoever reads a listing or a log.
+ * Why a path in a stream must not be written; null for a safe one. The backup may be hostile: an extractor that follows
+ * such a path writes outside its directory (MDEV-39408), and control characters falsify listings and logs.
  */
 export function unsafePath(path: string): string | null {
   if (path === '') return 'an empty path'

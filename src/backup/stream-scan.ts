@@ -49,7 +49,7 @@ export function createStreamScan(name: string): StreamScan {
     const part = bytes.subarray(0, open.leftBytes)
     open.crc = crc32(part, open.crc)
     open.leftBytes -= part.length
-    // The piece's memory belongs to whoever pushed it.
+    // the caller may reuse the memory of the piece
     open.kept?.push(Buffer.from(part))
     return part.length
   }

@@ -41,7 +41,10 @@ const IGNORABLE = 0x01
 
 export type ChunkParse =
   | { kind: 'chunk'; header: ChunkHeader }
-  /** The header, or what tells a seek, goes on behind the bytes given; at a stream's end: it is truncated. */
+  /**
+   * The header, or the bytes that identify a seek, continues behind the bytes given; at the end of a stream: it is
+   * truncated.
+   */
   | { kind: 'more' }
   /** `unsafe`: the path must not be written. */
   | { kind: 'bad'; reason: string; unsafe?: true }

@@ -2,7 +2,7 @@ import { type NameFacts, NO_NAMES, withName } from './name-facts.ts'
 import { createStreamTally } from './stream-tally.ts'
 import { parseChunkHeader } from './xbstream-chunk.ts'
 
-/** What the first bytes of an xbstream tell. */
+/** What the first bytes of an xbstream show. */
 export interface StreamHead {
   /** In the order of their first chunk; the last may be cut short in its data, never in its name. */
   files: readonly string[]
@@ -13,7 +13,7 @@ export interface StreamHead {
   metadata: ReadonlyMap<string, Buffer>
 }
 
-/** Walks the chunk headers as far as `head` goes. A wrong magic ends the walk: whoever reads the whole finds it. */
+/** Reads chunk headers to the end of `head`. A wrong magic ends it; a full read of the stream finds the error. */
 export function readStreamHead(head: Buffer): StreamHead {
   const files = new Set<string>()
   let names = NO_NAMES

@@ -10,7 +10,7 @@ export interface Finding {
   message: string
 }
 
-/** How many problems of one document are told. */
+/** Most problems reported for one document. */
 export const MOST_PROBLEMS = 50
 
 export type Checked = { settings: RestoreSettings; findings: null } | { settings: null; findings: readonly Finding[] }
@@ -37,7 +37,7 @@ export function findingsOf(
     return issue.keys.map((key, index) => ({
       path: [...path, key],
       onKey: true,
-      // To look for a near word takes long, and only the first problems are told.
+      // Searching for a similar word is slow, and only the first problems are reported.
       message: index < MOST_PROBLEMS ? unknown(key, path) : 'unknown key',
     }))
   })

@@ -18,7 +18,7 @@ export const text = (what: string) =>
     .string({ error: `must be ${what}` })
     .min(1, { error: `must be ${what}, and is empty` })
     .refine(value => !value.includes('\0'), { error: 'must not hold a NUL byte' })
-    // What Node makes of bytes that are not UTF-8; the file of that name would be another one.
+    // Node's replacement for bytes that are not UTF-8: the path would name another file.
     .refine(value => !value.includes('\ufffd'), { error: 'must be UTF-8: its name cannot be represented' })
 
 /** A form of text that one of the parsers of values.ts reads. */

@@ -16,12 +16,12 @@ import {
 import { readSmall } from './read-small.ts'
 import { readYaml } from './read-yaml.ts'
 
-/** restore.yaml is a page of text; more than this is some other file. */
+/** Larger files are certainly no restore.yaml. */
 const LARGEST_CONFIG_BYTES = 1024 * 1024
 
 /**
- * What the command line gave, raw as typed, by the key of restore.yaml; absent where the person gave nothing (a default
- * filled in by the argument parser would hide the file's value). `stall_thresholds` is a list of `step=duration`.
+ * Flags as typed, by the key of restore.yaml. Absent flags have no key: a default filled in by the argument parser
+ * would hide the file's value. `stall_thresholds` is a list of `step=duration`.
  */
 export type RestoreFlags = Readonly<Partial<Record<RestoreKey, string | boolean | readonly string[] | undefined>>>
 
@@ -61,7 +61,7 @@ const withoutTarget = (settings: RestoreSettings): RestoreSettings =>
     Object.entries(settings).filter(([key]) => !TARGETS.some(name => OPTIONS[name].key === key)),
   ) as RestoreSettings
 
-/** What flags alone say of stores, for commands other than `restore`. Throws `usage`. */
+/** Options of stores from flags alone, for commands other than `restore`. Throws `usage`. */
 export function loadStoreSettings(flags: RestoreFlags, cwd: string): StoreSettings {
   const given = fromFolder(checkFlags(flags), cwd)
   return {
@@ -131,7 +131,7 @@ export async function readConfig(path: string, file: string): Promise<string> {
   }
 }
 
-/** One error of all that was found; the first is the message. */
+/** One error for all problems; the first is the message. */
 export function problemsError(code: 'usage' | 'config_invalid', problems: readonly string[]): RestoreError {
   const [first, ...others] = problems
   if (others.length === 0) return new RestoreError(code, first!)

@@ -22,27 +22,27 @@ import * as form from './forms.ts'
 export type OptionResume = 'live' | 'fixed' | 'call' | 'same'
 
 interface Option<K extends string, W extends z.ZodType, S extends z.ZodType> {
-  /** In restore.yaml. */
+  /** Its key in restore.yaml. */
   key: K
-  /** The flag and its argument; null where only a file has it. */
+  /** The flag and its argument; null for options of the file only. */
   flag: string | null
-  /** What a person may write, as text or in YAML. */
+  /** The written form, as text or in YAML. */
   written: W
   /** The value, as options and state.json hold it; its default is the value of an option that is not given. */
   stored: S
-  /** From the one to the other, where they differ. */
+  /** Converts the written form to the value, if they differ. */
   convert?(written: NonNullable<z.output<W>>, surroundings: Surroundings): z.output<S>
-  /** Relative to the file that says it, or to the working directory. */
+  /** A path: relative to the configuration file, or to the working directory for a flag. */
   isPath?: true
   resume: OptionResume
-  /** Tools are started with it, so a tool that runs already keeps its value. */
+  /** Tools get it at their start, so a running tool keeps its value. */
   ofTools?: true
   /** A value as a person writes it. Default: text as it is, `on` or `off`, and `default` for null. */
   show?(value: NonNullable<z.output<S>>): string
   showNull?: string
   /** One line in --help. */
   help: string
-  /** In docs/configuration.md: the default, and more than `help` says. */
+  /** Additions for docs/configuration.md: the default, and more than `help` says. */
   doc?: { default?: string; text?: string }
 }
 
@@ -123,7 +123,7 @@ const TABLE = {
     key: 'state_dir',
     flag: '--state-dir <dir>',
     stored: z.string(),
-    // The state is found in it, whatever its name was.
+    // Identifies the state; its value at the first start does not matter.
     resume: 'same',
     help: 'directory of the state, the lock and the logs of the tools; one restore at a time in each',
     doc: { default: '`/var/lib/restore-agent` for root, else `$XDG_STATE_HOME/restore-agent`' },
@@ -352,7 +352,7 @@ const TABLE = {
     help: 'when the restore must have ended: an ISO time, or a duration from its beginning such as 6h',
     doc: { text: 'For the alert RestoreDeadlineAtRisk' },
   }),
-  /** Where the deadline was given as a duration: that, from the beginning of the restore. Told as `deadlineMs`. */
+  /** The deadline as a duration from the beginning of the restore, if it was given so. It is shown as `deadlineMs`. */
   deadlineAfterMs: option({
     key: 'deadline',
     flag: null,
@@ -417,7 +417,7 @@ const TABLE = {
     help: 'pause before the first retry; doubled each time, with jitter',
     doc: { default: '5s' },
   }),
-  /** Nothing new begins while the state cannot be written; after so long the restore ends. */
+  /** While the state cannot be written, no work begins; after this time the restore ends. */
   stateWaitMs: option({
     key: 'state_wait',
     flag: '--state-wait <duration>',
@@ -566,10 +566,12 @@ const TABLE = {
 type Table = typeof TABLE
 export type OptionName = keyof Table
 
-/** All that a restore is told, complete: paths absolute, sizes in bytes, times in ms; null is "not given". */
+/**
+ * All options of a restore with defaults filled in: absolute paths, sizes in bytes, times in ms; null is "not given".
+ */
 export type RestoreOptions = Immutable<z.output<typeof optionsSchema>>
 
-/** The same type with arrays and records that nobody changes. */
+/** The same type, deeply readonly. */
 export type Immutable<T> = T extends readonly (infer Item)[]
   ? readonly Immutable<Item>[]
   : T extends object
@@ -679,7 +681,7 @@ export function complete(
       hint: 'give a path that is UTF-8, such as a link to that directory',
     })
   const { success, data, error } = optionsSchema.safeParse(Object.fromEntries(values))
-  if (!success) throw error // a bug: what the written form lets pass, the stored one takes
+  if (!success) throw error // a bug: the written form accepted what the stored one refuses
   checkTarget(data)
   return data
 }

@@ -12,8 +12,8 @@ const WHY: Readonly<Record<string, string>> = {
 }
 
 /**
- * A text that a person wrote: a regular file of at most so many bytes, or a pipe of the shell's. A FIFO that nobody
- * writes to would hang, a device or a huge file fill the memory. `why` says in words why there is none.
+ * Reads a small text file: a regular file up to the given size, or a pipe of the shell. A FIFO without a writer would
+ * block, a device or a huge file would fill the memory. `why` says why it cannot be read.
  */
 export async function readSmall(
   path: string,

@@ -27,7 +27,10 @@ export interface YamlFile {
   place(finding: Finding): Problem
 }
 
-/** Where YAML's own message would repeat a part of the text, which may be a secret, or talks to programmers. */
+/**
+ * Replaces messages of the YAML parser that would repeat a part of the text, which may be a secret, or that are written
+ * for programmers.
+ */
 const OWN_WORDS: Readonly<Record<string, string>> = {
   BAD_ALIAS: 'not a valid anchor or alias',
   BAD_DIRECTIVE: 'not a valid directive',
@@ -58,7 +61,7 @@ export function readYaml(text: string): YamlFile {
   const problems = [...document.errors, ...document.warnings].map(error =>
     problem(error.pos[0], OWN_WORDS[error.code] ?? error.message),
   )
-  // Whoever nests a thousand brackets gets one line, not a thousand.
+  // A thousand nested brackets give one message, not a thousand.
   const deep = problems.find(({ text }) => text.includes(OWN_WORDS.RESOURCE_EXHAUSTION!))
   if (deep !== undefined) return { data: null, isYaml: false, problems: [deep], place: () => deep }
 

@@ -17,9 +17,11 @@ import { readYaml } from './read-yaml.ts'
 import { type Address, type HookEvent, type ServeSettings, serveKeysAt, serveSchema } from './serve-schema.ts'
 import { suggest } from './suggest.ts'
 
-/** All that `serve` is told, complete: paths absolute, times in ms. Immutable; a reload makes a new one. */
+/**
+ * All settings of `serve` with defaults filled in: absolute paths, times in ms. Immutable; a reload makes a new one.
+ */
 export interface ServeConfig {
-  /** As the person named it. */
+  /** The path as given. */
   file: string
   listen: Address
   /** The bearer token that a request must have; null only with a unix socket. */
@@ -104,8 +106,8 @@ export function parseServeConfig(text: string, file: string): ServeSettings {
 }
 
 /**
- * What a restore of this backup is told when it begins now: a deadline such as `6h` counts from here, and where it
- * names no older backups of its own, those after it in the list that go to the same datadir are the ones to go back to.
+ * The options of a restore of this backup that begins now. A deadline such as `6h` counts from now. Without older
+ * backups of its own, the backups after it in the list with the same datadir are used.
  */
 export function restoreOptions(
   backup: ServeBackup,
@@ -125,7 +127,7 @@ function merged(defaults: ServeSettings['defaults'], own: Omit<NonNullable<Serve
   return { ...defaults, ...own, ...(Object.keys(thresholds).length > 0 && { stall_thresholds: thresholds }) }
 }
 
-/** What each key allows and all of them together do not. */
+/** Combinations that are wrong although each key is right. */
 function contradictions(settings: ServeSettings): Finding[] {
   const found: Finding[] = []
   const at = (path: Finding['path'], message: string) => found.push({ path, onKey: false, message })
@@ -167,7 +169,7 @@ const hooksFrom = (hooks: HookSettings | undefined, folder: string): Hook[] =>
 
 const LARGEST_TOKEN_BYTES = 4096
 
-/** The first line of the file. It is said what is wrong with it, never what it is. */
+/** The first line of the file. Errors never show its content. */
 export async function readToken(path: string): Promise<string> {
   const refuse = (why: string, cause?: unknown) =>
     new RestoreError('config_invalid', `token_file ${path}: ${why}`, { cause })

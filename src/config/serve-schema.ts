@@ -4,13 +4,13 @@ import { choice, duration, parsed, path, text } from './forms.ts'
 import { restoreSchema } from './options.ts'
 
 /**
- * The keys of serve.yaml. What a restore can be told is restore.yaml's own schema: under `defaults` for every backup,
- * and again in a backup, where it wins.
+ * The keys of serve.yaml. The options of a restore have the schema of restore.yaml: under `defaults` for every backup,
+ * and again in a backup, where they win.
  */
 
-/** Of the one-shot command only: the agent has one state dir and no terminal of its own. */
+/** Options of the one-shot command only: the daemon has one state dir and no terminal. */
 const ONE_SHOT = { state_dir: true, dry_run: true, json: true, quiet: true, color: true } as const
-/** Says something about one backup, never about all of them. */
+/** Options of a single backup, never of all. */
 const ONE_BACKUP = {
   source: true,
   backup: true,

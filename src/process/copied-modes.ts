@@ -4,9 +4,9 @@ import { join } from 'node:path'
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
 
 /**
- * Gives a copy the modes of its source, with the rights that a tool needs: its owner may read and write every file.
- * Other users may write nothing: mariadb-backup ignores a backup-my.cnf that all may write, and so would anybody change
- * our data.
+ * Gives a copy the modes of its source, with the rights that a tool needs: the owner may read and write every file.
+ * Other users may write nothing: mariadb-backup ignores a backup-my.cnf that everybody may write, and other users could
+ * change the data.
  */
 export function setCopiedModes(source: string, copy: string): void {
   const fd = openSync(copy, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
@@ -23,6 +23,6 @@ export function setCopiedModes(source: string, copy: string): void {
   }
 }
 
-/** What fsck keeps in the root of a file system is no part of a backup. */
+/** fsck creates it in the root of a file system; it is no part of a backup. */
 export const removeLostAndFound = (copy: string): void =>
   rmSync(join(copy, 'lost+found'), { recursive: true, force: true })

@@ -16,13 +16,13 @@ import {
 import { dirname, join, relative, resolve, sep } from 'node:path'
 
 /**
- * At most so many bytes from the start of a file. Waits for nothing: a FIFO that nobody writes to gives none. Throws
+ * Reads at most so many bytes from the start of a file. It never blocks: a FIFO without a writer gives none. Throws
  * errors of the system, such as EISDIR.
  */
 export function readAtMost(path: string, mostBytes: number): Buffer {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    const buffer = Buffer.alloc(Math.min(mostBytes, fstatSync(file).size || mostBytes)) // a device says it has 0
+    const buffer = Buffer.alloc(Math.min(mostBytes, fstatSync(file).size || mostBytes)) // a device has size 0
     let filled = 0
     for (let read = -1; read !== 0 && filled < buffer.length; filled += read)
       read = readSync(file, buffer, filled, buffer.length - filled, null)
@@ -58,7 +58,7 @@ function realPathOf(path: string): string {
   return join(realpathSync(ancestor), relative(ancestor, resolve(path)))
 }
 
-/** Whether rename(2) works between two paths, which may not exist yet. */
+/** Whether rename(2) works between two paths; neither has to exist. */
 export const onSameFileSystem = (a: string, b: string): boolean =>
   statSync(existingAncestor(a)).dev === statSync(existingAncestor(b)).dev
 

@@ -1,7 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-/** What this machine imposes on a restored server and on the tools: mandatory access control, open files. */
-
 /** Limits on open files of this process, which tools inherit; Infinity where there is none. */
 export function openFilesLimit(limits = '/proc/self/limits'): { soft: number; hard: number } {
   const [, soft = '', hard = ''] = /^Max open files +(\S+) +(\S+)/m.exec(readFileSync(limits, 'utf8')) ?? []
@@ -32,6 +30,6 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    return '' // this kernel has no such module, or this user may not ask it
+    return '' // the kernel lacks the module, or this user may not read its state
   }
 }

@@ -33,14 +33,14 @@ export interface LockHolder {
   command: string
 }
 
-/** Names of Node's main thread, by version. Of the programs that hold our locks only the agent runs on Node. */
+/** Names of Node's main thread, by version: of the programs that hold these locks only the agent runs on Node. */
 const AGENTS: ReadonlySet<string> = new Set(['node', 'MainThread'])
 
 const BUSY = 1 // flock(1) -n
 
 const DIRECTORY_HINT = 'another restore writes to this directory: wait for it, or name another directory'
 
-/** Released twice, it must not close a descriptor that has got the same number since. */
+/** After a release the number may belong to another descriptor: closing it twice would close that one. */
 function heldLock(file: LockFile, fd: number): Lock {
   let isHeld = true
   return {

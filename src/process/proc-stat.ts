@@ -36,7 +36,7 @@ export function readProcStat(pid: number): ProcStat | null {
 
 export const isRunning = (stat: ProcStat): boolean => stat.state !== 'Z' && stat.state !== 'X'
 
-/** Whether this process still runs: a zombie does not, nor does a later process with the same pid. */
+/** Whether this process still runs. A zombie does not, nor does a later process with the same pid. */
 export function isAlive(pid: number, startTicks: number): boolean {
   const stat = readProcStat(pid)
   return stat !== null && stat.startTicks === startTicks && isRunning(stat)

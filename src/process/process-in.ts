@@ -3,9 +3,8 @@ import { basename, join, sep } from 'node:path'
 import { listPids } from './proc-stat.ts'
 
 /**
- * Another process that has a file in `directory` open. With
- * `readers` false only files open for writing count: a server's, not a virus scanner's. Only root sees other users'
- * files.
+ * Another process that has a file in `directory` open; null if there is none. With `readers` false only files open for
+ * writing count: those of a server, not of a virus scanner. Only root sees other users' files.
  */
 export function processIn(directory: string, { readers = true } = {}): { pid: number; name: string } | null {
   if (!existsSync(directory)) return null
