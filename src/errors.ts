@@ -9,10 +9,9 @@ const damaged = (exit: number, hint: string): ErrorKind => ({ exit, backup: true
 /**
  * Every error of restore-agent: a stable code (also `error.type` in telemetry), a fixed exit code and a hint.
  *
- * `backup: true` stands for positive evidence that the bytes of this backup are damaged or incomplete: a checksum, a
- * magic number, an end that comes too early, pages. Such a restore ends in `failed_basebackup`, and an older backup
- * is tried where one is configured. Everything else, whatever is not recognised included, does not count against the
- * backup (`failed`).
+ * `backup: true` means positive evidence that the bytes of this backup are damaged or incomplete: a checksum, a magic
+ * number, an early end, pages. Such a restore ends in `failed_basebackup`, and an older backup is tried if one is
+ * configured. All other errors, including unrecognised ones, do not count against the backup (`failed`).
  */
 export const ERRORS = {
   internal: failed(1, 'this is a bug in restore-agent: report it with the run directory'),

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { runCli } from './cli/run-cli.ts'
 
-// Node opens its debugger on a loopback port at SIGUSR1, where every local user could run code with our rights.
+// At SIGUSR1 Node opens its debugger on a loopback port, where every local user could run code with this process's
+// rights.
 process.on('SIGUSR1', () => {})
 
 // The reader of the output may go, as `head` does: no error of a restore.

@@ -28,7 +28,7 @@ const IN_TEXT: readonly (readonly [RegExp, string])[] = [
   [new RegExp(`((?<![\\w.-])--?${SECRET_NAME}\\s+)(?!-)${VALUE}`, 'gi'), `$1${HIDDEN}`],
 ]
 
-/** A text with every secret that can be told by its looks replaced by `***`. */
+/** Replaces every recognisable secret in a text by `***`. */
 export const scrubText = (text: string): string =>
   IN_TEXT.reduce((scrubbed, [pattern, replacement]) => scrubbed.replace(pattern, replacement), text)
 

@@ -26,7 +26,7 @@ interface Finding {
   required: boolean
 }
 
-/** `restore-agent check`. Exit code: that of the first thing a restore cannot do without. */
+/** `restore-agent check`. The exit code is that of the first failed requirement. */
 export async function checkCommand(flags: CheckFlags): Promise<number> {
   const stateDir = flags.stateDir
     ? resolve(flags.stateDir)
@@ -74,7 +74,7 @@ function look(what: string, required: boolean, find: () => string): Finding {
   }
 }
 
-/** One of the two families is enough. */
+/** One of the two tool families is enough. */
 async function toolFindings(toolPath: string | null): Promise<Finding[]> {
   const findings = await Promise.all(
     (['mariadb-backup', 'xtrabackup'] as const).map(async (tool): Promise<Finding> => {

@@ -3,7 +3,7 @@ import { RestoreError } from '../errors.ts'
 /** What package.json asks for in `engines`. */
 const LEAST = [22, 19] as const
 
-/** Throws `tool_version` on a Node.js that is too old for our dependencies, which would end in an error of theirs. */
+/** Throws `tool_version` if Node.js is too old: dependencies would fail with errors of their own. */
 export function checkNode(version: string): void {
   const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number)
   if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) return

@@ -15,7 +15,7 @@ import { isRemote, isStdin, nameOfSource } from '../source/source-ref.ts'
 import type { Command } from '../tool/command.ts'
 import { untilSignal } from './signals.ts'
 
-/** Checks everything and prints the plan; nothing is made but a scratch folder that goes again. */
+/** Checks everything and prints the plan; creates only a scratch directory, which is removed. */
 export async function dryRun(options: RestoreOptions): Promise<number> {
   checkWritable(options.stateDir, 'the state dir')
   const scratch = mkdtempSync(join(tmpdir(), 'restore-agent-'))
@@ -77,7 +77,7 @@ function describeStep(plan: Plan, step: PlanStep): string {
   }
 }
 
-/** As a shell would take it. */
+/** Quoted for a shell. */
 export const shell = ({ file, args }: Command): string => [file, ...args].map(quoted).join(' ')
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)

@@ -30,7 +30,8 @@ interface InspectFlags {
 }
 
 /**
- * `restore-agent inspect`. A backup with a problem is described as far as it goes, and gives the problem's exit code.
+ * `restore-agent inspect`. A backup with a problem is described as far as possible, and the exit code is that of the
+ * problem.
  */
 export async function inspectCommand(
   name: string,
@@ -136,7 +137,7 @@ function special({ replica, galera, partial, hasMysqlSchema }: BackupDescription
   return rows.filter((row): row is [string, string] => Boolean(row[1]))
 }
 
-/** Whether as much as its first file was seen: a key may be missing, or it is no backup. */
+/** Whether at least the first file was seen; otherwise a key is missing, or it is no backup. */
 const isSeen = ({ problem, files }: BackupDescription): boolean => problem === null || files !== null
 
 function whyUnknown({ complete, innerCompression, innerEncryption }: BackupDescription): string {

@@ -7,7 +7,7 @@ export interface ReportStreams {
 }
 
 /**
- * Tells how it failed: on stderr `error CODE: what, where`, the tool's last words indented, `hint: …`; with `json` the
+ * Reports an error: on stderr `error CODE: what, where`, the tool's last lines indented, `hint: …`; with `json` the
  * same as one object on stdout.
  */
 export function reportError(
@@ -46,7 +46,7 @@ export function errorLines(error: ErrorRecord, color = false): string[] {
 }
 
 /**
- * What a terminal would show in the end of a line that the tool has written over, as meters of progress are, or ended
+ * What a terminal would finally show of a line that the tool has overwritten with CR, as progress meters do, or ended
  * with CR LF.
  */
 const asOverprinted = (line: string): string => line.trimEnd().split('\r').at(-1)!

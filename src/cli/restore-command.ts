@@ -38,7 +38,7 @@ async function restore(options: RestoreOptions): Promise<number> {
   // A warning before the restore becomes its first notice, so that --json, the API and the view show it.
   const early: string[] = []
   let warn = (text: string): void => void early.push(text)
-  // Before anything is begun that has to be ended: the cursor, the state, the tools of an agent before.
+  // First, before anything must be cleaned up: the cursor, the state, adopted tools.
   let session: RestoreSession | null = null
   let ending: RestoreError | null = null
   const stopListening = endOnSignals(
@@ -80,7 +80,7 @@ async function restore(options: RestoreOptions): Promise<number> {
   }
 }
 
-/** The caller's trace context is ours now; our tools get their own. */
+/** The caller's trace context belongs to this process; tools get their own. */
 function beginTrace(telemetry: Telemetry): ReturnType<Telemetry['beginTrace']> {
   const begun = telemetry.beginTrace()
   if (telemetry.enabled) for (const name of ['TRACEPARENT', 'TRACESTATE', 'BAGGAGE']) delete process.env[name]

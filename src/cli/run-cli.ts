@@ -6,8 +6,8 @@ import { reportError } from './report-error.ts'
 import { version } from './version.ts'
 
 /**
- * argv to exit code. Each command's module is loaded only when it is the one asked for, so that `--help` costs nothing
- * of the rest. Errors of every command end here, as one message with a code and a hint.
+ * argv to exit code. Each command's module is imported only when it is used, so that `--help` stays fast. Errors of
+ * every command become one message with code and hint here.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0
@@ -48,10 +48,10 @@ const reportOptions = (argv: readonly string[]) => ({
 /** More than a pipe holds: ends when its reader has all of it, or has gone. */
 const printLicences = (): Promise<number> => new Promise(resolve => process.stdout.write(licences(), () => resolve(0)))
 
-/** Commander has printed help or version, or knows what is wrong with the words of the call. */
+/** Commander has printed help or the version, or explains what is wrong with the arguments. */
 function commanderExit(thrown: CommanderError, argv: readonly string[]): number {
   if (thrown.exitCode === 0) return 0
-  if (thrown.code === 'commander.help') return exitCodeOf('usage') // without a command: help on stderr says it all
+  if (thrown.code === 'commander.help') return exitCodeOf('usage') // no command: help on stderr is the message
   const error = new RestoreError('usage', thrown.message.replace(/^error: /, '').replaceAll('\n', ' '))
   reportError(error.record, process, reportOptions(argv))
   return exitCodeOf('usage')

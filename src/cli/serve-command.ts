@@ -17,13 +17,13 @@ export interface ServeFlags {
   logFormat?: string
 }
 
-/** `restore-agent serve`. Ends with 0 when it was stopped or drained; throws what keeps it from starting. */
+/** `restore-agent serve`. Returns 0 after it was stopped or drained; throws what keeps it from starting. */
 export async function serveCommand(flags: ServeFlags): Promise<number> {
   if (flags.config === undefined) throw new RestoreError('usage', '--config: missing; give the serve.yaml')
   const onTerm = oneOf('--on-term', flags.onTerm, ['detach', 'cancel'] as const)
   const format = oneOf('--log-format', flags.logFormat, ['plain', 'json'] as const) ?? 'plain'
   const log = createAgentLog(format, line => process.stderr.write(line))
-  // Whoever reads our log may go away; the restore does not end for that.
+  // The reader of the log may exit; the restore continues.
   process.stderr.on('error', () => {})
 
   const place: ServeSurroundings = { cwd: process.cwd(), env: process.env, isRoot: process.getuid?.() === 0 }
@@ -78,7 +78,7 @@ function oneOf<const T extends string>(flag: string, value: string | undefined, 
   return found
 }
 
-/** Each restore begins a trace of its own: whoever started the daemon did not ask for any of them. */
+/** Each restore has a trace of its own: the daemon's starter did not request any of them. */
 function withoutCaller(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { TRACEPARENT: _parent, TRACESTATE: _state, BAGGAGE: _baggage, ...rest } = env
   return rest

@@ -4,9 +4,9 @@ import { RestoreError } from '../errors.ts'
 import { DUPLICATE_SIGNAL_MS } from '../process/duplicate-signal.ts'
 
 /**
- * Ctrl-C and SIGTERM end a restore in order: tools, debris, spans, exit code 130 or 143. SIGHUP, a lost terminal, does
- * the same as SIGTERM, but under nohup nothing. A second signal does not wait for the tools: `kill` ends them at once.
- * Returns what stops listening.
+ * Ctrl-C and SIGTERM end a restore in order: tools, cleanup, spans, exit code 130 or 143. SIGHUP, a lost terminal, does
+ * the same as SIGTERM, and nothing under nohup. A second signal does not wait for the tools: `kill` ends them at once.
+ * Returns a function that removes the listeners.
  */
 export function endOnSignals(
   abort: (reason: RestoreError) => void,
@@ -28,7 +28,7 @@ export function endOnSignals(
   }
   const names: NodeJS.Signals[] = ignoresHangup ? ['SIGINT', 'SIGTERM'] : ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const name of names) process.on(name, handle)
-  if (ignoresHangup) process.on('SIGHUP', ignore) // for good, as nohup means it
+  if (ignoresHangup) process.on('SIGHUP', ignore) // ignored for good, as under nohup
   return () => {
     for (const name of names) process.off(name, handle)
   }
@@ -36,7 +36,7 @@ export function endOnSignals(
 
 const ignore = () => {}
 
-/** The same for a command that has nothing to end in order: work that is given up at the first signal. */
+/** For commands without cleanup: the first signal ends them. */
 export async function untilSignal<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
   const stopListening = endOnSignals(
@@ -50,15 +50,15 @@ export async function untilSignal<T>(work: (signal: AbortSignal) => Promise<T>):
   }
 }
 
-/** Ends this process at once as the signal would have, had nobody listened. */
+/** Ends this process at once as the signal would without a listener. */
 export function dieOf(name: NodeJS.Signals): void {
   process.removeAllListeners(name)
   process.kill(process.pid, name)
 }
 
 /**
- * Whoever started us wants hangups ignored. Node sets every signal back to its default before we run, so it shows
- * elsewhere only: bash and zsh say in `_` what they ran, which is nohup, and a shell that ignores them itself
+ * Whether the starter wants SIGHUP ignored. Node resets every signal to its default before this code runs, so it is
+ * detected elsewhere: bash and zsh put the command they ran, nohup, into `_`; and a shell that ignores SIGHUP itself
  * (`trap '' HUP`) meant its commands too.
  */
 function isUnderNohup(): boolean {

@@ -25,7 +25,7 @@ export interface StatusFlags {
 }
 
 /**
- * `restore-agent status`. 0 while a restore runs, where the last one succeeded, and where there was none; else the exit
+ * `restore-agent status`. Returns 0 while a restore runs, after a success, and if there was no restore; else the exit
  * code of the restore that failed. Throws `agent_unreachable` and `agent_refused`.
  */
 export async function statusCommand(flags: StatusFlags): Promise<number> {
@@ -38,7 +38,8 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
 }
 
 /**
- * Exports what an ended restore in this state dir could not, as the next `restore` or `serve` would. Takes 3 s at most.
+ * Exports spans that an ended restore left in this state dir, as the next `restore` or `serve` would. Takes 3 s at
+ * most.
  */
 async function sendLeftSpans(stateDir: string): Promise<void> {
   const left = leftSpans(stateDir)
@@ -79,7 +80,7 @@ async function once(agent: AgentAddress, flags: StatusFlags): Promise<number> {
   return exitCode(restore)
 }
 
-/** What `restore` would leave on the terminal now. */
+/** The lines that `restore` would leave on the terminal. */
 function picture(status: StatusBody, restore: RestoreBody, { color }: StatusFlags): string {
   const choice = chooseView({
     stderrIsTty: process.stdout.isTTY === true,
@@ -99,7 +100,7 @@ function picture(status: StatusBody, restore: RestoreBody, { color }: StatusFlag
   return lines.map(line => `${line}\n`).join('')
 }
 
-/** Nothing on a good night. */
+/** Prints nothing after a success. */
 const agentLines = ({ agent, config }: StatusBody): string[] => [
   ...(agent.draining ? ['the agent drains: it takes no new restore'] : []),
   ...(config.error === null ? [] : [`the configuration in force is not the newest: ${config.error}`]),
@@ -129,7 +130,7 @@ async function watch(agent: AgentAddress, flags: StatusFlags): Promise<number> {
   const stopper = new AbortController()
   const onSignal = () => stopper.abort()
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
-  // The clock of the agent's machine, by which its times are meant.
+  // The time on the agent's machine: its times refer to that clock.
   let aheadMs = 0
   let view: View | null = null
   try {

@@ -33,7 +33,7 @@ export function chooseView({ stderrIsTty, json, quiet, noColor, env }: ViewCircu
   return { kind, color, unicode: hasUnicode(env) }
 }
 
-/** The first of these that is set rules, as in setlocale(3); the Linux console has too few glyphs. */
+/** The first that is set decides, as in setlocale(3). The Linux console has too few glyphs. */
 function hasUnicode(env: ViewCircumstances['env']): boolean {
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG
   return env.TERM !== 'linux' && (locale === undefined || locale === '' || /utf-?8/i.test(locale))

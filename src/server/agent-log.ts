@@ -1,6 +1,6 @@
 import { scrubText } from '../secrets.ts'
 
-/** The agent's own log: one line an event, on stderr; secrets that can be told by their looks are taken out. */
+/** The agent's own log on stderr, one line per event, with recognisable secrets removed. */
 export type AgentLog = (level: LogLevel, event: string, message: string) => void
 export type LogLevel = 'info' | 'warning' | 'error'
 

@@ -14,15 +14,15 @@ import { HttpError } from './http-error.ts'
 import { historyEntry, type RunFacts, restoreBody } from './restore-body.ts'
 
 /**
- * The one restore at a time that this agent runs, and those that ended. It sees the session's states as an observer and
- * never asks the session anything: however often the API is asked, the restore does not notice.
+ * The one restore at a time that this daemon runs, and those that ended. It observes the session's states and never
+ * queries the session: requests to the API cannot slow a restore.
  */
 export interface Agent {
   /** Null while none runs. */
   readonly running: RestoreState | null
-  /** The restore that runs or ran last, as the API shows it; made once a state. */
+  /** The API's view of the running restore, or of the last one; made once per state. */
   readonly restore: RestoreBody | null
-  /** The newest first, and before them the one that runs. */
+  /** The running restore first, then ended ones, newest first. */
   readonly history: readonly HistoryEntry[]
   readonly draining: boolean
   /**
@@ -38,8 +38,8 @@ export interface Agent {
   /** Refuses new restores from now on. */
   drain(): void
   /**
-   * Lets go of the restore's tools, for the next agent; its id, null where none runs. One that was cancelled is ended,
-   * not left to be gone on with. The process must end then.
+   * Detaches from the running restore for the next agent; returns its id, null if none runs. A cancelled restore is
+   * ended instead. The process must exit afterwards.
    */
   detach(): Promise<string | null>
   /** Sends SIGKILL to the tools of a cancelled restore; does nothing to any other. */
@@ -55,7 +55,7 @@ export interface AgentSurroundings {
   history: () => History
   log: AgentLog
   sessions: Sessions
-  /** Gets every state after the state file is written. It must not throw or wait. */
+  /** Called with every state after it was written. It must not throw or wait. */
   observe(
     state: RestoreState,
     event: Parameters<SessionSurroundings['observers'][number]['observe']>[1],
@@ -68,13 +68,13 @@ export interface AgentSurroundings {
   onSpansExported?: SessionSurroundings['onSpansExported'] | undefined
 }
 
-/** restore/session.ts; tests give their own. */
+/** restore/session.ts; tests replace it. */
 export interface Sessions {
   startSession: typeof startSession
   resumeSession: typeof resumeSession
 }
 
-/** A restore from its request on. */
+/** A restore, from its request on. */
 interface Run extends RunFacts {
   session: RestoreSession | null
   state: RestoreState | null
@@ -137,8 +137,7 @@ export function createAgent(around: AgentSurroundings): Agent {
   }
 
   /**
-   * What the configuration says now of the backup whose restore was interrupted; null where it names it no more, or
-   * twice.
+   * The current configuration of the backup whose restore was interrupted; null if its name is gone or stands twice.
    */
   function askedNow({ options }: RestoreState): RestoreOptions | null {
     const config = around.config()
@@ -222,11 +221,11 @@ export function createAgent(around: AgentSurroundings): Agent {
 }
 
 /**
- * What is restored now: as it was asked for; else, such as an older one, by its name in the configuration, or its first
- * file's.
+ * The name of the current backup: as requested, or for an older one its name in the configuration, or that of its first
+ * file.
  */
 function backupName(config: ServeConfig, state: RestoreState): string {
-  // Where all failed, the error is that of the one asked for.
+  // If every backup failed, the error is that of the one requested.
   const backupIndex = state.phase === 'failed_basebackup' ? 0 : state.backupIndex
   if (backupIndex === 0 && state.backup !== null) return state.backup
   const now = currentOptions({ ...state, backupIndex })

@@ -4,9 +4,9 @@ import { PHASES, RESTORE_STATUSES, STEPS } from '../phases.ts'
 import { HTTP_ERRORS } from './http-error.ts'
 
 /**
- * Every body the API takes or gives. The server's types, GET /openapi.json, the client's checks and the tests all come
- * from here. Names are those of `restore --json`. Times are ISO 8601 in UTC, sizes and LSNs bytes, percents 0 to 100,
- * and null is unknown. A request may hold nothing else; an answer of a newer agent may.
+ * Every body of requests and answers of the API. The server's types, GET /openapi.json, the client's checks and the
+ * tests are made from these schemas. Names are those of `restore --json`. Times are ISO 8601 in UTC, sizes and LSNs
+ * bytes, percents 0 to 100; null is unknown. A request may have no other fields; an answer of a newer agent may.
  */
 
 const time = z.iso.datetime({ precision: 3 })
@@ -16,7 +16,7 @@ const phase = z.enum(PHASES)
 const step = z.enum(Object.values(STEPS).flat())
 const status = z.enum(RESTORE_STATUSES)
 
-/** Of what is an object, something else is wrong, and its own text is right. */
+/** If the value is an object, the message of the inner problem is right. */
 const notAnObject = ({ code }: { code?: string }) => (code === 'invalid_type' ? 'must be an object' : undefined)
 
 export const restoreRequestSchema = z
@@ -80,7 +80,7 @@ const transferSchema = z
 const elementSchema = z
   .object({
     name: z.string(),
-    /** The source as it was given; an agent of an older version does not say it. */
+    /** The source as given; absent in answers of older agents. */
     source: z.string().default(''),
     kind: z.enum(['full', 'incremental']).nullable(),
     stored_bytes: count.nullable(),

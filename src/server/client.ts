@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../errors.ts'
 import { type StatusBody, statusSchema } from './api-schema.ts'
 
-/** Where an agent listens, and the token that it wants, if any. */
+/** The address of an agent, and its token, if it needs one. */
 export interface AgentAddress {
   /** `unix:` and the path of a socket, or a URL without a slash at its end. */
   url: string
@@ -12,7 +12,7 @@ export interface AgentAddress {
 }
 
 const TIMEOUT_MS = 10_000
-/** How long an agent that is being replaced may be away. */
+/** How long an agent may be unreachable, for example during an upgrade. */
 const AWAY_MS = 60_000
 /** The agent sends a heartbeat every 15 s. */
 const SILENT_MS = 45_000
@@ -85,7 +85,7 @@ async function* events(agent: AgentAddress, signal: AbortSignal): AsyncGenerator
   }
 }
 
-/** The response to a GET, with status 200. A redirect is not followed: it could carry the token elsewhere. */
+/** A GET that returned 200. Redirects are not followed: they could carry the token elsewhere. */
 async function open(agent: AgentAddress, path: string, signal: AbortSignal): Promise<IncomingMessage> {
   const { url, token } = agent
   const options = { signal, agent: false, headers: { ...(token !== null && { Authorization: `Bearer ${token}` }) } }

@@ -2,12 +2,12 @@ import type { ServerResponse } from 'node:http'
 import { HttpError } from './http-error.ts'
 
 /**
- * GET /events: the body of GET /status whenever it has changed, at most ten times a second, to as many readers as there
- * may be. It is made once for all of them. A reader that does not read is not waited for: what lies unread in its
- * socket is bounded, and beyond that it is cut off and may come again.
+ * GET /events: sends the body of GET /status after each change, at most ten times a second, to any number of clients.
+ * It is serialised once for all. A slow client delays nobody: unread bytes in its socket are limited, and beyond the
+ * limit it is disconnected and may connect again.
  */
 export interface EventStream {
-  /** Call it after each change of the body; it sends nothing itself. */
+  /** Call it after each change of the body; sending is delayed and bundled. */
   changed(): void
   /** Answers with the stream. Throws `too_many_streams`. */
   add(response: ServerResponse): void

@@ -6,7 +6,7 @@ import { FAR_BYTES, readJson } from './read-body.ts'
 import { ROUTES, type Route, type RouteName } from './routes.ts'
 
 /**
- * What each route does: the answer's body, or `streamed` where it has answered itself. Throws HttpError or
+ * What each route does: returns the answer's body, or `streamed` if it has answered itself. Throws HttpError or
  * RestoreError.
  */
 export type Actions = Readonly<Record<RouteName, (call: Call) => Answer | Promise<Answer>>>
@@ -21,13 +21,13 @@ export const STREAMED = Symbol('streamed')
 type Answer = object | typeof STREAMED
 
 export interface Doorkeeper {
-  /** Null where none is needed at this address. */
+  /** Null if this address needs no token. */
   token(bound: Address): string | null
-  /** An error that should not exist. */
+  /** Reports a bug. */
   onBug(error: unknown): void
 }
 
-/** From request to answer. Whatever happens, there is one, and it is JSON. */
+/** Answers every request with JSON, whatever happens. */
 export async function handleRequest(
   request: IncomingMessage,
   response: ServerResponse,
@@ -35,7 +35,7 @@ export async function handleRequest(
   actions: Actions,
   door: Doorkeeper,
 ): Promise<void> {
-  // A reader that has gone is no error of ours.
+  // A client that has disconnected is no error.
   response.on('error', () => {})
   try {
     const route = findRoute(request)
@@ -81,7 +81,7 @@ function send(
 ): void {
   if (response.headersSent || response.destroyed) return
   const text = JSON.stringify(body)
-  // What the request still has to say is thrown away by Node, unless it is much: then the connection ends.
+  // Node discards the rest of the request; if it is long, the connection is closed.
   if (!request.complete && bytesToCome(request) > FAR_BYTES) response.shouldKeepAlive = false
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',

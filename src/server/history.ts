@@ -6,25 +6,24 @@ import { type HistoryEntry, historyEntrySchema, type RestoreBody, restoreSchema 
 import { historyEntry } from './restore-body.ts'
 
 /**
- * Restores that ended, the newest first, and of the last one all there is to show, so that an agent that was replaced
- * still tells how it went. One small file, written whole to a new name and renamed: a reader sees the old one or the
- * new one.
+ * Ended restores, newest first, with the full status of the last one, so that an agent that was replaced still shows
+ * how it ended. It is one small file, written to a new name and renamed, so a reader sees the old or the new one.
  *
- * A restore that falls out of it takes its run dir along. It stands in the file until that is gone, so that an agent
- * that ends in between leaves none behind.
+ * A restore that is dropped from it loses its run dir. It stays in the file until the run dir is gone, so that a killed
+ * agent leaves none behind.
  */
 export interface History {
   readonly entries: readonly HistoryEntry[]
   readonly last: RestoreBody | null
-  /** Remembers a restore that ended, once. Never throws: what cannot be written is told, and kept in memory. */
+  /** Adds an ended restore, once. Never throws: write errors are logged, and the entry stays in memory. */
   add(restore: RestoreBody): void
-  /** How many are kept from now on. */
+  /** Sets how many are kept. */
   keep(count: number): void
-  /** Resolves when the run dirs of those that fell out are gone. */
+  /** Resolves when the run dirs of dropped restores are removed. */
   settled(): Promise<void>
 }
 
-/** As session.ts makes them: nothing else in the state dir is removed because a file says so. */
+/** The form of session.ts's ids: nothing else in the state dir is removed because a file says so. */
 const RESTORE_ID = /^\d{14}-[0-9a-f]{6}$/
 
 const fileSchema = z.object({
@@ -33,12 +32,12 @@ const fileSchema = z.object({
   last: restoreSchema.nullable(),
 })
 
-/** A file that cannot be understood is put aside, not overwritten: history is worth less than a start. */
+/** A damaged file is renamed, not overwritten, and the daemon starts with an empty history. */
 export function openHistory(
   stateDir: string,
   most: number,
   warn: (text: string) => void,
-  /** What ran last where the history was kept before: it is not forgotten with the place. */
+  /** The last restore of the earlier state dir: a change of the state dir must not forget it. */
   before: RestoreBody | null = null,
 ): History {
   const path = join(stateDir, 'restores.json')

@@ -7,7 +7,7 @@ import { type RunningHook, runHook } from './run-hook.ts'
 
 /**
  * Runs the commands that serve.yaml configures for events of a restore, in the order of the events. The restore never
- * waits for one: a few run at a time, some wait, and the log names those that were dropped beyond that.
+ * waits for one. A few run at a time, some are queued, and the log names those that are dropped.
  */
 export interface Hooks {
   observe(state: RestoreState, run: RunFacts): void

@@ -1,8 +1,7 @@
 import { type ErrorCode, type ErrorRecord, RestoreError } from '../errors.ts'
 
 /**
- * What can be wrong with a request: a stable code, its HTTP status and a hint. Errors of a restore (errors.ts) keep
- * their own codes.
+ * Errors of requests: a stable code, its HTTP status and a hint. Errors of a restore (errors.ts) keep their own codes.
  */
 export const HTTP_ERRORS = {
   bad_request: { status: 400, hint: 'see GET /openapi.json' },

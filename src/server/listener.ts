@@ -39,7 +39,7 @@ export async function openListener(wanted: Address, handle: Handle): Promise<Lis
   server.maxHeadersCount = 100
   makeRoomForNewConnections(server)
   server.on('clientError', refuseMalformed)
-  // Without this Node answers an unknown Expect header itself, without a body.
+  // Without a listener Node itself answers an unknown Expect header, without a body.
   server.on('checkExpectation', (request, response) => handle(request, response, address))
   try {
     if ('path' in wanted) await listenOnSocket(server, wanted)
@@ -104,7 +104,7 @@ async function listenOnSocket(server: Server, { path, group }: UnixAddress): Pro
   chmodSync(path, 0o660)
 }
 
-/** Whoever can write the directory, or rename one above it, can put another socket in place of ours. */
+/** A user who can write the directory, or rename one above it, could replace the socket. */
 function checkDirectory(directory: string): void {
   const own = process.geteuid!()
   for (let path = realpathSync(directory), isParent = false; ; path = dirname(path), isParent = true) {
@@ -116,7 +116,7 @@ function checkDirectory(directory: string): void {
   }
 }
 
-/** An agent that was killed leaves its socket. One that answers is not touched: EADDRINUSE follows. */
+/** Removes the socket of a killed agent. One that accepts connections stays: EADDRINUSE follows. */
 async function removeStaleSocket(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (!found?.isSocket() || found.uid !== process.geteuid!()) return
@@ -169,7 +169,7 @@ function makeRoomForNewConnections(server: Server): void {
   server.on('request', count).on('checkExpectation', count)
 }
 
-/** Bytes that are no HTTP, too many or too slow never become a request; they get an answer of the same form. */
+/** Answers what never becomes a request (bytes that are no HTTP, too many headers, timeouts) in the same form. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()

@@ -15,9 +15,9 @@ import type { AgentLog } from './agent-log.ts'
 export interface LiveConfig {
   readonly current: ServeConfig
   readonly loadedAtMs: number
-  /** Why the newest file is not in force; null if it is. */
+  /** Why the newest file is not in force; null if it is in force. */
   readonly error: string | null
-  /** Keys of the newest file that wait. */
+  /** Keys of the newest file whose change waits. */
   readonly pending: readonly PendingKey[]
   /** Reads the file again. Never rejects. */
   reload(): Promise<void>
@@ -128,7 +128,7 @@ export function createLiveConfig(
     },
     reload: () => inTurn(read),
     applyPending: () => (pending().some(key => mayApply(key, running())) ? inTurn(apply) : work),
-    // A TCP address that is still open needs the earlier token if the new file has none.
+    // A TCP address that is still open keeps the earlier token if the new file has none.
     token: bound => current.token ?? ('path' in bound ? null : lastToken),
   }
 }

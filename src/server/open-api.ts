@@ -12,7 +12,7 @@ export function openApi(version: string): object {
     const renamed = (value: unknown) =>
       JSON.parse(JSON.stringify(value).replaceAll('"#/$defs/', '"#/components/schemas/'))
     for (const [id, definition] of Object.entries($defs)) schemas[id] = renamed(withoutId(definition))
-    // What has an id of its own stands in $defs, and this only refers to it.
+    // Schemas with an id are in $defs; here they are only referenced.
     return renamed(own)
   }
 
@@ -31,7 +31,7 @@ export function openApi(version: string): object {
 
 const withoutId = ({ id: _, ...schema }: { id?: unknown }) => schema
 
-/** What any request can meet. */
+/** Errors that any request can get. */
 const EVERYWHERE = [
   'wrong_host',
   'wrong_origin',

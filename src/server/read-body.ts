@@ -18,8 +18,8 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 }
 
 /**
- * A body that is too large is read to its end all the same, unless that is far: closing a socket with bytes unread in
- * it resets the connection, and the caller would never see why.
+ * A body that is too large is still read to its end, up to a limit: closing a socket with unread bytes resets the
+ * connection, and the client would not see the answer.
  */
 export const FAR_BYTES = 1024 * 1024
 
@@ -39,7 +39,7 @@ async function readBytes(request: IncomingMessage): Promise<Buffer> {
     }
     request.on('data', onData)
     request.once('end', () => (length > LARGEST_BODY_BYTES ? reject(tooLarge()) : resolve(Buffer.concat(pieces))))
-    // The caller has gone: nobody reads the answer.
+    // the client has disconnected: nobody
     const gone = () => reject(new HttpError('bad_request', 'the body ended too early'))
     request.once('error', gone).once('close', gone)
   })

@@ -7,13 +7,13 @@ import type { RestoreState } from '../restore/state/state.ts'
 import { WAITS } from '../source/transfer/stats.ts'
 import type { HistoryEntry, RestoreBody, RestoreStatusBody } from './api-schema.ts'
 
-/** What the agent knows of a restore besides its state. */
+/** Facts about a restore that are not in its state. */
 export interface RunFacts {
   /** Name of the backup in the configuration; empty for the one-shot command. */
   backup: string
 }
 
-/** A restore as the API and every view show it; made from the one immutable state. */
+/** The body of a restore for the API and every view, made from one immutable state. */
 export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreBody {
   const { plan, redo, source, counters, error } = state
   const last = plan?.elements.at(-1)?.description
@@ -164,7 +164,7 @@ export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
   }
 }
 
-/** Of every element, as stored. What only a look at the source told is known of the element now worked on. */
+/** Stored bytes of every element. A size that was found while fetching is known of the current element only. */
 function storedBytes({ elements, chain_position, source_total_bytes }: RestoreBody): (number | null)[] {
   if (elements === null) return [null]
   return elements.map(({ stored_bytes }, index) =>
@@ -172,13 +172,13 @@ function storedBytes({ elements, chain_position, source_total_bytes }: RestoreBo
   )
 }
 
-/** Over the chain: the elements before this one whole, and of this one what was read. */
+/** Over the chain: all of the elements before the current one, and what was read of the current one. */
 function downloadedBytes(restore: RestoreBody): number | null {
   const { elements, chain_position, phase, source_read_bytes } = restore
   if (elements === null || chain_position === null) return 0
   const sizes = storedBytes(restore)
   const whole = sizes[chain_position - 1] ?? null
-  // Once the phase has passed, all of the element has been read, whatever the last look at it said.
+  // After the phase all of the element was read, whatever the last sample said.
   const passed = phase === 'preparing_backup' || phase === 'finalizing' || phase === 'completed'
   const read = passed
     ? (whole ?? source_read_bytes)
@@ -207,7 +207,8 @@ export const historyEntry = (restore: RestoreBody): HistoryEntry => ({
 export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
 const isoOrNull = (atMs: number | null | undefined) => (Number.isFinite(atMs) ? isoOf(atMs!) : null)
 /**
- * Two decimals, never rounded up: 99.999 is not 100. What has two decimals stays as it is: 1.15 times 100 is below 115.
+ * Rounded down to two decimals, so that 99.999 is not 100. Values with two decimals stay as they are: in floating point
+ * 1.15 times 100 is below 115.
  */
 function cut(percent: number | null): number | null {
   if (percent === null) return null

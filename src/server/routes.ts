@@ -16,11 +16,11 @@ export interface Route {
   path: string
   name: RouteName
   summary: string
-  /** Answered without a token: probes have none, and learn nothing. */
+  /** Answered without a token, and without information: for probes. */
   open: boolean
   /** Of the request's body; null where it has none. */
   request: z.ZodType | null
-  /** Status and body when it goes well; a null body is a stream or a document of its own. */
+  /** Status and body of a success; a null body is a stream or a document of its own. */
   success: { status: number; body: z.ZodType | null; mediaType: string }
   errors: readonly HttpErrorCode[]
 }

@@ -15,8 +15,8 @@ const GRACE_MS = 5_000
 const MOST_WORDS = 512
 
 /**
- * Runs a hook in a process group of its own, with `input` on its stdin. It has its time; then the group gets SIGTERM,
- * and SIGKILL after a grace. What it says is read, so that it never blocks, and only the end of it is kept.
+ * Runs a hook in a process group of its own, with `input` on its stdin. After its timeout the group gets SIGTERM, and
+ * SIGKILL after a grace time. Its output is read, so that it never blocks, and only the end is kept.
  */
 export function runHook(
   { command, timeoutMs }: Hook,

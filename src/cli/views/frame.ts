@@ -111,7 +111,7 @@ function headerLine(body: RestoreBody, nowMs: number, look: Look): Piece[] {
   ]
 }
 
-/** A part of the progress line. Where not all fit, those of the lowest priority are left out. */
+/** A part of the progress line. If not all fit, those of the lowest priority are left out. */
 interface Part {
   priority: number
   pieces: Piece[]

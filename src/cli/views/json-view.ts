@@ -33,7 +33,7 @@ export function createJsonView({ stream }: { stream: ViewStream }): View {
   }
 }
 
-/** A change of this key calls for a line. */
+/** A line is written when this key changes. */
 function lineKey({
   status,
   attempt,

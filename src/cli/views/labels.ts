@@ -21,7 +21,7 @@ export const stepLabel = (step: Step): string => (step === 'move_back' ? 'move-b
 
 type Activity = RestoreBody['progress']['activity']
 
-/** What a quiet tool does. `cpu` and `io`: whether they increased a moment ago. */
+/** What a quiet tool is doing. `cpu` and `io`: whether they increased recently. */
 export function activityLabel(activity: Activity, recent: { cpu: boolean; io: boolean }): string {
   switch (activity) {
     case 'dead':

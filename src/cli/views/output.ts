@@ -22,9 +22,9 @@ export interface ViewStream {
 const MAX_UNREAD_BYTES = 256 * 1024
 
 /**
- * Output that never fails or blocks the restore. After an error (EPIPE) it writes nothing, and it drops what a slow
- * reader does not take. Node writes to terminals synchronously, so Ctrl-S would stop the restore: the terminal is
- * non-blocking until the last text, which must not be lost when the process exits.
+ * Output that never fails or blocks the restore. After an error (EPIPE) it writes nothing more, and it drops what a
+ * slow reader does not take. Node writes to terminals synchronously, so Ctrl-S would stop the restore; the terminal is
+ * therefore non-blocking until the last text, which must not be lost when the process exits.
  */
 export function openOutput(stream: ViewStream) {
   let broken = false

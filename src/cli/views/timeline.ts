@@ -3,9 +3,8 @@ import type { RestoreBody } from '../../server/api-schema.ts'
 import { addReading, noReadings, type Rate, type Readings, rateOf } from './rate.ts'
 
 /**
- * What a view remembers because one body does not hold it: the phases of this attempt with their durations, the rate of
- * the running step, and when the tool last used CPU or did I/O. Pure. A view that starts late shows no duration of the
- * phases before it.
+ * What a view derives from several bodies: the phases of this attempt with their durations, the rate of the running
+ * step, and when the tool last used CPU or did I/O. Pure. A view that starts late has no durations of earlier phases.
  */
 export interface Timeline {
   attempt: number
