@@ -102,11 +102,12 @@ export function binlogWriter(
     },
     add,
     query,
-    /** A transaction of `rowBytes` bytes of rows. */
-    transaction(number: number, timeS: number, rowBytes = 40): void {
+    /** A transaction of `rowBytes` bytes of rows, in events of at most `eventBytes` of them. */
+    transaction(number: number, timeS: number, rowBytes = 40, eventBytes = 5000): void {
       begin(number, timeS)
       if (family === 'mysql') query('BEGIN', timeS)
-      for (let left = rowBytes; left > 0; left -= 5000) add(30, timeS, Buffer.alloc(Math.min(left, 5000), number))
+      for (let left = rowBytes; left > 0; left -= eventBytes)
+        add(30, timeS, Buffer.alloc(Math.min(left, eventBytes), number))
       add(16, timeS, Buffer.alloc(8, number))
     },
     /** A statement that is no transaction. */
