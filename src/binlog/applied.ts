@@ -10,7 +10,7 @@ import { RELAY_LOG_INFO } from '../tool/server-command.ts'
 import { formatSet, gtidState, parseSet, positionOf } from './gtid.ts'
 import { type BinlogReader, createBinlogReader, type Group } from './reader.ts'
 import type { RecoveryPlan } from './recovery-plan.ts'
-import { type RelayBorder, relayLogPath } from './relay-logs.ts'
+import { type PlannedBinlogs, type RelayBorder, relayLogPath } from './relay-logs.ts'
 
 /** Of the whole plan, whichever agent applied it. */
 export interface Applied {
@@ -19,8 +19,6 @@ export interface Applied {
   /** Unix ms of the commit last applied; null before the first. */
   dataAsOfMs: number | null
 }
-
-type Files = RecoveryPlan['files']
 
 /** Index of the planned file, and offset in it; null where the server has not written it yet. */
 export function readRelayLogInfo(relayDir: string): { index: number; position: number } | null {
@@ -37,7 +35,7 @@ export function readRelayLogInfo(relayDir: string): { index: number; position: n
 }
 
 /** Follows one apply; `look` gives null until the server has told a position. */
-export function followApplied({ files }: { files: Files }, relayDir: string): { look(): Promise<Applied | null> } {
+export function followApplied({ files }: PlannedBinlogs, relayDir: string): { look(): Promise<Applied | null> } {
   let current = -1
   let reader: BinlogReader
   let readTo = 0
@@ -95,7 +93,7 @@ async function readPart(path: string, start: number, end: number, reader: Binlog
  * transaction. Null where there is no such border.
  */
 export async function findApplied(
-  plan: Pick<RecoveryPlan, 'files' | 'start'>,
+  plan: PlannedBinlogs & { readonly start: Readonly<RecoveryPlan['start']> },
   relayDir: string,
   gtid: string,
 ): Promise<RelayBorder | null> {

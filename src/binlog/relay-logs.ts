@@ -17,7 +17,12 @@ import { EVENT, FLAG_IN_USE, HEADER_BYTES, MAGIC_BYTES } from './events.ts'
 import type { BinlogPlace } from './place.ts'
 import type { RecoveryPlan } from './recovery-plan.ts'
 
-type PlannedBinlog = RecoveryPlan['files'][number]
+type PlannedBinlog = Readonly<RecoveryPlan['files'][number]>
+
+/** What of a recovery plan the relay logs follow from. */
+export interface PlannedBinlogs {
+  readonly files: readonly PlannedBinlog[]
+}
 
 /** A border between two transactions, in a relay log. */
 export interface RelayBorder {
@@ -39,7 +44,7 @@ export interface CopyOptions {
 
 /** Copies the planned binlogs; clones them where the file system can. Throws `source_changed`. */
 export async function copyBinlogs(
-  { files }: Pick<RecoveryPlan, 'files'>,
+  { files }: PlannedBinlogs,
   place: BinlogPlace,
   relayDir: string,
   options: CopyOptions,
@@ -121,7 +126,7 @@ async function cutAfterLast(path: string, { to }: PlannedBinlog): Promise<void> 
 }
 
 /** Before each start of a server: what it wrote itself goes, and the index names the relay logs again. */
-export async function resetRelayLogs({ files }: Pick<RecoveryPlan, 'files'>, relayDir: string): Promise<void> {
+export async function resetRelayLogs({ files }: PlannedBinlogs, relayDir: string): Promise<void> {
   const paths = [...files, null].map((_, index) => relayLogPath(relayDir, index))
   const kept = new Set(paths.slice(0, -1))
   for (const name of existsSync(relayDir) ? readdirSync(relayDir) : [])
@@ -145,7 +150,7 @@ export async function resetRelayLogs({ files }: Pick<RecoveryPlan, 'files'>, rel
  * What makes the server apply from `start` to the end of the relay logs; for its init file, one statement a line.
  * Without MASTER_LOG_FILE, MariaDB 10.11 dies with SIGSEGV as soon as a parallel worker commits.
  */
-export function applyStatements({ files }: Pick<RecoveryPlan, 'files'>, start: RelayBorder): string {
+export function applyStatements({ files }: PlannedBinlogs, start: RelayBorder): string {
   const relayLog = (index: number) => quoted(relayLogPath('', index))
   const from = [
     "MASTER_HOST='none'",

@@ -15,6 +15,7 @@ import { mayPass } from './resume/retry.ts'
 import { hasBegun, isFinished } from './state/runs.ts'
 import { phaseSpanOf } from './state/spans.ts'
 import { currentOptions } from './state/state.ts'
+import { applyBinlogs, checkApplied, isChecked, makeRelayLogs, refuseAfterReboot } from './steps/apply-binlogs.ts'
 import { fetchElement, isFetched, prepareElement } from './steps/elements.ts'
 import { finalize } from './steps/finalize.ts'
 
@@ -26,6 +27,9 @@ import { finalize } from './steps/finalize.ts'
  *   for each element:
  *     restoring_basebackup  its bytes into its directory; then its metadata tell the rest, and the plan is made anew
  *     preparing_backup      prepare it onto the target dir; after the last one, move back
+ *   refreshing_binlogs    with binlogs: the planned ones become relay logs
+ *   applying_binlogs      a server applies them
+ *   waiting_for_apply_to_finish  what it has is compared with the plan
  *   finalizing            verify, ownership, start check
  *
  * `sources` are those that looking has opened; a pipe can be read only through them.
@@ -54,6 +58,14 @@ export async function attempt(context: RestoreContext, sources: Map<number, Sour
     }
   } finally {
     await prefetched?.stop()
+  }
+  if (store.state.plan!.binlogs !== null) {
+    refuseAfterReboot(context)
+    if (!isFinished(store.state, { kind: 'relay_logs' }))
+      await phase(context, 'refreshing_binlogs', length, () => makeRelayLogs(context))
+    if (!isFinished(store.state, { kind: 'apply' }))
+      await phase(context, 'applying_binlogs', length, () => applyBinlogs(context))
+    if (!isChecked(context)) await phase(context, 'waiting_for_apply_to_finish', length, () => checkApplied(context))
   }
   await phase(context, 'finalizing', length, () => finalize(context))
 }
@@ -87,7 +99,7 @@ async function lookAtAllBinlogs(context: RestoreContext, parts: PlanParts): Prom
   const { store, now, signal } = context
   const look = await abortable(signal, () => lookAtBinlogs(parts, signal))
   if (!makePlan({ ...parts, binlogs: look.plan }).steps.some(({ phase }) => phase === 'applying_binlogs'))
-    throw new RestoreError('usage', 'this version plans binlogs (--dry-run), and does not apply them', {
+    throw new RestoreError('usage', 'binlogs of MySQL are planned (--dry-run), and not applied by this version', {
       hint: 'leave --binlogs out, and apply them after the restore',
     })
   for (const text of look.notices) noticeOnce(context, text)

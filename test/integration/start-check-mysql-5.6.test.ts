@@ -105,7 +105,7 @@ describe('a start check on MySQL 5.6', () => {
     )
     const ended = await restore(at, { path: bin })
     expect(ended.stderr).toMatch(
-      /^error tool_version: no server for the start check fits the backup: .*8\.0\.36 would upgrade the files of a 5\.6 server/m,
+      /^error tool_version: no server for --start-check fits the backup: .*8\.0\.36 would upgrade the files of a 5\.6 server/m,
     )
     expect(existsSync(at.datadir)).toBe(false)
     // The fitting one behind it is taken.

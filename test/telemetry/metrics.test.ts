@@ -34,6 +34,7 @@ const full = (changes: Partial<RestoreState> = {}): RestoreState =>
       ioWriteBytes: { preparing_backup: 13 },
       cpuSeconds: { preparing_backup: 1.25 },
       sourceRetries: { 'full.xb.zst': { reset: 3, '503': 1 } },
+      transactions: 0,
       attempts: 2,
     },
     ...changes,

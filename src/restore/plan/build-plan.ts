@@ -7,7 +7,7 @@ import type { AvailableMemory } from '../../process/memory.ts'
 import type { Filters } from '../../source/filter.ts'
 import { isStdin } from '../../source/source-ref.ts'
 import type { Command } from '../../tool/command.ts'
-import { serverCommand } from '../../tool/server-command.ts'
+import { applyServerCommand, serverCommand } from '../../tool/server-command.ts'
 import type { InnerKey, InnerSuffix, ToolFamily } from '../../tool/tool.ts'
 import type { BinlogLook } from './binlogs.ts'
 import type { ExtractedFacts, Plan, PlanElement, PlanStep } from './plan.ts'
@@ -36,7 +36,7 @@ export interface PlanParts {
   binlogs: Plan['binlogs']
   /** What this agent has read of the binlogs. */
   look: BinlogLook | null
-  /** mysqld or mariadbd for the start check, and the directory of its socket; null without a start check. */
+  /** mysqld or mariadbd, for the start check and binlogs, and its socket's directory; null where none is needed. */
   server: { program: string; directory: string; runAs: Plan['runAs'] } | null
   elements: readonly Omit<PlanElement, 'directory'>[]
 }
@@ -179,13 +179,20 @@ function finalSteps(plan: Draft): PlanStep[] {
         family.moveBack({ program: tool.path, targetDir, datadir: options.datadir, parallel }),
       ),
     },
-    { ...base, kind: 'verify' },
   ]
-  if (owner) steps.push({ ...base, kind: 'ownership' })
-  if (server !== null) {
-    const command = asUser(server.runAs, [], serverCommand({ ...server, datadir: options.datadir, settings: [] }))
-    steps.push({ ...base, kind: 'start_check', command })
+  const asked = server && { ...server, datadir: options.datadir, settings: [] }
+  const check = asked && asUser(asked.runAs, [], serverCommand(asked))
+  // MySQL's own applier is not driven yet.
+  if (asked && check && options.binlogs !== null && family.family === 'mariadb-backup') {
+    const relayDir = `${options.datadir}.restore-${plan.restoreId}-relay`
+    const bufferPoolBytes = plan.memory?.bytes ?? family.defaultMemoryBytes
+    const apply = applyServerCommand({ ...asked, relayDir, threads: applyThreads(parallel), bufferPoolBytes })
+    const command = asUser(asked.runAs, [], apply)
+    steps.push({ ...base, phase: 'applying_binlogs', kind: 'apply_binlogs', command, check, relayDir })
   }
+  steps.push({ ...base, kind: 'verify' })
+  if (owner) steps.push({ ...base, kind: 'ownership' })
+  if (check && options.startCheck) steps.push({ ...base, kind: 'start_check', command: check })
   return steps
 }
 
@@ -235,3 +242,6 @@ function usableBytes({ redoMemoryBytes }: BackupDescription, extracted: Extracte
 }
 
 const wholeMegabytes = (bytes: number): number => Math.ceil(bytes / 1048576) * 1048576
+
+/** More workers than cores: each waits for the disk or for the commit before its own. */
+const applyThreads = (parallel: number): number => Math.min(32, Math.max(4, 2 * parallel))

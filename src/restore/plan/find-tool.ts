@@ -160,10 +160,11 @@ const CLIENTS = { 'mariadb-backup': ['mariadb', 'mysql'], xtrabackup: ['mysql', 
 const SERVER_VERSION_WITHIN_MS = 10_000
 
 /**
- * The server of the start check: the first one on PATH that may start on data of `dataVersion` (null: not known yet).
+ * The server of the start check or of binlogs: the first one on PATH that may start on data of `dataVersion` (null: not
+ * known yet).
  * Throws `tool_missing` where there is none, `tool_version` where none fits.
  */
-export function serverProgram(family: FamilyName, dataVersion: string | null): string {
+export function serverProgram(family: FamilyName, dataVersion: string | null, option = '--start-check'): string {
   const misfits: string[] = []
   for (const path of new Set(SERVERS[family].flatMap(name => findPrograms(name, serverEnv())))) {
     const { stdout = '' } = spawnSync(path, ['--no-defaults', '--version'], {
@@ -176,23 +177,23 @@ export function serverProgram(family: FamilyName, dataVersion: string | null): s
     if (misfit === null) return path
     misfits.push(`${path}: ${misfit}`)
   }
-  if (misfits.length === 0) throw notOnPath(SERVERS[family])
-  throw new RestoreError('tool_version', `no server for the start check fits the backup: ${misfits.join('; ')}`, {
-    hint: `put a ${family === 'xtrabackup' ? 'mysqld' : 'mariadbd'} of the backup's series on PATH, or leave --start-check out`,
+  if (misfits.length === 0) throw notOnPath(SERVERS[family], option)
+  throw new RestoreError('tool_version', `no server for ${option} fits the backup: ${misfits.join('; ')}`, {
+    hint: `put a ${family === 'xtrabackup' ? 'mysqld' : 'mariadbd'} of the backup's series on PATH, or leave ${option} out`,
   })
 }
 
 /** The SQL client for the start check. Throws `tool_missing`. */
 export function clientProgram(family: FamilyName): string {
   const [path] = CLIENTS[family].flatMap(name => findPrograms(name, serverEnv()))
-  if (path === undefined) throw notOnPath(CLIENTS[family])
+  if (path === undefined) throw notOnPath(CLIENTS[family], '--start-check')
   return path
 }
 
 /** Debian installs servers in /usr/sbin, which is not on every user's PATH. */
 const serverEnv = () => ({ ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` })
 
-const notOnPath = ([name]: readonly string[]) =>
-  new RestoreError('tool_missing', `--start-check needs ${name}, which is not on PATH`, {
-    hint: 'install it, or leave --start-check out',
+const notOnPath = ([name]: readonly string[], option: string) =>
+  new RestoreError('tool_missing', `${option} needs ${name}, which is not on PATH`, {
+    hint: `install it, or leave ${option} out`,
   })

@@ -163,20 +163,21 @@ export function plannedUsers(
 }
 
 /**
- * The server of the start check. It never runs as root: throws `usage` where no other owner is known. Also throws
- * `tool_missing`, `tool_version`.
+ * The server of the start check and of binlogs. It never runs as root: throws `usage` where no other owner is known.
+ * Also throws `tool_missing`, `tool_version`.
  */
 export function plannedServer({
-  options: { startCheck, datadir },
+  options: { startCheck, binlogs, datadir },
   restoreId,
   family: { family },
   owner,
   elements,
 }: Pick<PlanParts, 'options' | 'restoreId' | 'family' | 'owner' | 'elements'>): PlanParts['server'] {
-  if (!startCheck) return null
+  if (!startCheck && binlogs === null) return null
+  const option = binlogs === null ? '--start-check' : '--binlogs'
   const isRoot = process.getuid?.() === 0
   if (isRoot && (owner === null || owner.uid === 0))
-    throw new RestoreError('usage', `--start-check would run a server as root: ${datadir} is to belong to root`, {
+    throw new RestoreError('usage', `${option} would run a server as root: ${datadir} is to belong to root`, {
       hint: 'name the user of the server with --owner USER:GROUP',
     })
   const dataVersion = elements.at(-1)!.description.serverVersion
@@ -184,7 +185,7 @@ export function plannedServer({
   const isShort = (place: string) => existsSync(place) && place.length <= MOST_SOCKET_PLACE_BYTES
   const parent = [isRoot ? '/run' : tmpdir(), '/tmp'].find(isShort) ?? '/tmp'
   return {
-    program: serverProgram(family, dataVersion),
+    program: serverProgram(family, dataVersion, option),
     directory: join(parent, `restore-agent-${restoreId}`),
     runAs: isRoot && owner !== null ? owner : null,
   }

@@ -110,6 +110,8 @@ const step = z.discriminatedUnion('kind', [
   z.object({ ...ofStep, kind: z.literal('verify') }),
   z.object({ ...ofStep, kind: z.literal('ownership') }),
   z.object({ ...ofStep, kind: z.literal('start_check'), command }),
+  /** The server that applies the relay logs in `relayDir`, and the one that says where the data stand. */
+  z.object({ ...ofStep, kind: z.literal('apply_binlogs'), command, check: command, relayDir: text }),
 ])
 
 export const planSchema = z.object({
@@ -169,6 +171,6 @@ export function factsOf(plan: Plan, position: number): WorkFacts {
     hasPrepare: has('prepare'),
     hasMoveBack: has('move_back'),
     hasStartCheck: has('start_check'),
-    binlogBytes: 0,
+    binlogBytes: plan.binlogs?.bytes ?? (has('apply_binlogs') ? null : 0),
   }
 }

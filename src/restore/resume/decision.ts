@@ -10,7 +10,7 @@ import type { CleanupLedger, RestoreState } from '../state/state.ts'
 
 /** An interrupted run, or what else is found, with the facts that decide about it. */
 export type Found =
-  | { what: 'tools' | 'removal' | 'fetch' | 'sync' | 'start_check' | 'final_sync' }
+  | { what: 'tools' | 'removal' | 'fetch' | 'sync' | 'relay_logs' | 'apply' | 'start_check' | 'final_sync' }
   | {
       what: 'prepare'
       tool: FamilyName
@@ -135,9 +135,16 @@ export const INTERRUPTED: readonly Row<Found>[] = [
     end: 'not_prepared',
   },
   {
-    found: '`sync`, `start_check` or `final_sync`',
-    when: ({ what }) => what === 'sync' || what === 'start_check' || what === 'final_sync',
+    found: '`sync`, `relay_logs`, `apply_position`, `apply_check`, `start_check` or `final_sync`',
+    when: ({ what }) => what === 'sync' || what === 'relay_logs' || what === 'start_check' || what === 'final_sync',
     stands: 'everything; the run begins again',
+    ...NOTHING,
+  },
+  {
+    found: '`apply`',
+    when: ({ what }) => what === 'apply',
+    stands:
+      'what the server had committed: it goes on there, unless it may have been changing what no transaction covers',
     ...NOTHING,
   },
   {
@@ -216,7 +223,10 @@ export interface RebootDecision {
 const synced = ({ runs, copies }: FoundAfterReboot) =>
   isFinished({ runs }, { kind: 'sync' }) && !(copies && hasBegun({ runs }, { kind: 'move_back' }))
 const finallySynced = ({ runs }: FoundAfterReboot) => isFinished({ runs }, { kind: 'final_sync' })
-const unsynced = (found: FoundAfterReboot) => !finallySynced(found) && !synced(found)
+/** A server has changed the files since they were synced. */
+const applied = (found: FoundAfterReboot) =>
+  !finallySynced(found) && isFinished(found, { kind: 'sync' }) && hasBegun(found, { kind: 'apply' })
+const unsynced = (found: FoundAfterReboot) => !finallySynced(found) && !applied(found) && !synced(found)
 
 /** Exactly one row applies. Renamed files are as durable as before; files that were copied need the final sync. */
 export const REBOOTED: readonly (RebootDecision & { when: (found: FoundAfterReboot) => boolean })[] = [
@@ -228,8 +238,15 @@ export const REBOOTED: readonly (RebootDecision & { when: (found: FoundAfterRebo
     removed: 'nothing',
   },
   {
+    found: '`apply` had begun, and no `final_sync`',
+    when: applied,
+    stands: 'nothing is touched: the restore ends in `binlog_apply_failed`',
+    interrupted: 'none',
+    removed: 'nothing',
+  },
+  {
     found: '`sync` finished, and move-back renames or has not begun',
-    when: found => !finallySynced(found) && synced(found),
+    when: found => !finallySynced(found) && !applied(found) && synced(found),
     stands: 'everything that was prepared; move-back is looked at once more',
     interrupted: '`move_back`',
     removed: 'nothing',

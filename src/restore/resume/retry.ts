@@ -49,7 +49,9 @@ export function nextTry(state: RestoreState, code: ErrorCode, looked: boolean): 
   const { failures, options, backupIndex, plan, memoryCapBytes } = state
   const olderIsThere = backupIndex < options.olderBackups.length
   const older: NextTry = olderIsThere ? { kind: 'older', backupIndex: backupIndex + 1 } : null
-  if (looked && mayPass(code) && !options.sources.some(isStdin)) {
+  // A server that was killed while it applied binlogs was started again often enough.
+  const wasApplying = isInterrupted(state, { kind: 'apply' })
+  if (looked && mayPass(code) && !wasApplying && !options.sources.some(isStdin)) {
     if (failures + 1 > options.retries) return older ?? { kind: 'exhausted' }
     const wasPreparing = isInterrupted(state, { kind: 'prepare' })
     const isTooMuch = code === 'tool_killed' && wasPreparing && plan !== null && !askedAnew(state, plan)

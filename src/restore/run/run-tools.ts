@@ -16,7 +16,7 @@ import type { Judgement } from '../../tool/judge-exit.ts'
 import { dispatch, NEVER, type RestoreContext, untilDurable } from '../context.ts'
 import { REDO_FILES } from '../plan/describe-backup.ts'
 import type { Plan } from '../plan/plan.ts'
-import { runName, toolsOf } from '../state/runs.ts'
+import { runName, SERVER_RUNS, toolsOf } from '../state/runs.ts'
 import type { RunningTool } from '../state/state.ts'
 import { lostWords } from '../state/state-dir.ts'
 import { type RunResult, sampleTools, type ToolRun, type WatchedTool, waitForExit, watchTool } from './watch-tool.ts'
@@ -66,6 +66,7 @@ export async function runTools(context: RestoreContext, run: ToolRun): Promise<v
     stopSampling()
     signal.removeEventListener('abort', abort)
     if (!passed) await endAll()
+    if (!passed && !context.detached()) dispatch(context, { type: 'run_failed', run: run.id })
     if (run.tempDir !== undefined) await rm(run.tempDir, { recursive: true, force: true })
   }
   dispatch(context, { type: 'run_finished', run: run.id })
@@ -79,8 +80,8 @@ const untilDetached = ({ detached }: RestoreContext, tool: WatchedTool): Watched
 /** If files that this restore created have disappeared, that explains any error of the tool. */
 function lostTarget({ store }: RestoreContext, { id }: ToolRun, { code }: Judgement): RestoreError | null {
   const element = store.state.plan?.elements[id.element - 1]
-  // Nothing is left in the target dir when the start check runs.
-  if (element === undefined || id.kind === 'start_check') return null
+  // Nothing is left in the target dir when a server runs on the datadir.
+  if (element === undefined || SERVER_RUNS.includes(id.kind)) return null
   const gone = [store.state.plan!.targetDir, element.directory].find(directory => !existsSync(directory))
   if (gone !== undefined) return new RestoreError('target_lost', `${gone} disappeared while a tool worked in it`)
   if (code !== 'backup_incomplete' || element.extracted === null) return null

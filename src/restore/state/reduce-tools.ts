@@ -88,6 +88,20 @@ export function takeSample(before: RestoreState, event: EventOf<'sample'>): Rest
   )
 }
 
+/** An agent that adopted the server counts from what the one before it had seen. */
+export function takeApplied(state: RestoreState, { applied, atMs }: EventOf<'applied'>): RestoreState {
+  const { bytes, transactions, dataAsOfMs } = applied
+  const before = state.binlogs
+  const more = Math.max(0, transactions - before.transactions)
+  const after = {
+    ...state,
+    binlogs: { appliedBytes: bytes, transactions, dataAsOfMs: dataAsOfMs ?? before.dataAsOfMs },
+    counters: { ...state.counters, transactions: state.counters.transactions + more },
+  }
+  const totalBytes = state.plan?.binlogs?.bytes ?? bytes
+  return advanceEstimator(after, { type: 'binlogs', doneBytes: bytes, totalBytes }, atMs)
+}
+
 /** Rows left to roll back, and what the running step has done. LSNs belong to the tracker (recovery.ts). */
 export function readToolEvents(before: RestoreState, events: readonly ToolEvent[]): RestoreState {
   if (events.length === 0) return before

@@ -2,7 +2,15 @@ import type { RestoreOptions } from '../../config/options.ts'
 import { ERRORS } from '../../errors.ts'
 import type { WorkPart } from '../../progress/progress.ts'
 import { factsOf } from '../plan/plan.ts'
-import { beginPrefetched, endTool, readLines, startTool, takeSample, updatePrefetched } from './reduce-tools.ts'
+import {
+  beginPrefetched,
+  endTool,
+  readLines,
+  startTool,
+  takeApplied,
+  takeSample,
+  updatePrefetched,
+} from './reduce-tools.ts'
 import { followTransfer, forgetTransfer } from './reduce-transfer.ts'
 import { isRun, withRun } from './runs.ts'
 import {
@@ -78,6 +86,8 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
         runs: withRun(state.runs, event.run, true),
         tools: state.tools.filter(({ run }) => !isRun(run, event.run)),
       }
+    case 'run_failed':
+      return { ...state, tools: state.tools.filter(({ run }) => !isRun(run, event.run)) }
     case 'runs_undone':
       return beginAgain(
         {
@@ -111,6 +121,8 @@ function apply(state: RestoreState, event: RestoreEvent): RestoreState {
       )
     case 'progress':
       return advanceEstimator(state, event.input, event.atMs)
+    case 'applied':
+      return takeApplied(state, event)
     case 'spans_exported':
       return withoutSent(state, event.ids)
     case 'notice':
@@ -286,6 +298,7 @@ export function resume(before: RestoreState, event: EventOf<'resumed'>): Restore
       ioWriteBytes: {},
       cpuSeconds: {},
       sourceRetries: {},
+      transactions: 0,
       attempts: 0,
     },
   }

@@ -15,11 +15,18 @@ export const RUN_KINDS = [
   'prepare',
   'sync',
   'move_back',
+  'relay_logs',
+  'apply',
+  'apply_position',
+  'apply_check',
   'start_check',
   'final_sync',
 ] as const
 
 export type RunKind = (typeof RUN_KINDS)[number]
+
+/** Runs of a server on the restored datadir. */
+export const SERVER_RUNS: readonly RunKind[] = ['apply', 'apply_position', 'apply_check', 'start_check']
 
 /** `element` is the position in the chain, from 1; move-back and the start check are of the last one. */
 export interface RunId {

@@ -76,10 +76,11 @@ function isToolOf(
 function madeProblem(state: RestoreState): string | null {
   const { options, cleanup } = state
   const { created, partialDatadir, returnFilesTo, parents } = cleanup
-  // The last one holds the start check's socket, below /run or the temporary directory.
+  // Of the last two, one holds relay logs, and one a server's socket, below /run or the temporary directory.
   const own = (directory: string) =>
     directory === bases(state)[0] ||
     bases(state).some(base => directory.replace(/-inc[1-9]\d*$/, '') === base) ||
+    directory === `${options.datadir}.restore-${state.restoreId}-relay` ||
     (directory === resolve(directory) && basename(directory) === `restore-agent-${state.restoreId}`)
   const stray = created.find(directory => !own(directory) || pathsOf(options.sources).includes(directory))
   if (stray !== undefined) return `${stray} is nothing this restore makes`

@@ -170,6 +170,10 @@ const fields = z.object({
   redo: z.object({ scannedLsn: numberOrNull, appliedLsn: numberOrNull, targetLsn: numberOrNull }).prefault({}),
   /** Rows left to roll back. */
   rollbackRows: numberOrNull,
+  /** How far the binlogs of the plan are applied, by whichever agent. */
+  binlogs: z
+    .object({ appliedBytes: numberOrNull, transactions: count.default(0), dataAsOfMs: numberOrNull })
+    .prefault({}),
   /** What the running step has done so far; becomes the attributes of its span. */
   work: z.object({ pages: count.default(0), rows: count.default(0), files: count.default(0) }).prefault({}),
   /** Where the newest progress span of the running phase ended. */
@@ -184,6 +188,7 @@ const fields = z.object({
       cpuSeconds: byPhase,
       /** Requests for the source's bytes that were made again, by backup and `error.type`. */
       sourceRetries: z.record(text, z.record(text, count)).default({}),
+      transactions: count.default(0),
       attempts: count.default(0),
     })
     .prefault({}),

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { Applied } from '../../binlog/applied.ts'
 import type { Immutable, RestoreOptions } from '../../config/options.ts'
 import type { ErrorRecord } from '../../errors.ts'
 import type { Phase, RestoreStatus, Step } from '../../phases.ts'
@@ -76,6 +77,8 @@ export type RestoreEvent = { atMs: number } /** The first event; the initial sta
   /** The size of a source that is known only after a walk, such as a directory's. */
   | { type: 'source_size'; position: number; bytes: number | null }
   | { type: 'progress'; input: ProgressInput }
+  /** How far the server that applies binlogs is. */
+  | { type: 'applied'; applied: Applied }
   | { type: 'notice'; text: string }
   /** A backend acknowledged these spans. */
   | { type: 'spans_exported'; ids: readonly string[] }
@@ -97,6 +100,8 @@ export type RestoreEvent = { atMs: number } /** The first event; the initial sta
   | { type: 'run_begun'; run: RunId }
   /** Its tools have ended and passed every check. */
   | { type: 'run_finished'; run: RunId }
+  /** Its tools have ended, and it has not passed: the next try starts others. */
+  | { type: 'run_failed'; run: RunId }
   /** These runs have to be done again. */
   | { type: 'runs_undone'; runs: readonly RunId[] }
   | { type: 'cleanup'; cleanup: CleanupLedger }

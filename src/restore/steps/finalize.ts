@@ -24,14 +24,13 @@ import { findMissing, findShort, type Layout, layoutOf, outsideFiles, type Short
 export async function finalize(context: RestoreContext): Promise<void> {
   const { store, runDir, signal } = context
   const plan = store.state.plan!
-  const { datadir, owner, elements, steps } = plan
+  const { datadir, elements, steps } = plan
   const backupConfig = join(metadataDir(runDir, elements.length), 'backup-my.cnf')
   const layout = layoutOf(backupConfig)
   const moved = tellMoved(context)
   const hasServer = toolsOf(store.state, { kind: 'start_check' }).length > 0
-  await checkAllMoved(context, plan, layout)
-  if (!hasServer) refuseServer(datadir)
-  if (!hasServer) await settle(context, plan) // a running server's socket directory is in the ledger
+  if (hasServer) await checkAllMoved(context, plan, layout)
+  else await takeRestored(context) // a running server's socket directory is in the ledger
   for (const step of steps) {
     if (step.kind !== 'verify' && step.kind !== 'ownership' && step.kind !== 'start_check') continue
     if (hasServer && step.kind !== 'start_check') continue
@@ -48,16 +47,28 @@ export async function finalize(context: RestoreContext): Promise<void> {
       if (remnants.length > 0)
         noticeOnce(context, `moved out of the datadir, to ${join(runDir, 'remnants')}: ${formatFirst(remnants, 8)}`)
     }
-    if (step.kind === 'ownership')
-      await setOwner(datadir, owner!, {
-        createdParents: [...store.state.cleanup.parents, ...outsideFolders(runDir, datadir)],
-        onGiven: moved,
-      })
+    if (step.kind === 'ownership') await giveToOwner(context, moved)
     if (step.kind === 'start_check') await startCheck(context, step, backupConfig)
     signal.throwIfAborted()
   }
   await syncRun(context, { element: elements.length, kind: 'final_sync' }, datadir)
 }
+
+/** Everything is in the datadir, nobody works there, and nothing of it goes back any more. */
+export async function takeRestored(context: RestoreContext): Promise<void> {
+  const { store, runDir } = context
+  const plan = store.state.plan!
+  await checkAllMoved(context, plan, layoutOf(join(metadataDir(runDir, plan.elements.length), 'backup-my.cnf')))
+  refuseServer(plan.datadir)
+  await settle(context, plan)
+}
+
+/** Gives the datadir, and what lies outside of it, to its owner. */
+export const giveToOwner = ({ store, runDir }: RestoreContext, onGiven?: () => void): Promise<void> =>
+  setOwner(store.state.plan!.datadir, store.state.plan!.owner!, {
+    createdParents: [...store.state.cleanup.parents, ...outsideFolders(runDir, store.state.plan!.datadir)],
+    ...(onGiven && { onGiven }),
+  })
 
 /** Directories outside the datadir that move-back created for tables with DATA DIRECTORY. */
 const outsideFolders = (runDir: string, datadir: string): string[] =>

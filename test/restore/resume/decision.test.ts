@@ -17,7 +17,16 @@ import { samplePlan, sampleState, sampleTool } from '../../support/samples.ts'
 const bool = fc.boolean()
 const found: fc.Arbitrary<Found> = fc.oneof(
   fc.record({
-    what: fc.constantFrom('tools' as const, 'removal', 'fetch', 'sync', 'start_check', 'final_sync'),
+    what: fc.constantFrom(
+      'tools' as const,
+      'removal',
+      'fetch',
+      'sync',
+      'relay_logs',
+      'apply',
+      'start_check',
+      'final_sync',
+    ),
   }),
   fc.record({
     what: fc.constant('prepare' as const),
