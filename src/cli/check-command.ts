@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { loadStoreSettings } from '../config/load.ts'
 import { defaultStateDir } from '../config/options.ts'
 import { type ErrorRecord, exitCodeOf, RestoreError, toRestoreError } from '../errors.ts'
 import { formatBytes, printable } from '../format.ts'
@@ -8,8 +9,12 @@ import { accessControlNotices, openFilesLimit } from '../process/host-limits.ts'
 import { availableMemory } from '../process/memory.ts'
 import { findTool } from '../restore/plan/find-tool.ts'
 import { checkDatadir, checkWritable } from '../restore/plan/prechecks.ts'
+import { probeSource } from '../source/probe-source.ts'
+import { absoluteSource, isStdin, parseSource, SOURCE_FORMS } from '../source/source-ref.ts'
+import type { StoreSettings } from '../source/store-settings.ts'
 import { probeEndpoint } from '../telemetry/probe.ts'
 import { errorAsJson } from './report-error.ts'
+import { flagsToKeys } from './restore-flags.ts'
 
 interface CheckFlags {
   datadir?: string
@@ -27,7 +32,11 @@ interface Finding {
 }
 
 /** `restore-agent check`. The exit code is that of the first failed requirement. */
-export async function checkCommand(flags: CheckFlags): Promise<number> {
+export async function checkCommand(
+  sources: readonly string[],
+  flags: CheckFlags & Readonly<Record<string, unknown>>,
+): Promise<number> {
+  const settings = loadStoreSettings(flagsToKeys(flags), process.cwd())
   const stateDir = flags.stateDir
     ? resolve(flags.stateDir)
     : defaultStateDir({ isRoot: process.getuid?.() === 0, env: process.env })
@@ -57,6 +66,7 @@ export async function checkCommand(flags: CheckFlags): Promise<number> {
           }),
           ...accessControlNotices(datadir).map(found => ({ what: 'access', found, error: null, required: false })),
         ]),
+    ...(await sourceFindings(sources, settings)),
     ...(await telemetryFindings()),
   ]
   if (flags.json)
@@ -93,6 +103,22 @@ async function toolFindings(toolPath: string | null): Promise<Finding[]> {
   )
   const oneIsThere = findings.some(({ found }) => found !== null)
   return findings.map(finding => ({ ...finding, required: !oneIsThere }))
+}
+
+/** Reach, rights and speed of each: one after the other, because they would slow each other down. */
+async function sourceFindings(sources: readonly string[], settings: StoreSettings): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const written of sources) {
+    try {
+      const ref = parseSource(written)
+      if (ref === null || isStdin(ref)) throw new RestoreError('usage', `SOURCE: must be ${SOURCE_FORMS}`)
+      const found = await probeSource(absoluteSource(ref, process.cwd()), settings)
+      findings.push({ what: 'source', found, error: null, required: true })
+    } catch (thrown) {
+      findings.push({ what: 'source', found: null, error: toRestoreError(thrown).record, required: true })
+    }
+  }
+  return findings
 }
 
 async function telemetryFindings(): Promise<Finding[]> {

@@ -14,7 +14,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   try {
     checkNode(process.version)
     checkWorkingDirectory()
-    const reads = ['restore', 'inspect', 'list'].some(command => argv.includes(command))
+    const reads = ['restore', 'inspect', 'list', 'check'].some(command => argv.includes(command))
     const flags = reads ? await import('./restore-flags.ts') : null
     const program = buildProgram(flags, code => {
       exitCode = code
@@ -152,17 +152,19 @@ Telemetry is off until OTEL_EXPORTER_OTLP_ENDPOINT (or another OTEL_* variable) 
       const { transferCommand } = await import('./transfer-command.ts')
       setExitCode(await transferCommand())
     })
-  program
+  const check = program
     .command('check')
     .description('say whether this machine can restore; changes nothing')
+    .argument('[SOURCE...]', 'tell also whether these sources can be read, and how fast')
     .addOption(flag('--datadir <dir>', 'look at room and rights there'))
     .addOption(flag('--state-dir <dir>', 'look at rights there'))
     .addOption(flag('--tool-path <file>', 'the tool to use'))
     .addOption(flag('--json', 'print one JSON object'))
-    .action(async (flags: object) => {
-      const { checkCommand } = await import('./check-command.ts')
-      setExitCode(await checkCommand(flags))
-    })
+  for (const option of flags?.storeFlags() ?? []) check.addOption(option)
+  check.action(async (sources: string[], flags: Record<string, unknown>) => {
+    const { checkCommand } = await import('./check-command.ts')
+    setExitCode(await checkCommand(sources, flags))
+  })
   program
     .command('unpack', { hidden: true })
     .argument('<LAYER>', 'brotli or libsodium')

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli/run-cli.ts'
 import { filesOf, PLAIN, replayEnv, TRANSCRIPTS, writeXtrabackup, XTRABACKUP } from '../fixtures/xtrabackup-backup.ts'
 import { captureOutput } from '../support/capture-output.ts'
+import { rangeServer } from '../support/range-server.ts'
 
 /** The commands within this process, on a small backup of xtrabackup's and the stand-ins for its programs. */
 const said = captureOutput()
@@ -250,5 +251,25 @@ describe('check', () => {
     vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', 'http://127.0.0.1:9')
     expect(await check()).toBe(0)
     expect(said.stdout).toMatch(/^no +OTLP traces +http:\/\/127\.0\.0\.1:9/m)
+  })
+
+  test('tells reach, rights and speed of sources', async () => {
+    const server = await rangeServer(readFileSync(backup))
+    expect(await check(server.url, backup)).toBe(0)
+    const speed = /^ok {4}source +http:\S+, [\d.]+ \S+, answers in \d+ ms, [\d.]+ \S+iB\/s$/m
+    expect(said.stdout).toMatch(speed)
+    expect(said.stdout).toMatch(new RegExp(`^ok {4}source +${backup}, [\\d.]+ \\S+iB$`, 'm'))
+  })
+
+  test('a source that cannot be read fails with its own code, and the others are told all the same', async () => {
+    const server = await rangeServer(readFileSync(backup))
+    server.fault = () => ({ kind: 'status', status: 403, body: 'Forbidden' })
+    expect(await check(server.url, 'ftp://x/y', backup, '--json')).toBe(33)
+    const found = JSON.parse(said.stdout).findings.filter(({ what }: { what: string }) => what === 'source')
+    expect(found.map(({ error }: { error: { code: string } | null }) => error?.code ?? null)).toEqual([
+      'source_denied',
+      'usage',
+      null,
+    ])
   })
 })
