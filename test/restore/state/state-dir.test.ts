@@ -32,8 +32,12 @@ test('what was written is read again, whole', () => {
   expect(readStateFile(path)).toEqual({ ...state, endedSpans: [] })
 })
 
-test('a state file as schema 2 began is read ever after, with a default for each field added since', () => {
-  const content = readFileSync(join(import.meta.dirname, '../../fixtures/state/schema-2.json'), 'utf8')
+// schema-2.json: as the schema began. schema-2-binlogs.json: with the fields of transfers and binlogs.
+test.each([
+  ['schema-2.json', 1],
+  ['schema-2-binlogs.json', 2],
+])('%s is read ever after, with a default for each field added since', (name, begunRuns) => {
+  const content = readFileSync(join(import.meta.dirname, '../../fixtures/state', name), 'utf8')
   const state = parseState(content, 'state.json')
   expect(state).toMatchObject(JSON.parse(content))
   expect(state).toMatchObject({
@@ -42,6 +46,7 @@ test('a state file as schema 2 began is read ever after, with a default for each
     plan: { elements: [{}, {}] },
     tools: [{ name: 'mariadb-backup' }],
   })
+  expect(state.runs.filter(({ finished }) => !finished)).toHaveLength(begunRuns)
   expect(Object.keys(state).sort()).toEqual(Object.keys(sampleState()).sort())
   expect(reduce(state, { type: 'attempt_started', atMs: T0 + 60_000 })).toMatchObject({ attempt: 2, status: 'running' })
 })
