@@ -23,7 +23,11 @@ export async function makeLinuxPackages(binary: string, folder: string, version:
     const config = readFileSync(join(ROOT, 'deploy/packages/nfpm.yaml'), 'utf8')
     const filled = config.replace(/\$\{(\w+)\}/g, (_, name: keyof typeof variables) => variables[name])
     writeFileSync(join(work, 'nfpm.yaml'), filled)
-    const { stdout: nfpm } = await execa('sh', [join(import.meta.dirname, 'nfpm.sh')])
+    const { stdout: nfpm } = await execa('sh', [
+      join(import.meta.dirname, 'go-tool.sh'),
+      'nfpm',
+      'github.com/goreleaser/nfpm/v2/cmd/nfpm',
+    ])
     const packages = [`restore-agent_${version}_amd64.deb`, `restore-agent-${version}.x86_64.rpm`]
     for (const name of packages) {
       const packager = name.slice(name.lastIndexOf('.') + 1)
