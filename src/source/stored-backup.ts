@@ -35,8 +35,8 @@ interface Contents {
 }
 
 /**
- * Opens a backup that a place holds in several objects. Throws `source_missing` where it is gone, the problem that its
- * listing shows, and what the store throws.
+ * Opens a backup that a place holds in several objects. Throws `source_missing` where it is gone, `source_cold`, the
+ * problem that its listing shows, and what the store throws.
  */
 export async function openStoredBackup(ref: BackupRef, settings: StoreSettings): Promise<StreamSource> {
   const contents = await findContents(ref, settings)
@@ -106,6 +106,9 @@ async function findContents(ref: BackupRef, settings: StoreSettings): Promise<Co
     const parts = assembly.kind === 'striped' ? assembly.parts.map(find) : [find(assembly.keys)]
     const stripes = assembly.kind === 'striped' ? { parts, blockBytes: assembly.blockBytes } : null
     const objects = parts.flat()
+    const cold = objects.filter(object => object.cold)
+    if (cold.length > 0)
+      throw new RestoreError('source_cold', `${cold.length} of ${objects.length} objects of ${name} are archived`)
     const keyFile = settings.decryptKeyFile
     const wrappedKey = layout.wrappedKeyOf?.(ref.id, metadata) ?? null
     return { store, name, backup, objects, stripes, wrappedKey, keyFile, identity: hashOf(objects) }

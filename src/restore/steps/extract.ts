@@ -200,7 +200,10 @@ export async function decompress(context: RestoreContext, step: StepOf<'decompre
 }
 
 /** Variables for proxies, trusted certificates and, for S3, credentials. */
-const variablesFor = ({ kind }: SourceRef): string[] => [...NETWORK, ...(kind === 's3' ? AWS_VARIABLES : [])]
+const variablesFor = (ref: SourceRef): string[] => [
+  ...NETWORK,
+  ...((ref.kind === 'backup' ? ref.place : ref).kind === 's3' ? AWS_VARIABLES : []),
+]
 
 const NETWORK = [
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap(name => [name, name.toLowerCase()]),
