@@ -55,16 +55,16 @@ try {
 async function makeStream(): Promise<void> {
   const files = join(folder, 'files')
   mkdirSync(files)
-  for (let index = 0; index < 4; index++)
-    await execa('head', ['-c', `${Math.floor(Number(megabytes) / 4)}M`, '/dev/urandom'], {
-      stdout: { file: join(files, `t${index}.ibd`) },
-    })
+  const part = `${Math.floor(Number(megabytes) / 4)}M`
+  await execa('bash', ['-c', `cd ${files} && for name in a b c d; do head -c ${part} /dev/urandom > $name.ibd; done`])
   await execa('bash', ['-c', `cd ${files} && mbstream -c *.ibd > ${stream}`])
   rmSync(files, { recursive: true })
 }
 
 /** `time` of bash writes user and system seconds of the command. */
-const curl = (url: string): string => `TIMEFORMAT='%U %S'; { time curl -sf ${url}; } 2>${folder}/cpu`
+function curl(url: string): string {
+  return `TIMEFORMAT='%U %S'; { time curl -sf ${url}; } 2>${folder}/cpu`
+}
 
 function transferOf(url: string): string {
   const pin = { etag: '"bench"', lastModified: null, size: bytes }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test, vi } from 'vitest'
@@ -13,7 +14,7 @@ import {
   type Workspace,
   workspace,
 } from '../integration/workspace.ts'
-import { type RangeServer, rangeServer } from '../support/range-server.ts'
+import { etagOf, type RangeServer, rangeServer } from '../support/range-server.ts'
 import { until } from '../support/until.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
@@ -107,6 +108,23 @@ test('an object that is replaced meanwhile ends in source_changed, and nothing i
     return { kind: 'cut', after: 300_000 }
   }
   expectFailure(await at.restore([server.url]), at, 'source_changed')
+})
+
+test('the checksum that the store keeps is compared: what differs is source_corrupt, what is the same is told', async () => {
+  const server = await serve('zst')
+  const digest = createHash('sha256').update(server.content).digest('base64')
+  const send = (value: string) => {
+    server.headers = bytes => ({ etag: etagOf(bytes), 'repr-digest': `sha-256=:${value}:` })
+  }
+  const [differs, same] = [workspace(), workspace()]
+  send(digest.replace(/^./, first => (first === 'A' ? 'B' : 'A')))
+  // The tools see no damage: the checksum alone knows.
+  expectFailure(await differs.restore([server.url]), differs, 'source_corrupt')
+  send(digest)
+  const ended = await same.restore([server.url])
+  expectSuccess(ended)
+  expect(ended.stdout + ended.stderr).toMatch(/checksum +verified: /)
+  await expectRestored(same)
 })
 
 test('a server that refuses is told before anything is written', async () => {

@@ -61,8 +61,16 @@ const bytesOf = (job: TransferJob, dispatcher: Dispatcher, stats: TransferStats)
     ? readStoredBackup(job.access, stats)
     : readObject(job.name, job.access, optionsOf(job), dispatcher, stats)
 
-async function drained(output: Writable): Promise<void> {
-  if (!output.destroyed && output.writableNeedDrain) await Promise.race([once(output, 'drain'), once(output, 'close')])
+/** A race of two `once` of node:events would leave the listener that lost: a transfer waits millions of times. */
+function drained(output: Writable): Promise<void> {
+  return new Promise(resolve => {
+    if (output.destroyed || !output.writableNeedDrain) return resolve()
+    const done = () => {
+      output.off('drain', done).off('close', done)
+      resolve()
+    }
+    output.on('drain', done).on('close', done)
+  })
 }
 
 async function textOf(input: Readable): Promise<string> {
