@@ -7,11 +7,11 @@ import {
   complete,
   fromFolder,
   OPTIONS,
+  overriding,
   type RestoreKey,
   type RestoreOptions,
   type RestoreSettings,
   type Surroundings,
-  TARGETS,
 } from './options.ts'
 import { readSmall } from './read-small.ts'
 import { readYaml } from './read-yaml.ts'
@@ -37,8 +37,7 @@ export async function loadRestoreOptions(
 ): Promise<RestoreOptions> {
   const fromFlags = fromFolder(checkFlags(flags), surroundings.cwd)
   const fromFile = configFile === null ? {} : await loadConfig(configFile, surroundings.cwd)
-  const hasTarget = TARGETS.some(name => fromFlags[OPTIONS[name].key] !== undefined)
-  const settings = { ...(hasTarget ? withoutTarget(fromFile) : fromFile), ...fromFlags }
+  const settings = overriding<RestoreSettings>(fromFile, fromFlags)
   const { source, datadir } = settings
 
   const problems: string[] = []
@@ -55,11 +54,6 @@ export async function loadRestoreOptions(
   if (source === undefined || datadir === undefined || problems.length > 0) throw problemsError('usage', problems)
   return complete({ ...settings, source, datadir }, surroundings)
 }
-
-const withoutTarget = (settings: RestoreSettings): RestoreSettings =>
-  Object.fromEntries(
-    Object.entries(settings).filter(([key]) => !TARGETS.some(name => OPTIONS[name].key === key)),
-  ) as RestoreSettings
 
 /** Options of stores from flags alone, for commands other than `restore`. Throws `usage`. */
 export function loadStoreSettings(flags: RestoreFlags, cwd: string): StoreSettings {

@@ -696,5 +696,23 @@ function checkTarget(options: RestoreOptions): void {
   })
 }
 
+/** What a point-in-time recovery is told. */
+export const RECOVERY_OPTIONS = [
+  'binlogs',
+  'toTime',
+  'toGtid',
+  'toPosition',
+  'toEnd',
+  'binlogServerId',
+  'allowEarlier',
+] as const satisfies OptionName[]
+
+/** `own` over `base`: a target of its own replaces the other's, whichever of the four keys it is. */
+export function overriding<T extends RestoreSettings>(base: T, own: RestoreSettings): T {
+  const hasTarget = TARGETS.some(name => own[OPTIONS[name].key] !== undefined)
+  const kept = Object.entries(base).filter(([key]) => !hasTarget || !TARGETS.some(name => OPTIONS[name].key === key))
+  return { ...Object.fromEntries(kept), ...own } as T
+}
+
 /** Of these, one is given; one on the command line overrides one in a file. */
 export const TARGETS = ['toTime', 'toGtid', 'toPosition', 'toEnd'] as const satisfies OptionName[]

@@ -8,6 +8,7 @@ import {
   complete,
   defaultStateDir,
   fromFolder,
+  overriding,
   type RestoreOptions,
   type RestoreSettings,
   type Surroundings,
@@ -107,24 +108,30 @@ export function parseServeConfig(text: string, file: string): ServeSettings {
 
 /**
  * The options of a restore of this backup that begins now. A deadline such as `6h` counts from now. Without older
- * backups of its own, the backups after it in the list with the same datadir are used.
+ * backups of its own, the backups after it in the list with the same datadir are used. `asked` is what its request says
+ * of binlogs.
  */
 export function restoreOptions(
   backup: ServeBackup,
   { stateDir, backups }: Pick<ServeConfig, 'stateDir' | 'backups'>,
   surroundings: Surroundings,
+  asked: RestoreSettings = {},
 ): RestoreOptions {
   const { settings } = backup
   const older = backups
     .slice(backups.indexOf(backup) + 1)
     .filter(({ settings: { datadir } }) => datadir === settings.datadir)
     .map(({ settings: { source } }) => source)
-  return complete({ older_backups: older, ...settings, state_dir: stateDir }, surroundings)
+  return complete({ older_backups: older, ...overriding(settings, asked), state_dir: stateDir }, surroundings)
 }
 
 function merged(defaults: ServeSettings['defaults'], own: Omit<NonNullable<ServeSettings['backups']>[number], 'name'>) {
   const thresholds = { ...defaults?.stall_thresholds, ...own.stall_thresholds }
-  return { ...defaults, ...own, ...(Object.keys(thresholds).length > 0 && { stall_thresholds: thresholds }) }
+  return {
+    ...overriding<RestoreSettings>(defaults ?? {}, own),
+    ...own,
+    ...(Object.keys(thresholds).length > 0 && { stall_thresholds: thresholds }),
+  }
 }
 
 /** Combinations that are wrong although each key is right. */

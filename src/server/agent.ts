@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { RestoreOptions } from '../config/options.ts'
+import { RECOVERY_OPTIONS, type RestoreOptions, type RestoreSettings } from '../config/options.ts'
 import { restoreOptions, type ServeConfig, type ServeSurroundings } from '../config/serve-config.ts'
 import type { RestoreError } from '../errors.ts'
 import type { RestoreSession, SessionSurroundings } from '../restore/run-session.ts'
@@ -30,7 +30,7 @@ export interface Agent {
    */
   resume(): Promise<void>
   /** The id of the restore that has begun. Throws HttpError, or what the session throws before it begins. */
-  start(backup: string): Promise<string>
+  start(backup: string, asked?: RestoreSettings): Promise<string>
   /** Whether a restore can be cancelled: from its request on. */
   readonly busy: boolean
   /** Cancels the restore. */
@@ -143,7 +143,9 @@ export function createAgent(around: AgentSurroundings): Agent {
     const config = around.config()
     const [backup, ...others] = backupsOf(config, options)
     if (backup === undefined || others.length > 0) return null
-    return restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
+    const now = restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
+    // What a request said of binlogs, the configuration does not know.
+    return { ...now, ...Object.fromEntries(RECOVERY_OPTIONS.map(option => [option, options[option]])) }
   }
 
   function finish(own: Run, state: RestoreState): void {
@@ -187,13 +189,13 @@ export function createAgent(around: AgentSurroundings): Agent {
       const session = await begin(surroundings => around.sessions.resumeSession(stateDir, askedNow, surroundings))
       if (session !== null) log('info', 'restore', `resumes ${session.store.state.restoreId}`)
     },
-    async start(name) {
+    async start(name, asked = {}) {
       if (draining) throw new HttpError('draining', 'the agent takes no new restore')
       if (run !== null) throw new HttpError('restore_running', 'another restore runs')
       const config = around.config()
       const backup = config.backups.find(candidate => candidate.name === name)
       if (backup === undefined) throw new HttpError('unknown_backup', 'no backup of this name is configured')
-      const options = restoreOptions(backup, config, { ...around.place, nowMs: Date.now() })
+      const options = restoreOptions(backup, config, { ...around.place, nowMs: Date.now() }, asked)
       const session = await begin(surroundings => around.sessions.startSession(options, surroundings, name))
       return session!.store.state.restoreId
     },

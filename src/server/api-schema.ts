@@ -20,10 +20,23 @@ const status = z.enum(RESTORE_STATUSES)
 const notAnObject = ({ code }: { code?: string }) => (code === 'invalid_type' ? 'must be an object' : undefined)
 
 export const restoreRequestSchema = z
-  .strictObject({ backup: z.string({ error: 'must be the name of a backup' }) }, { error: notAnObject })
+  .strictObject(
+    {
+      backup: z.string({ error: 'must be the name of a backup' }),
+      to_time: z.string({ error: 'must be a time' }).optional(),
+      to_gtid: z.string({ error: 'must be a GTID set' }).optional(),
+      to_position: z.string({ error: 'must be FILE:POSITION' }).optional(),
+      to_end: z.boolean({ error: 'must be true or false' }).optional(),
+      binlog_server_id: z.int({ error: 'must be a whole number' }).min(0).optional(),
+      allow_earlier: z.boolean({ error: 'must be true or false' }).optional(),
+    },
+    { error: notAnObject },
+  )
   .meta({
     id: 'RestoreRequest',
-    description: 'Which of the configured backups to restore. All else is the configuration’s.',
+    description:
+      'Which of the configured backups to restore, and how far its configured binlogs are applied. A target here ' +
+      'replaces that of the configuration. All else is the configuration’s.',
   })
 
 export const errorSchema = z
@@ -207,6 +220,7 @@ export const drainingSchema = z
 
 export const healthSchema = z.object({ status: z.literal('ok') }).meta({ id: 'Health' })
 
+export type RestoreRequest = z.output<typeof restoreRequestSchema>
 export type RestoreBody = z.output<typeof restoreSchema>
 export type StatusBody = z.output<typeof statusSchema>
 export type RestoreStatusBody = z.output<typeof restoreStatusSchema>

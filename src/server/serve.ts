@@ -1,3 +1,4 @@
+import { type RestoreSettings, restoreSchema } from '../config/options.ts'
 import type { ServeConfig, ServeSurroundings } from '../config/serve-config.ts'
 import { type Address, addressUrl } from '../config/serve-schema.ts'
 import { RestoreError } from '../errors.ts'
@@ -6,7 +7,7 @@ import type { SessionSurroundings } from '../restore/run-session.ts'
 import { ensureStateDir } from '../restore/state/state-dir.ts'
 import { createAgent, type Sessions } from './agent.ts'
 import type { AgentLog } from './agent-log.ts'
-import type { RestoreBody, StatusBody } from './api-schema.ts'
+import type { RestoreBody, RestoreRequest, StatusBody } from './api-schema.ts'
 import { createEventStream } from './event-stream.ts'
 import { type Actions, handleRequest, STREAMED } from './handle-request.ts'
 import { openHistory } from './history.ts'
@@ -116,8 +117,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const actions: Actions = {
     async startRestore({ body }) {
       if (!ready) throw new HttpError('not_ready', 'the agent is starting')
-      const { backup } = body as { backup: string }
-      const restoreId = await agent.start(backup)
+      const { backup, ...asked } = body as RestoreRequest
+      const restoreId = await agent.start(backup, recoveryOf(asked))
       log('info', 'request', `restore ${restoreId} of ${backup} begins`)
       return { restore_id: restoreId }
     },
@@ -246,6 +247,14 @@ export async function serve(options: ServeOptions): Promise<Served> {
     },
     ended,
   }
+}
+
+/** The keys of a request that say how far binlogs are applied, as the configuration's schema reads them. */
+function recoveryOf(asked: Omit<RestoreRequest, 'backup'>): RestoreSettings {
+  const { success, data, error } = restoreSchema.safeParse(asked)
+  if (success) return data
+  const { path, message } = error.issues[0]!
+  throw new HttpError('bad_request', `${path.join('.')}: ${message}`)
 }
 
 function openHistoryIn({ stateDir, history }: ServeConfig, log: AgentLog, before: RestoreBody | null = null) {

@@ -76,6 +76,24 @@ describe('a restore', () => {
     await start()
   })
 
+  test('a target of the request replaces that of the configuration, and is of the right form', async () => {
+    const { call, fake, reload } = await startAgent()
+    const post = (json: object) => call('POST', '/restore', { json: { backup: 'chain', ...json } })
+    for (const wrong of [{ to_time: 'noon' }, { to_gtid: 'x' }, { to_position: 'a' }, { binlogs: '/b' }, { to_end: 1 }])
+      expectError(await post(wrong), 'bad_request')
+    const without = await post({ to_time: '2026-11-27T13:59:07Z' })
+    expect(without.body.error).toMatchObject({ code: 'usage', message: '--to-time needs --binlogs' })
+    await reload(YAML.replace('{datadir: data}', '{datadir: data, binlogs: /binlogs, to_gtid: 0-1-7}'))
+    const two = await post({ to_time: '2026-11-27T13:59:07Z', to_end: true })
+    expect(two.body.error).toMatchObject({ code: 'usage' })
+    expect((await post({ to_time: '2026-11-27T14:59:07+01:00' })).status).toBe(202)
+    expect(fake.sessions.at(-1)!.options).toMatchObject({
+      binlogs: { kind: 'path', path: '/binlogs' },
+      toTime: Date.UTC(2026, 10, 27, 13, 59, 7),
+      toGtid: null,
+    })
+  })
+
   test('is cancelled', async () => {
     const { call, start } = await startAgent()
     expectError(await call('DELETE', '/restore'), 'nothing_to_cancel')
