@@ -1,12 +1,12 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { execa } from 'execa'
 import { expect, inject, test } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
 import { ERRORS } from '../../src/errors.ts'
 import { mountTmpfs } from '../integration/workspace.ts'
-import type { Victim } from '../kill/agent.ts'
+import type { Moment, Victim } from '../kill/agent.ts'
 import type { TruthName } from '../kill/datadir.ts'
+import { extracted, OUTSIDE_KEPT, outsideTables } from '../kill/outside-tables.ts'
 import { type Ended, expectNothingLeft, expectRestored, type Place, place, type Request } from '../kill/restore-dirs.ts'
 import { randomFrom } from './random.ts'
 
@@ -16,11 +16,15 @@ import { randomFrom } from './random.ts'
  */
 const KILLS = Number(process.env.KILLS ?? 10)
 
+type Random = ReturnType<typeof randomFrom>
+
 interface Scenario {
   truth: TruthName
   /** About how long it takes undisturbed, in milliseconds: the kills come within that time. */
   lastsMs: number
-  request(at: Place, random: ReturnType<typeof randomFrom>): Request | Promise<Request>
+  request(at: Place, random: Random): Request | Promise<Request>
+  /** When the kill comes; by default at any time of the restore. */
+  moment?(random: Random): Moment
   /** What it may end in besides success. */
   errors?: readonly ErrorCode[]
   /** What the request itself puts into the folder. */
@@ -55,6 +59,13 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     errors: ['not_prepared', 'tool_killed', 'interrupted'],
     kept: ['source'],
   },
+  'tables with DATA DIRECTORY, killed in move-back': {
+    truth: 'full',
+    lastsMs: 2500,
+    request: outsideTables,
+    moment: random => ({ event: 'tool_started', detail: '1-move_back', afterMs: Math.floor(120 * random.next()) }),
+    kept: OUTSIDE_KEPT,
+  },
   'a disk that is nearly too small': {
     lastsMs: 3000,
     truth: 'full',
@@ -78,13 +89,6 @@ const VICTIMS: readonly (readonly Victim[])[] = [
   ['tools'],
 ]
 
-async function extracted(at: Place): Promise<string> {
-  const dir = join(at.dir, 'source')
-  mkdirSync(dir)
-  await execa('mbstream', ['-x', '-C', dir], { inputFile: elements()[0]!.bare })
-  return dir
-}
-
 /** Every other kill, so that two files can share them. */
 export function randomKills(part: 0 | 1): void {
   const seed = inject('seed')
@@ -96,10 +100,11 @@ export function randomKills(part: 0 | 1): void {
     const at = place()
     const request = await scenario.request(at, random)
     const afterMs = Math.floor(random.next() * scenario.lastsMs)
-    const first = await at.start(request, { at: { event: 'restore_started', afterMs }, kills }).ended
+    const moment = scenario.moment?.(random) ?? { event: 'restore_started', afterMs }
+    const first = await at.start(request, { at: moment, kills }).ended
     const ended = first.signal !== 'SIGKILL' ? first : (endOf(at, first) ?? (await at.start(request).ended))
     console.log(
-      `${number}: ${name}; ${kills.join(' and ')} after ${afterMs} ms: ${outcome(first)}, then ${outcome(ended)}`,
+      `${number}: ${name}; ${kills.join(' and ')} at ${JSON.stringify(moment)}: ${outcome(first)}, then ${outcome(ended)}`,
     )
     await expectRight(at, ended, scenario)
   })

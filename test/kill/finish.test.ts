@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { expect, onTestFinished } from 'vitest'
 import { times } from './journal.ts'
+import { OUTSIDE_KEPT, outsideTables } from './outside-tables.ts'
 import type { Place, Request } from './restore-dirs.ts'
 import { agentAlone, full, killEverythingIn, started } from './victims.ts'
 
@@ -34,6 +35,13 @@ killEverythingIn([
       expect(times(journal, 'run_begun', '1-prepare')).toBe(kills.includes('power') ? 2 : 1)
       expect(times(journal, 'run_begun', '1-move_back')).toBe(agentAlone(kills) ? 1 : 2)
     },
+  },
+  {
+    name: 'move-back of tables with DATA DIRECTORY, here and on another file system',
+    at: started('1-move_back', 25),
+    request: outsideTables,
+    truth: 'full',
+    kept: OUTSIDE_KEPT,
   },
   {
     name: 'start check',

@@ -8,7 +8,7 @@ import { type Ended, expectRestored, type Place, place, type Request } from './r
 export interface Where {
   name: string
   at: Moment
-  request: (at: Place) => Request
+  request: (at: Place) => Request | Promise<Request>
   truth: TruthName
   /** What the request made in the restore's folder, and stays there. */
   kept?: readonly string[]
@@ -50,7 +50,7 @@ export function killEverythingIn(places: readonly Where[]): void {
     test.for(VICTIMS.map(kills => [kills.join(' and '), kills] as const))('%s', async ([, kills]) => {
       const at = place()
       const crash: Crash = { at: where.at, kills }
-      const ended = await at.survive(where.request(at), [crash])
+      const ended = await at.survive(await where.request(at), [crash])
       if (where.refused?.(kills, ended, at)) return
       await expectRestored(at, ended, where.truth, where.kept)
       const journal = at.journal()

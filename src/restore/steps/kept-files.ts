@@ -78,13 +78,16 @@ export function replaceConfig(
   const [path, kept] = [join(directory, CONFIG), join(metadataDir(runDir, position), CONFIG)]
   const stats = lstatSync(path, { throwIfNoEntry: false })
   if (!stats?.isFile()) return []
-  const { text, dropped, keyFile: named, passwordFile } = safeConfig(readFileSync(path, 'utf8'), keyFile)
+  const original = readFileSync(path, 'utf8')
+  const { text, dropped, keyFile: named, passwordFile } = safeConfig(original, keyFile)
   if (named !== null && keyFile === null)
     throw new RestoreError('key_missing', `tables of the backup are encrypted; its server had their keys in ${named}`, {
       hint: 'name the key file on this host with --encryption-key-file',
     })
   if (named !== null && keyFile !== null) checkKeyPassword(keyFile, text, passwordFile)
-  if (dropped.length === 0 && named === null && (stats.mode & 0o022) === 0) return []
+  // A tool does not know the byte order mark of an editor.
+  const isPlain = dropped.length === 0 && named === null && !original.startsWith('\ufeff')
+  if (isPlain && (stats.mode & 0o022) === 0) return []
   try {
     copyFileSync(path, `${kept}.original`)
     writeFileSync(kept, text, { mode: 0o600 })

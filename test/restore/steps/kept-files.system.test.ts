@@ -61,3 +61,13 @@ test('an encrypted key file needs a password that the tools get: one in a file o
   expect(replace('file_key_management_filekey=secret', encrypted)).toEqual([])
   expect(replace(fromFile, '1;a7addd9adea9978fda19f21e6be987880')).toEqual(['file_key_management_filekey'])
 })
+
+test('a byte order mark, which no tool knows, does not stay in backup-my.cnf', () => {
+  const folder = scratch()
+  const [runDir, directory] = [join(folder, 'run'), join(folder, 'data')]
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'backup-my.cnf'), '\ufeff[mysqld]\ninnodb_page_size=16384\n', { mode: 0o640 })
+  keepMetadata(directory, runDir, 1)
+  expect(replaceConfig(directory, runDir, 1, null)).toEqual([])
+  expect(readFileSync(join(directory, 'backup-my.cnf'), 'utf8')).toBe('[mysqld]\ninnodb_page_size=16384\n')
+})
