@@ -25,7 +25,7 @@ export const STEPS = {
   preparing_backup: ['delta_apply', 'redo_scan', 'redo_apply', 'undo_rollback', 'flush', 'shutdown', 'move_back'],
   finalizing: ['verify', 'ownership', 'start_check'],
 } as const
-export type Step = (typeof STEPS)['preparing_backup'][number] | (typeof STEPS)['finalizing'][number]
+export type Step = (typeof STEPS)[keyof typeof STEPS][number]
 
 /** Outcome of the whole restore, as `restore.status` reports it. */
 export const RESTORE_STATUSES = ['running', 'succeeded', 'failed', 'cancelled'] as const

@@ -144,10 +144,7 @@ const fields = z.object({
   status: z.enum(RESTORE_STATUSES),
   phase: z.enum(PHASES),
   phaseStartedAtMs: z.number(),
-  step: z
-    .enum([...STEPS.preparing_backup, ...STEPS.finalizing])
-    .nullable()
-    .default(null),
+  step: z.enum(Object.values(STEPS).flat()).nullable().default(null),
   /** Null until the backup has been inspected. */
   plan: planSchema.nullable().default(null),
   /** From 1; 0 before the first. */
