@@ -80,7 +80,7 @@ export async function requestRange(
       method: object.method ?? 'GET',
       headers: sent,
       signal,
-      highWaterMark: 1 << 20,
+      highWaterMark: 1 << 18,
     })
     // An error of a body that nobody reads yet is found when it is read.
     reply.body.on('error', () => {})
