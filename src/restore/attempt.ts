@@ -98,10 +98,6 @@ async function phase<T>(context: RestoreContext, name: Phase, position: number, 
 async function lookAtAllBinlogs(context: RestoreContext, parts: PlanParts): Promise<PlanParts> {
   const { store, now, signal } = context
   const look = await abortable(signal, () => lookAtBinlogs(parts, signal))
-  if (!makePlan({ ...parts, binlogs: look.plan }).steps.some(({ phase }) => phase === 'applying_binlogs'))
-    throw new RestoreError('usage', 'binlogs of MySQL are planned (--dry-run), and not applied by this version', {
-      hint: 'leave --binlogs out, and apply them after the restore',
-    })
   for (const text of look.notices) noticeOnce(context, text)
   const planned = { ...parts, look, binlogs: look.plan }
   if (look.plan !== null) store.dispatch({ type: 'planned', atMs: now(), plan: makePlan(planned) })
