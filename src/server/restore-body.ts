@@ -58,6 +58,7 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
     replica_info: last?.replica ?? null,
     galera_info: last?.galera ?? null,
     attach_replica: plan && last ? attachOf(plan, last) : null,
+    recovery: recoveryBody(state),
     partial: plan === null ? null : plan.elements.some(({ description }) => description.partial),
     run_dir: join(state.options.stateDir, state.restoreId),
     notices: [...state.notices],
@@ -68,6 +69,32 @@ export function restoreBody(state: RestoreState, { backup }: RunFacts): RestoreB
       hint: error.hint,
       exit_code: exitCodeOf(error.code),
     },
+  }
+}
+
+/** How far the binlogs are applied; `gtid` and `left_out_from` are those of the plan's end. */
+function recoveryBody({
+  plan,
+  binlogs: { appliedBytes, transactions, dataAsOfMs },
+}: RestoreState): RestoreBody['recovery'] {
+  const planned = plan?.binlogs
+  if (!planned) return null
+  let before = 0
+  const isRestored = planned.files.map(({ from, to }) => {
+    before += to - from
+    return appliedBytes !== null && before <= appliedBytes
+  })
+  return {
+    target: planned.target,
+    data_as_of: isoOrNull(dataAsOfMs),
+    transactions,
+    transactions_total: planned.transactions,
+    gtid: planned.stop.gtid,
+    left_out_from: isoOrNull(planned.leftOut?.committedAtMs),
+    bytes: appliedBytes,
+    bytes_total: planned.bytes,
+    binlogs_restored: isRestored.filter(Boolean).length,
+    binlogs_total: planned.files.length,
   }
 }
 
@@ -148,9 +175,7 @@ export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
     basebackup_compressed_bytes_downloaded: downloadedBytes(restore),
     basebackup_compressed_bytes_total: total(storedBytes(restore)),
     basebackup_prepare_progress: phase === 'preparing_backup' ? prepareProgress : null,
-    binlogs_being_restored: 0,
-    binlogs_pending: 0,
-    binlogs_restored: 0,
+    ...binlogCounts(restore),
     phase,
     current_backup_name: element?.name ?? restore.backup,
     current_backup_incremental: element?.kind == null ? null : element.kind === 'incremental',
@@ -162,6 +187,14 @@ export function restoreStatusBody(restore: RestoreBody): RestoreStatusBody {
     progress,
     error: restore.error,
   }
+}
+
+/** Those of the plan; one is being restored while a server applies them. */
+function binlogCounts({ phase, recovery }: RestoreBody) {
+  const { binlogs_restored = 0, binlogs_total = 0 } = recovery ?? {}
+  const binlogs_being_restored = phase === 'applying_binlogs' && binlogs_restored < binlogs_total ? 1 : 0
+  const binlogs_pending = binlogs_total - binlogs_restored - binlogs_being_restored
+  return { binlogs_being_restored, binlogs_pending, binlogs_restored }
 }
 
 /** Stored bytes of every element. A size that was found while fetching is known of the current element only. */

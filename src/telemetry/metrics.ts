@@ -150,7 +150,17 @@ const ROWS: readonly Row[] = [
   preparing('restore.prepare.rollback.rows', '{row}', ({ rollbackRows }) => rollbackRows),
   running('restore.chain.position', '{backup}', ({ position }) => position || null),
   gauge('restore.chain.length', '{backup}', ({ chainLength }) => [[chainLength || null]]),
-  gauge('restore.recovery.point.time', 's', ({ plan }) => [[backupEnd(plan)]], ValueType.DOUBLE),
+  running('restore.binlog.applied', 'By', ({ plan, binlogs }) => (plan?.binlogs ? binlogs.appliedBytes : null)),
+  running('restore.binlog.target', 'By', ({ plan }) => plan?.binlogs?.bytes ?? null),
+  counter('restore.binlog.transactions', '{transaction}', ({ plan, counters }) => [
+    [plan?.binlogs ? counters.transactions : null],
+  ]),
+  gauge(
+    'restore.recovery.point.time',
+    's',
+    ({ plan, binlogs }) => [[seconds(binlogs.dataAsOfMs) ?? backupEnd(plan)]],
+    ValueType.DOUBLE,
+  ),
   counter('restore.attempts', '{attempt}', ({ counters }) => [[counters.attempts]]),
   counter('restore.errors', '{error}', (_state, { errors }) =>
     ERROR_CODES.map(code => [errors[code] ?? 0, { 'error.type': code }]),

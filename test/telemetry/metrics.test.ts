@@ -286,6 +286,23 @@ test('restore.recovery.point.time is the end of the newest backup; absent while 
     expect(read(await exported(full({ plan: withEnd(unknown) })), 'restore.recovery.point.time')).toEqual([])
 })
 
+test('binlogs: bytes applied and to apply, transactions of this agent, and the data are as of the last commit', async () => {
+  const planned = { bytes: 5000, files: [], transactions: 90 } as unknown as NonNullable<Plan['binlogs']>
+  const state = full({
+    plan: { ...samplePlan(), binlogs: planned },
+    binlogs: { appliedBytes: 1200, transactions: 40, dataAsOfMs: T0 - 5000 },
+    counters: { ...full().counters, transactions: 30 },
+  })
+  const metrics = await exported(state)
+  const valuesOf = (name: string) => read(metrics, name).map(({ value }) => value)
+  expect(valuesOf('restore.binlog.applied')).toEqual([1200])
+  expect(valuesOf('restore.binlog.target')).toEqual([5000])
+  expect(valuesOf('restore.binlog.transactions')).toEqual([30])
+  expect(valuesOf('restore.recovery.point.time')).toEqual([(T0 - 5000) / 1000])
+  const without = await exported(full())
+  for (const name of ['applied', 'target', 'transactions']) expect(without.has(`restore.binlog.${name}`)).toBe(false)
+})
+
 /** The name that Prometheus 3 gives to a metric that arrives by OTLP. */
 function prometheusName({ name, unit, sum, histogram }: Metric): string {
   const suffix = { '%': '_percent', s: '_seconds', By: '_bytes' }[unit] ?? ''

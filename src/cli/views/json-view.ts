@@ -83,6 +83,7 @@ export const jsonState = (body: RestoreBody) => ({
   redo_applied_lsn: body.redo_applied_lsn,
   redo_target_lsn: body.redo_target_lsn,
   rollback_rows: body.rollback_rows,
+  recovery: body.recovery,
   datadir: body.datadir,
   notices: body.notices,
   error: body.error,

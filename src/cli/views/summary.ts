@@ -1,11 +1,11 @@
-import { formatDuration, printable } from '../../format.ts'
+import { formatDuration, formatIso, printable } from '../../format.ts'
 import type { RestoreBody } from '../../server/api-schema.ts'
 import { PHASE_LABELS } from './labels.ts'
 import type { Timeline } from './timeline.ts'
 
 /** The lines after a restore that succeeded; none otherwise, because an error report follows. */
 export function summaryLines(body: RestoreBody, { phases }: Timeline, color = false): string[] {
-  const { elements, datadir, binlog } = body
+  const { elements, datadir, binlog, recovery } = body
   if (body.status !== 'succeeded' || datadir === null) return []
   const heading = `restored ${printable(datadir)} in ${formatDuration(
     Date.parse(body.updated_at) - Date.parse(body.started_at),
@@ -13,8 +13,16 @@ export function summaryLines(body: RestoreBody, { phases }: Timeline, color = fa
   const rows: [name: string, value: string | null][] = [
     ['backup', body.older_backup ? `${elements?.map(({ source }) => source).join(' ')}, an older one` : null],
     ['phases', phaseDurations(phases) || null],
-    ['binlog', binlog?.file ? binlog.file + (binlog.position === null ? '' : ` position ${binlog.position}`) : null],
-    ['gtid', binlog?.gtid || null],
+    ...recoveryRows(body),
+    [
+      'binlog',
+      recovery
+        ? null
+        : binlog?.file
+          ? binlog.file + (binlog.position === null ? '' : ` position ${binlog.position}`)
+          : null,
+    ],
+    ['gtid', (recovery ? recovery.gtid : binlog?.gtid) || null],
     ['replica', body.replica_info],
     ['galera', body.galera_info],
     ['attach', body.attach_replica],
@@ -27,6 +35,16 @@ export function summaryLines(body: RestoreBody, { phases }: Timeline, color = fa
     '',
     color ? `\x1b[1m${heading}\x1b[0m` : heading,
     ...rows.flatMap(([name, value]) => (value === null ? [] : [`  ${name.padEnd(8)}  ${printable(value)}`])),
+  ]
+}
+
+function recoveryRows({ recovery }: RestoreBody): [name: string, value: string | null][] {
+  if (recovery === null) return []
+  const { transactions, binlogs_total: files, data_as_of: asOf, left_out_from: leftOut } = recovery
+  return [
+    ['data', asOf === null ? 'as of the backup' : `as of ${formatIso(Date.parse(asOf))}`],
+    ['binlogs', `${transactions} transactions of ${files} files, to ${recovery.target}`],
+    ['left out', leftOut === null ? null : `what was committed from ${formatIso(Date.parse(leftOut))} on`],
   ]
 }
 

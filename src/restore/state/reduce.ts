@@ -218,6 +218,10 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
   }
   const family = state.plan?.tool.family
   const restored = state.plan?.elements.at(-1)?.description
+  const { dataAsOfMs } = state.binlogs
+  const point = dataAsOfMs === null ? restored?.endTime : new Date(dataAsOfMs).toISOString()
+  // A failed recovery has come to no position that is known.
+  const end = event.status === 'succeeded' && state.plan?.binlogs ? state.plan.binlogs.stop : restored?.binlog
   return endSpans(advanceEstimator(state, { type: 'phase', phase: event.phase }, event.atMs), () => true, {
     atMs: event.atMs,
     error: event.error,
@@ -225,9 +229,9 @@ function end(before: RestoreState, event: EventOf<'ended'>): RestoreState {
       result: event.status,
       'restore.attempts': state.attempt,
       ...(family && { 'db.system.name': family === 'xtrabackup' ? 'mysql' : 'mariadb' }),
-      ...(restored?.endTime && { 'restore.recovery.point': restored.endTime }),
-      ...(restored?.binlog?.file && { 'restore.binlog.file': restored.binlog.file }),
-      ...(restored?.binlog?.position && { 'restore.binlog.position': restored.binlog.position }),
+      ...(point && { 'restore.recovery.point': point }),
+      ...(end?.file && { 'restore.binlog.file': end.file }),
+      ...(end?.position && { 'restore.binlog.position': end.position }),
     },
   })
 }

@@ -69,6 +69,7 @@ test('every field, under the names that are promised', () => {
       redo_applied_lsn: 2,
       redo_target_lsn: 3,
       rollback_rows: null,
+      recovery: null,
       datadir: '/var/lib/mysql',
       notices: [],
       error: null,
