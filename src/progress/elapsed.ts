@@ -5,7 +5,7 @@
 import type { Elapsed, WorkPart } from './progress.ts'
 import type { ProgressState } from './state.ts'
 
-/** All parts so far, the running phase included. Checks are left out: each attempt does them again. */
+/** Seconds of all parts so far, the running phase included. Checks are left out: each attempt repeats them. */
 export function elapsedSoFar({ elapsed, position, phase, phaseSeconds, work }: ProgressState): readonly Elapsed[] {
   if (phase === 'restoring_basebackup') return add(elapsed, { position, part: 'fetch', seconds: phaseSeconds })
   if (phase !== 'preparing_backup') return elapsed

@@ -59,7 +59,7 @@ export function advanceProgress(state: ProgressState, input: ProgressInput, atMs
   }
 }
 
-/** Time in which nobody watched is no stall. It stops to count where progress moves. */
+/** Time without an agent is no stall; it stops counting when progress moves. */
 function paused(state: ProgressState, ms: number): ProgressState {
   const { lastProgressAtMs: afterMs, pause } = state
   return { ...state, pause: { ms: ms + (pause.afterMs === afterMs ? pause.ms : 0), afterMs } }
@@ -100,7 +100,7 @@ function takeSource(state: ProgressState, readBytes: number, atMs: number): Prog
   return evidenced({ ...state, work: { ...state.work, sourceBytes: readBytes } }, atMs)
 }
 
-/** Also where no byte was added: the total may be known only now. */
+/** Also without new bytes: the total may be known only now. */
 function takeBinlogs(
   state: ProgressState,
   { doneBytes, totalBytes }: Extract<ProgressInput, { type: 'binlogs' }>,
@@ -176,7 +176,7 @@ function beginPhase(before: ProgressState, phase: ProgressState['phase'], atMs: 
   return state
 }
 
-/** Only our own short checks remain: the restore's percentage moves to its estimate at once. */
+/** Only the agent's short checks remain: the restore's percentage moves to its estimate at once. */
 function beginFinalizing(state: ProgressState): ProgressState {
   const checks = restoreRemaining(state)
   if (checks === null) return state

@@ -9,7 +9,7 @@ export interface TelemetryOptions {
   warn: (text: string) => void
 }
 
-/** What a restore reports to OpenTelemetry. Nothing here throws, rejects or makes a restore wait. */
+/** The telemetry of restores. Nothing here throws, rejects or makes a restore wait. */
 export interface Telemetry extends Observer {
   enabled: boolean
   /**
@@ -19,7 +19,7 @@ export interface Telemetry extends Observer {
   beginTrace(): { trace: TraceIdentity; link: SpanLink | null }
   /** The whole environment of a tool or hook whose parent is the span `spanId`. */
   childEnv(spanId: string, state: RestoreState): Record<string, string>
-  /** Sets who is told of span ids whose export a backend acknowledged. Earlier ones are kept until then. */
+  /** Sets the listener for ids of spans whose export a backend acknowledged. Earlier ids are kept until then. */
   onSpansExported(listener: (ids: readonly string[]) => void): void
   /** Exports spans that an ended restore left in its state. */
   resend(spans: readonly UnsentSpan[]): void
@@ -31,7 +31,7 @@ export interface Telemetry extends Observer {
 export const telemetryOff = (env: NodeJS.ProcessEnv): Telemetry => ({
   enabled: false,
   beginTrace: () => ({ trace: randomTrace(), link: null }),
-  // The caller's context stays: no span of ours is between the caller's and the child's.
+  // The caller's context stays: this agent has no span between the caller and the child.
   childEnv: () => definedEnv(env),
   observe() {},
   onSpansExported() {},

@@ -24,7 +24,7 @@ export interface SignalSettings {
 
 export interface Settings {
   signals: Readonly<Partial<Record<Signal, SignalSettings>>>
-  /** What is configured and not done; each is given once. */
+  /** Warnings about settings that are not supported; each is given once. */
   warnings: readonly string[]
 }
 
@@ -63,7 +63,7 @@ function readSignal(env: NodeJS.ProcessEnv, signal: Signal, warn: (text: string)
   return { exporters, protocol, endpoint: isWhole ? given : `${given.replace(/\/$/, '')}/v1/${signal}` }
 }
 
-/** A console exporter writes into our own output, so it is refused like an unknown one. */
+/** A console exporter would write into the agent's own output, so it is refused like an unknown one. */
 function readExporters(signal: Signal, asked: string, warn: (text: string) => void): ExporterName[] {
   const names = asked.split(',').map(name => name.trim())
   if (names.includes('none')) return []

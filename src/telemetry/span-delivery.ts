@@ -4,13 +4,13 @@ import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace'
 import type { UnsentSpan } from '../restore/state/state.ts'
 
 /**
- * Sends each unsent span of the state until a backend acknowledged it. A span whose export failed is sent again after a
- * while; so is one of which nothing was heard, since a full queue of the SDK drops spans without a word.
+ * Sends each unsent span of the state until a backend acknowledges it. A span whose export failed is sent again later,
+ * and so is one without an answer: a full queue of the SDK drops spans silently.
  */
 export interface SpanDelivery {
   /** The unsent spans of the newest state. */
   send(unsent: readonly UnsentSpan[]): void
-  /** Sets who is told of acknowledged spans; those that nobody was told of come at once. */
+  /** Sets the listener for acknowledged spans; those acknowledged before arrive at once. */
   onExported(listener: (ids: readonly string[]) => void): void
   /** The exporter with a receipt for each span. */
   withReceipts(exporter: SpanExporter): SpanExporter

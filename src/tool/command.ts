@@ -3,7 +3,7 @@ export interface Command {
   /** A path, or a name to be found in PATH. */
   file: string
   args: readonly string[]
-  /** What it is called in states, files and errors, where that is not the name of its file. */
+  /** Its name in states, files and errors, if that is not the name of its file. */
   name?: string
   /** Variables of the agent's environment that it needs besides those that every tool inherits. */
   inherits?: readonly string[]

@@ -34,7 +34,7 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   122: 'disk_full',
 }
 
-/** The fault of this machine that a line names; null where it names none. */
+/** The fault of this machine in a line; null if it names none. */
 export function environmentFault(text: string): ErrorCode | null {
   const errno = ERRNO.exec(text)?.[1]
   const code = errno === undefined ? undefined : CODES[Number(errno)]
@@ -43,5 +43,5 @@ export function environmentFault(text: string): ErrorCode | null {
 
 const FAULTS: ReadonlySet<ErrorCode> = new Set([...TEXTS.map(([, code]) => code), ...Object.values(CODES)])
 
-/** Whether a code stands for a fault of this machine rather than of the data. */
+/** Whether a code means a fault of this machine and not of the data. */
 export const isEnvironmentFault = (code: ErrorCode): boolean => FAULTS.has(code)

@@ -57,10 +57,10 @@ const WORDINGS: readonly (readonly [wording: string, code: ErrorCode])[] = [
   ['Compressed data is corrupt', 'source_corrupt'],
 ]
 
-/** A stage that says this, or dies of SIGPIPE, lost its consumer: the cause is further down the pipeline. */
+/** A stage with this message, or killed by SIGPIPE, lost its reader: the cause is further down the pipeline. */
 export const CONSUMER_GONE = /Broken pipe|Connection reset by peer|error writing output file|Write error : cannot write/
 
-/** What a decompress or decrypt stage (see filters.ts) says. */
+/** Messages of a decompress or decrypt stage (filters.ts). */
 export function filterGrammar(): Grammar {
   return (line, complete) => {
     if (!complete) return NOTHING
