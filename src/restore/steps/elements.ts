@@ -1,27 +1,32 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { partialNotice } from '../../backup/backup.ts'
 import { checkChain } from '../../backup/chain.ts'
-import { RestoreError } from '../../errors.ts'
+import { ERRORS, RestoreError } from '../../errors.ts'
 import { formatBytes, formatFirst } from '../../format.ts'
 import { type AvailableMemory, availableMemory } from '../../process/memory.ts'
+import { endOfRedo, initialRecovery, recoveryAfter } from '../../progress/recovery.ts'
+import { NO_FACTS } from '../../progress/state.ts'
 import { identityDifference } from '../../source/identity.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { Source, SourceIdentity } from '../../source/source.ts'
 import { localPathOf } from '../../source/source-ref.ts'
+import type { ToolEvent } from '../../tool/events.ts'
+import type { ToolFamily } from '../../tool/tool.ts'
 import { atLeast } from '../../tool/version.ts'
-import { changeCleanup, dispatch, noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
+import { changeCleanup, dispatch, notice, noticeOnce, type RestoreContext, untilDurable } from '../context.ts'
 import { planBinlogs } from '../plan/binlogs.ts'
 import { chooseMemory, makePlan, type PlanParts } from '../plan/build-plan.ts'
-import { refineParts } from '../plan/describe-backup.ts'
+import { describeDirectory, refineParts } from '../plan/describe-backup.ts'
 import { checkVersion, plannedServer } from '../plan/inputs.ts'
-import type { PlanStep } from '../plan/plan.ts'
+import type { PlanElement, PlanStep } from '../plan/plan.ts'
+import { runTools } from '../run/run-tools.ts'
+import { judgeOne } from '../run/watch-tool.ts'
 import { hasBegun, isFinished, type RunKind, toolsOf } from '../state/runs.ts'
 import { copy, decompress, extract, makeDirectory } from './extract.ts'
 import { keepMetadata, replaceConfig } from './kept-files.ts'
 import { moveBack } from './move-back.ts'
-import { prepare } from './prepare.ts'
 
 /** The work on one element of the chain. Each function may find its work done, or under way, by an earlier agent. */
 
@@ -185,3 +190,74 @@ const capped = (available: AvailableMemory, capBytes: number | null): AvailableM
   capBytes === null || capBytes >= available.bytes
     ? available
     : { bytes: capBytes, reason: 'a tool was killed with more' }
+
+/**
+ * Runs prepare on one element, then checks what the exit code does not tell: that the redo was read to its end, and
+ * that the metadata now say prepared.
+ */
+export async function prepare(
+  context: RestoreContext,
+  step: Extract<PlanStep, { kind: 'prepare' }>,
+  element: PlanElement,
+  targetDir: string,
+  family: ToolFamily,
+): Promise<void> {
+  let recovery = initialRecovery
+  const facts = { ...NO_FACTS, tool: family.family }
+  const missing = new Set<string>()
+  const onEvents = (events: readonly ToolEvent[]) => {
+    for (const event of events) {
+      if (event.type === 'missing_tablespace') missing.add(event.text)
+      recovery = recoveryAfter(recovery, event, facts)
+    }
+  }
+  const again = inPlaceAgain(context, step.element)
+  await runTools(context, {
+    id: { element: step.element, kind: 'prepare' },
+    stages: [{ command: step.command, grammar: family.grammar() }],
+    // On a redo log that was cut, the tool may exit 0 with `completed OK!`, and only the LSN it reached shows the
+    // damage; or it fails over a page from beyond the cut, and its message is not the cause.
+    judge: results => {
+      const judgement = judgeOne('prepare')(results)
+      const isPlain = judgement === null || judgement.code === 'prepare_failed'
+      const redo = isPlain ? redoProblem(element, endOfRedo(recovery, facts, judgement === null)) : null
+      const found = redo === null ? judgement : { code: 'redo_incomplete' as const, message: redo, stage: 0 }
+      const isBlame = found !== null && (found.code === 'prepare_failed' || ERRORS[found.code].backup)
+      return again && isBlame ? { ...found, code: 'not_prepared' } : found
+    },
+    stdin: 'ignore',
+    tempDir: join(targetDir, '.restore-agent-tmp'),
+    onEvents,
+  })
+  if (missing.size > 0) noticeMissing(context, element, [...missing])
+  await checkPrepared(targetDir, step.last)
+}
+
+/**
+ * Whether an interrupted prepare in place is done again: what the tool then finds wrong may be its own half work, and
+ * is no evidence against the backup.
+ */
+function inPlaceAgain({ store, runDir }: RestoreContext, element: number): boolean {
+  if (store.state.plan?.inPlace !== true) return false
+  const adopted = toolsOf(store.state, { element, kind: 'prepare' }).length > 0
+  const earlier = readdirSync(runDir).filter(name => name.startsWith(`${element}-prepare-`) && name.endsWith('.stderr'))
+  return earlier.length > (adopted ? 1 : 0)
+}
+
+/** Correct for a partial backup; lost data in any other. */
+function noticeMissing(context: RestoreContext, { name }: PlanElement, complaints: readonly string[]): void {
+  const more = complaints.length > 1 ? ` (and ${complaints.length - 1} more)` : ''
+  notice(context, `${name} lacks files that its redo log changes: ${complaints[0]}${more}`)
+}
+
+function redoProblem({ name, description }: PlanElement, reachedLsn: number | null): string | null {
+  const { lastLsn } = description
+  if (lastLsn === null || reachedLsn === null || reachedLsn >= lastLsn) return null
+  return `the redo log of ${name} ends at LSN ${reachedLsn}, the backup at LSN ${lastLsn}`
+}
+
+async function checkPrepared(targetDir: string, last: boolean): Promise<void> {
+  const { prepared, problem } = await describeDirectory(targetDir)
+  if (last && (!prepared || problem))
+    throw new RestoreError('not_prepared', `${targetDir} is not prepared${problem ? `: ${problem.message}` : ''}`)
+}
