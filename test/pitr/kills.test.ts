@@ -62,8 +62,7 @@ async function killIn(at: Workspace, agent: Agent, victim: (typeof VICTIMS)[numb
   return true
 }
 
-const BEGIN_AGAIN =
-  /error binlog_apply_failed: the server died while it applied binlogs, and .*\n(?:.*\n)*?hint: .*begin again from the backup/
+const BEGIN_AGAIN = /error binlog_apply_failed: .*\n(?:.*\n)*?hint: .*begin again from the backup/
 
 async function endOf(at: Workspace, agent: Agent, victim: (typeof VICTIMS)[number]): Promise<Ended> {
   const ended = await agent.ended

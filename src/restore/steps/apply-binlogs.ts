@@ -99,6 +99,7 @@ const MOST_KILLED = 3
 
 export async function applyBinlogs(context: RestoreContext): Promise<void> {
   const { store, signal, detached } = context
+  const isAgain = hasBegun(store.state, { kind: 'apply' })
   for (let killed = 0; ; ) {
     try {
       if (toolsOf(store.state, { kind: 'apply' }).length === 0) await prepareServer(context)
@@ -106,12 +107,18 @@ export async function applyBinlogs(context: RestoreContext): Promise<void> {
       return
     } catch (error) {
       if (!(error instanceof RestoreError) || error.code !== 'tool_killed' || signal.aborted || detached())
-        throw withPoint(context, error)
+        throw withPoint(context, isAgain || killed > 0 ? afterKill(context, error) : error)
       if (++killed > MOST_KILLED) throw withPoint(context, error)
       const text = `${error.message}; it is started again (${killed} of ${MOST_KILLED}) and goes on where its data stand`
       notice(context, text)
     }
   }
+}
+
+/** What cannot be applied after a server was killed may be what it had done already. */
+function afterKill({ store }: RestoreContext, thrown: unknown): unknown {
+  if (!(thrown instanceof RestoreError) || thrown.code !== 'binlog_apply_failed') return thrown
+  return new RestoreError(thrown.code, thrown.message, { ...thrown, hint: beginAgain(store.state.plan!) })
 }
 
 /** Makes the relay logs ready from where the data stand, and the server's init file. */
