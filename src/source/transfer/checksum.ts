@@ -52,8 +52,8 @@ function listed(text: string | undefined, form: RegExp): [string, string][] {
 }
 
 /**
- * S3: the checksum of the upload, unless it is one of parts (`…-3`). The ETag of an object that came in one piece is
- * its MD5, unless a key of KMS or of the customer encrypts it.
+ * S3: the checksum of the upload, unless it is one of parts (`…-3`). At AWS the ETag of an object that came in one
+ * piece is its MD5, unless a key of KMS or of the customer encrypts it; other stores promise nothing of an ETag.
  */
 function amazon(headers: Headers): [string, string][] {
   if (headers['x-amz-request-id'] === undefined) return []
@@ -62,7 +62,7 @@ function amazon(headers: Headers): [string, string][] {
   const hex = /^"([0-9a-f]{32})"$/.exec(headers.etag ?? '')?.[1]
   const encryption = headers['x-amz-server-side-encryption'] ?? 'AES256'
   const customer = headers['x-amz-server-side-encryption-customer-algorithm']
-  if (hex !== undefined && encryption === 'AES256' && customer === undefined)
+  if (hex !== undefined && headers.server === 'AmazonS3' && encryption === 'AES256' && customer === undefined)
     found.push(['md5', Buffer.from(hex, 'hex').toString('base64')])
   return found
 }

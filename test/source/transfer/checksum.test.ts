@@ -7,7 +7,8 @@ import { checked } from '../../../src/source/transfer/hash-thread.ts'
 import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from '../../../src/source/transfer/job.ts'
 import { newStats } from '../../../src/source/transfer/stats.ts'
 
-const S3 = { 'x-amz-request-id': '4442587FB7D0A2F9' }
+const STORE = { 'x-amz-request-id': '4442587FB7D0A2F9' }
+const S3 = { ...STORE, server: 'AmazonS3' }
 const MD5 = createHash('md5').update('123456789')
 const HEX = MD5.copy().digest('hex')
 const ETAG = { etag: `"${HEX}"` }
@@ -30,6 +31,7 @@ test.each<[string, Record<string, string>, string | null]>([
     { ...S3, ...ETAG, 'x-amz-server-side-encryption-customer-algorithm': 'AES256' },
     null,
   ],
+  ['another store that speaks S3, an ETag', { ...STORE, ...ETAG }, null],
   ['an ETag elsewhere', ETAG, null],
   ['Google', { 'x-goog-hash': `crc32c=4waSgw==, md5=${MD5_BASE64}` }, 'crc32c 4waSgw=='],
   ['Google, unpacked on the way', { 'x-goog-hash': 'crc32c=4waSgw==', 'x-goog-stored-content-encoding': 'gzip' }, null],
