@@ -182,8 +182,7 @@ function finalSteps(plan: Draft): PlanStep[] {
   ]
   const asked = server && { ...server, datadir: options.datadir, settings: [] }
   const check = asked && asUser(asked.runAs, [], serverCommand(asked))
-  // MySQL's own applier is not driven yet.
-  if (asked && check && options.binlogs !== null && family.family === 'mariadb-backup') {
+  if (asked && check && options.binlogs !== null) {
     const relayDir = `${options.datadir}.restore-${plan.restoreId}-relay`
     const bufferPoolBytes = plan.memory?.bytes ?? family.defaultMemoryBytes
     const apply = applyServerCommand({ ...asked, relayDir, threads: applyThreads(parallel), bufferPoolBytes })

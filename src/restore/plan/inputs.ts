@@ -164,7 +164,8 @@ export function plannedUsers(
 
 /**
  * The server of the start check and of binlogs. It never runs as root: throws `usage` where no other owner is known.
- * Also throws `tool_missing`, `tool_version`.
+ * Also throws `tool_missing`, `tool_version`, and `binlog_unsupported` for binlogs of MySQL: only MariaDB's applier is
+ * driven yet.
  */
 export function plannedServer({
   options: { startCheck, binlogs, datadir },
@@ -174,6 +175,10 @@ export function plannedServer({
   elements,
 }: Pick<PlanParts, 'options' | 'restoreId' | 'family' | 'owner' | 'elements'>): PlanParts['server'] {
   if (!startCheck && binlogs === null) return null
+  if (binlogs !== null && family !== 'mariadb-backup')
+    throw new RestoreError('binlog_unsupported', '--binlogs cannot be applied to a backup of xtrabackup yet', {
+      hint: 'restore without --binlogs, then apply them with mysqlbinlog from the position that the summary names',
+    })
   const option = binlogs === null ? '--start-check' : '--binlogs'
   const isRoot = process.getuid?.() === 0
   if (isRoot && (owner === null || owner.uid === 0))
