@@ -19,8 +19,8 @@ fi
 # program:package
 more=
 [ "${1:-}" != sources ] || more='nginx:nginx-light tinyproxy:tinyproxy'
-[ "${1:-}" != packaging ] || more='strip:binutils objdump:binutils mmdebstrap:mmdebstrap curl:curl lintian:lintian rpm:rpm \
-  man:man-db systemd-analyze:systemd dpkg-deb:dpkg setpriv:util-linux'
+[ "${1:-}" != packaging ] || more="strip:binutils objdump:binutils mmdebstrap:mmdebstrap curl:curl lintian:lintian rpm:rpm \
+  man:man-db systemd-analyze:systemd dpkg-deb:dpkg setpriv:util-linux"
 missing=
 for pair in $more mariadb-backup:mariadb-backup mbstream:mariadb-backup mariadbd:mariadb-server-core \
   mariadb-install-db:mariadb-server-core mariadb:mariadb-client zstd:zstd lz4:lz4 gzip:gzip bzip2:bzip2 \

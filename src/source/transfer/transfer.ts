@@ -9,6 +9,7 @@
  *   - patience: no byte for `patienceMs`, however often it was asked for: the transfer fails.
  * A pause of the consumer stops none of them but costs at most the windows that went stale.
  */
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RestoreError } from '../../errors.ts'
 import {
@@ -131,16 +132,16 @@ export async function* transfer(
         head = window ??= open({ start: position, end })
         const reply = await window.reply
         let skip = position - reply.start
-        const pieces: AsyncIterator<Buffer> = reply.body[Symbol.asyncIterator]()
+        const pieces = piecesOf(reply.body)
         clock.close = () => {
           idle = true
           reply.body.destroy()
         }
         for (;;) {
           clock.waitingSince = performance.now()
-          const { done, value } = await pieces.next()
+          const value = await pieces()
           clock.waitingSince = null
-          if (done) break
+          if (value === null) break
           // A reply of the whole object to a request for a range: what lies around the range is left out.
           const piece: Buffer = value.subarray(skip, reply.ranged ? value.length : skip + end - position)
           skip = Math.max(0, skip - value.length)
@@ -186,6 +187,33 @@ export async function* transfer(
   function mayBeAskedAgain(error: Error, silentMs: number): boolean {
     if (error instanceof TransientError) return silentMs < patienceMs
     return (error as RestoreError).code === 'source_denied' && silentMs < Math.min(DENIED_MS, patienceMs)
+  }
+}
+
+/**
+ * A body's pieces as they come, one a call; null at its end. A stream's own iterator joins what has gathered, which
+ * copies every byte once more.
+ */
+function piecesOf(body: Readable): () => Promise<Buffer | null> {
+  const pieces: Buffer[] = []
+  let wake = () => {}
+  body.on('data', (piece: Buffer) => {
+    pieces.push(piece)
+    body.pause()
+    wake()
+  })
+  for (const event of ['end', 'error', 'close']) body.on(event, () => wake())
+  return async () => {
+    while (pieces.length === 0) {
+      if (body.errored) throw body.errored
+      if (body.readableEnded) return null
+      if (body.closed) throw Object.assign(new Error('closed'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
+      await new Promise<void>(resolve => {
+        wake = resolve
+        body.resume()
+      })
+    }
+    return pieces.shift()!
   }
 }
 
