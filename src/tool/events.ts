@@ -59,9 +59,12 @@ export type ToolEvent =
   | { type: 'missing_tablespace'; text: string }
   /** InnoDB finds no free pages: with a pool that is too small, a recovery never ends. */
   | { type: 'starved' }
-  /** A server applies relay logs; it has ended that, at the position it was told (`reached`) or before. */
+  /**
+   * A server applies relay logs; it has ended that, at the position it was told (`reached`) or before. `position`, as
+   * file:offset in the source's binlogs, is where the first transaction begins that it did not apply.
+   */
   | { type: 'apply_started' }
-  | { type: 'apply_ended'; reached: boolean }
+  | { type: 'apply_ended'; reached: boolean; position: string | null }
   | { type: 'completed_ok' }
   /** A line that names the cause of a failure. */
   | { type: 'failure'; code: ErrorCode; text: string }

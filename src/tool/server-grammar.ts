@@ -53,7 +53,10 @@ export function applyGrammar(): Grammar {
     if (!complete) return NOTHING
     if (/\[Note\] Slave SQL thread initialized/.test(line)) return [{ type: 'apply_started' }]
     if (/\[Note\] Slave SQL thread stopped because it reached its UNTIL position/.test(line)) reached = true
-    if (/\[Note\] Slave SQL thread exiting/.test(line)) return [{ type: 'apply_ended', reached }]
+    if (/\[Note\] Slave SQL thread exiting/.test(line)) {
+      const [, file, offset] = /stopped in log '([^']+)' at position (\d+)/.exec(line) ?? []
+      return [{ type: 'apply_ended', reached, position: file === undefined ? null : `${file}:${offset}` }]
+    }
     const error = /\[ERROR\] Slave(?: (?:SQL|worker)[^:]*)?: ?(.*)/.exec(line)?.[1]
     if (error !== undefined)
       return [{ type: 'failure', code: saysDiskFull(line) ? 'disk_full' : 'binlog_apply_failed', text: told(error) }]
@@ -62,7 +65,7 @@ export function applyGrammar(): Grammar {
     const text = `it refused to begin: ${told(refused)}`
     return [
       { type: 'failure', code: 'binlog_apply_failed', text },
-      { type: 'apply_ended', reached: false },
+      { type: 'apply_ended', reached: false, position: null },
     ]
   }
 }

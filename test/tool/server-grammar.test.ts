@@ -74,9 +74,13 @@ test('apply has reached its end only where the SQL thread says so before it exit
   const events = (...lines: string[]) => eventsOf(applyGrammar(), lines.join('\n'))
   expect(events(INITIALIZED, REACHED, EXITING)).toEqual([
     { type: 'apply_started' },
-    { type: 'apply_ended', reached: true },
+    { type: 'apply_ended', reached: true, position: 'bin.000008:396' },
   ])
-  expect(events(INITIALIZED, EXITING)).toContainEqual({ type: 'apply_ended', reached: false })
+  expect(events(INITIALIZED, EXITING)).toContainEqual({
+    type: 'apply_ended',
+    reached: false,
+    position: 'bin.000008:396',
+  })
 })
 
 test('a transaction that cannot be applied is named by table, file, position and GTID, without its passwords', () => {
@@ -94,7 +98,7 @@ test('an init file that the server refuses ends apply; a full disk is none of th
   const refused = 'ERROR: 1380  Failed initializing relay log position: Could not find target log'
   expect(eventsOf(applyGrammar(), refused)).toEqual([
     { type: 'failure', code: 'binlog_apply_failed', text: expect.stringContaining('Could not find target log') },
-    { type: 'apply_ended', reached: false },
+    { type: 'apply_ended', reached: false, position: null },
   ])
   const full = `2026-11-27 22:11:55 8 [ERROR] Slave SQL: Error writing file '/d/x' (Errcode: 28 "No space left on device"), Error_code: 3`
   expect(only(eventsOf(applyGrammar(), full), 'failure')[0]!.code).toBe('disk_full')

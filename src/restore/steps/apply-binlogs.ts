@@ -10,6 +10,7 @@ import { formatBytes, formatFirst, formatIso } from '../../format.ts'
 import { signalMembers } from '../../process/kill-groups.ts'
 import { bootId } from '../../process/proc-stat.ts'
 import { systemError } from '../../process/system-error.ts'
+import type { ToolEvent } from '../../tool/events.ts'
 import { initFileIn } from '../../tool/server-command.ts'
 import { applyGrammar } from '../../tool/server-grammar.ts'
 import { dispatch, notice, noticeOnce, type RestoreContext } from '../context.ts'
@@ -173,7 +174,7 @@ async function runServer(context: RestoreContext): Promise<void> {
   const { relayDir, command } = stepOf(plan)
   const run = { element: plan.elements.length, kind: 'apply' } as const
   const following = followApplied(plan.binlogs!, relayDir)
-  let reached = false
+  let ended: ApplyEnd = { reached: false, position: null }
   const end = () => {
     for (const tool of toolsOf(store.state, run)) signalMembers(tool, 'SIGTERM')
   }
@@ -202,13 +203,13 @@ async function runServer(context: RestoreContext): Promise<void> {
     await runTools(context, {
       id: run,
       stages: [{ command: { ...command, args: [...command.args, ...settings, ...threads] }, grammar: applyGrammar() }],
-      judge: results => judgeApply(results, reached),
+      judge: results => judgeApply(results, ended),
       stdin: 'ignore',
       cwd: plan.datadir,
       onEvents(events) {
         for (const event of events) {
           if (event.type !== 'apply_ended') continue
-          reached = event.reached
+          ended = event
           // The tool is in the state only when its start was recorded.
           setImmediate(end)
         }
@@ -234,15 +235,23 @@ async function runServer(context: RestoreContext): Promise<void> {
 
 const APPLY_KINDS = 'apply|apply_position|apply_check'
 
+type ApplyEnd = Pick<Extract<ToolEvent, { type: 'apply_ended' }>, 'reached' | 'position'>
+
 /** A transaction that cannot be applied ends the applier, not the server. */
-export function judgeApply([server]: Parameters<ToolRun['judge']>[0], reached: boolean): ReturnType<ToolRun['judge']> {
+export function judgeApply(
+  [server]: Parameters<ToolRun['judge']>[0],
+  { reached, position }: ApplyEnd,
+): ReturnType<ToolRun['judge']> {
   const { exit, failures, program } = server!
   if (exit.code === 0 && reached) return null
   const failure = (['disk_full', 'binlog_apply_failed', 'server_failed', 'start_check_failed'] as const)
     .map(named => failures.find(({ code }) => code === named))
     .find(found => found !== undefined)
-  if (failure?.code === 'binlog_apply_failed')
-    return { code: failure.code, message: `a transaction cannot be applied: ${failure.text}`, stage: 0 }
+  if (failure?.code === 'binlog_apply_failed') {
+    // The server's words do not always have file and offset.
+    const where = position === null ? '' : `, which begins at ${position}`
+    return { code: failure.code, message: `a transaction cannot be applied${where}: ${failure.text}`, stage: 0 }
+  }
   // What the applied data lack says nothing about the backup.
   if (failure !== undefined)
     return {
