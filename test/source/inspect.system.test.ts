@@ -137,6 +137,7 @@ describe('a bare stream', () => {
       galera: null,
       partial: null,
       hasMysqlSchema: true,
+      longestNameBytes: 'xtrabackup_checkpoints'.length,
       layers: [],
       innerCompression: null,
       innerEncryption: false,
