@@ -69,6 +69,7 @@ const PARENTS: Readonly<Record<EndedSpan['kind'], readonly EndedSpan['kind'][]>>
   progress: ['phase'],
   tool: ['step', 'phase'],
   request: ['phase'],
+  binlog: ['phase'],
 }
 
 /**

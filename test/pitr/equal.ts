@@ -2,17 +2,16 @@ import { chmodSync, cpSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, inject } from 'vitest'
 import { startServer } from '../integration/private-server.ts'
-import { type Ended, expectSuccess, type Workspace } from '../integration/workspace.ts'
+import { type Ended, expectSuccess, type RunOptions, type Workspace } from '../integration/workspace.ts'
 import { type StepName, type Truth, truthOf } from './make-history.ts'
 
 /** `--owner`: no server runs as root. */
 export const OWNER = ['--owner', 'nobody:nogroup']
 
-export const restoreTo = (
-  at: Workspace,
-  args: readonly string[],
-  binlogs = inject('history').binlogs,
-): Promise<Ended> => at.restore([inject('history').backup], { args: [...OWNER, '--binlogs', binlogs, ...args] })
+export const restoreTo = (at: Workspace, args: readonly string[], options: RunOptions = {}): Promise<Ended> => {
+  const { backup, binlogs } = inject('history')
+  return at.restore([backup], { ...options, args: [...OWNER, '--binlogs', binlogs, ...args] })
+}
 
 /** What a server finds in the restored datadir. */
 export async function restored({ datadir, dir }: Workspace): Promise<Truth> {

@@ -1,13 +1,22 @@
-import { expect, inject, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { workspace } from '../integration/workspace.ts'
+import { attributesOf, startOtlpReceiver } from '../telemetry/otlp-receiver.ts'
 import { expectEqual, restoreTo } from './equal.ts'
 
 const { marks } = inject('history')
 
 test('to the end: every statement of every binlog is applied, a transaction of 100 MB among them', async () => {
   const at = workspace()
-  await expectEqual(at, await restoreTo(at, []), 'end')
+  const receiver = await startOtlpReceiver()
+  onTestFinished(receiver.close)
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }
+  await expectEqual(at, await restoreTo(at, [], { env }), 'end')
   const { binlogs, plan } = at.state()!
+  const spans = receiver.spans().filter(({ name }) => name === 'binlog apply')
+  const phase = receiver.spans().find(({ name }) => name === 'applying_binlogs')!
+  const told = spans.map(attributesOf).map(span => [span['restore.binlog.file'], span['restore.binlog.transactions']])
+  expect(told).toEqual(plan!.binlogs!.files.map(({ name, transactions }) => [name, transactions]))
+  expect(new Set(spans.map(({ parentSpanId }) => parentSpanId))).toEqual(new Set([phase.spanId]))
   expect(binlogs).toMatchObject({ transactions: plan!.binlogs!.transactions, dataAsOfMs: plan!.binlogs!.dataAsOfMs })
   expect(plan!.binlogs!.transactions).toBeGreaterThan(4000)
 })

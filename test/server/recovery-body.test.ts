@@ -32,7 +32,7 @@ const bodyAt = (appliedBytes: number | null, phase: 'applying_binlogs' | 'finali
       phase,
       status: phase === 'completed' ? 'succeeded' : 'running',
       plan: { ...samplePlan(), binlogs },
-      binlogs: { appliedBytes, transactions: 7, dataAsOfMs: Date.parse('2026-01-15T02:59:59Z') },
+      binlogs: { appliedBytes, transactions: 7, dataAsOfMs: Date.parse('2026-01-15T02:59:59Z'), readAtMs: null },
     }),
     { backup: 'full' },
   )

@@ -290,7 +290,7 @@ test('binlogs: bytes applied and to apply, transactions of this agent, and the d
   const planned = { bytes: 5000, files: [], transactions: 90 } as unknown as NonNullable<Plan['binlogs']>
   const state = full({
     plan: { ...samplePlan(), binlogs: planned },
-    binlogs: { appliedBytes: 1200, transactions: 40, dataAsOfMs: T0 - 5000 },
+    binlogs: { appliedBytes: 1200, transactions: 40, dataAsOfMs: T0 - 5000, readAtMs: T0 },
     counters: { ...full().counters, transactions: 30 },
   })
   const metrics = await exported(state)

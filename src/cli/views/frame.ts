@@ -1,4 +1,11 @@
-import { formatBytes, formatClock, formatDuration, formatPercent, formatRoughDuration } from '../../format.ts'
+import {
+  formatBytes,
+  formatClock,
+  formatDuration,
+  formatIso,
+  formatPercent,
+  formatRoughDuration,
+} from '../../format.ts'
 import type { RestoreBody } from '../../server/api-schema.ts'
 import { type ChecklistRow, checklistRows } from './checklist.ts'
 import { activityLabel, PHASE_LABELS, retryLabel, stallHint, stepLabel, waitLabel } from './labels.ts'
@@ -130,6 +137,8 @@ function progressLine(body: RestoreBody, timeline: Timeline, nowMs: number, look
   if (rate !== null && progress.quiet_since === null) parts.push({ priority: 4, pieces: [piece(formatRate(rate))] })
   const waits = body.source_transfer && waitLabel(body.source_transfer)
   if (waits) parts.push({ priority: 5, pieces: [piece(waits, 'dim')] })
+  const asOf = phase === 'applying_binlogs' ? body.recovery?.data_as_of : null
+  if (asOf) parts.push({ priority: 7, pieces: [piece(`data as of ${formatIso(Date.parse(asOf))}`)] })
   parts.push(...etaParts(body, nowMs, look))
   if (progress.quiet_since === null && !progress.stalled) {
     const ago = formatDuration(nowMs - timeOf(progress.last_progress_at))

@@ -1,6 +1,6 @@
 import type { Phase } from '../../phases.ts'
 import type { ToolEvent } from '../../tool/events.ts'
-import { advanceEstimator, endSpans, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
+import { advanceEstimator, endSpans, followBinlogs, openSpan, openSpanOf, phaseSpanOf } from './spans.ts'
 import type { Counters, EventOf, RestoreState, SourceBytes } from './state.ts'
 
 /** The part of the reducer for tools: their spans, lines, samples and exits. */
@@ -95,11 +95,11 @@ export function takeApplied(state: RestoreState, { applied, atMs }: EventOf<'app
   const more = Math.max(0, transactions - before.transactions)
   const after = {
     ...state,
-    binlogs: { appliedBytes: bytes, transactions, dataAsOfMs: dataAsOfMs ?? before.dataAsOfMs },
+    binlogs: { appliedBytes: bytes, transactions, dataAsOfMs: dataAsOfMs ?? before.dataAsOfMs, readAtMs: atMs },
     counters: { ...state.counters, transactions: state.counters.transactions + more },
   }
   const totalBytes = state.plan?.binlogs?.bytes ?? bytes
-  return advanceEstimator(after, { type: 'binlogs', doneBytes: bytes, totalBytes }, atMs)
+  return advanceEstimator(followBinlogs(before, after, atMs), { type: 'binlogs', doneBytes: bytes, totalBytes }, atMs)
 }
 
 /** Rows left to roll back, and what the running step has done. LSNs belong to the tracker (recovery.ts). */

@@ -65,8 +65,8 @@ export function addEndedSpan(
 }
 
 /**
- * A restore has about a hundred spans. Beyond this number, with a backend that is away for long, the oldest are
- * dropped.
+ * A restore has about a hundred spans, and one for each binlog. Beyond this number, with a backend that is away for
+ * long, the oldest are dropped.
  */
 const MAX_UNSENT = 500
 
@@ -291,6 +291,61 @@ export function addProgressSpan(state: RestoreState, atMs: number): RestoreState
     },
   })
   return { ...added, progressMark: { atMs, percent: to } }
+}
+
+/**
+ * One span for each binlog: that of the file that is being applied is open. Files that were passed between two readings
+ * of the server's position have that time in common.
+ */
+export function followBinlogs(before: RestoreState['binlogs'], after: RestoreState, atMs: number): RestoreState {
+  const phase = phaseSpanOf(after, after.position)
+  const files = after.plan?.binlogs?.files
+  if (!phase || !files) return after
+  const open = openSpanOf(after, 'binlog')
+  const index = fileAt(files, after.binlogs.appliedBytes ?? 0)
+  const first = open
+    ? files.findIndex(({ name }) => name === open.attributes['restore.binlog.file'])
+    : fileAt(files, before.appliedBytes ?? 0)
+  // A server that was killed may begin a little before the position that was read last.
+  if (open && index <= first) return after
+  const sinceMs = Math.max(before.readAtMs ?? 0, phase.startedAtMs)
+  let state = after
+  const spanOf = ({ name }: (typeof files)[number]) => ({
+    kind: 'binlog' as const,
+    name: 'binlog apply',
+    parent: phase,
+    attributes: { 'restore.phase': after.phase, 'restore.binlog.file': name },
+  })
+  for (const [passed, file] of files.slice(0, index).entries()) {
+    if (passed < first) continue
+    const attributes = {
+      'restore.binlog.transactions': file.transactions,
+      'restore.binlog.bytes': file.to - file.from,
+    }
+    if (passed === first && open) {
+      state = endSpans(state, ({ id }) => id === open.id, { atMs, attributes })
+      continue
+    }
+    const span = spanOf(file)
+    state = addEndedSpan(state, {
+      ...span,
+      attributes: { ...span.attributes, ...attributes },
+      atMs: sinceMs,
+      endedAtMs: atMs,
+    })
+  }
+  const current = files[index]
+  return current ? openSpan(state, { ...spanOf(current), atMs: sinceMs }) : state
+}
+
+/** Index of the file of which not all is applied; the number of files where all is. */
+function fileAt(files: readonly { from: number; to: number }[], appliedBytes: number): number {
+  let end = 0
+  const index = files.findIndex(({ from, to }) => {
+    end += to - from
+    return end > appliedBytes
+  })
+  return index === -1 ? files.length : index
 }
 
 /** Gives the estimator one input. */

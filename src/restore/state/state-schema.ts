@@ -29,7 +29,7 @@ const openSpan = z.object({
   /**
    * `restore` is the root: it ends at once, so that the trace has its root; `outcome` is open until the restore ends.
    */
-  kind: z.enum(['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'tool', 'request']),
+  kind: z.enum(['restore', 'outcome', 'attempt', 'phase', 'step', 'progress', 'binlog', 'tool', 'request']),
   name: text,
   startedAtMs: z.number(),
   attributes,
@@ -169,7 +169,13 @@ const fields = z.object({
   rollbackRows: numberOrNull,
   /** How far the binlogs of the plan are applied, by whichever agent. */
   binlogs: z
-    .object({ appliedBytes: numberOrNull, transactions: count.default(0), dataAsOfMs: numberOrNull })
+    .object({
+      appliedBytes: numberOrNull,
+      transactions: count.default(0),
+      dataAsOfMs: numberOrNull,
+      /** When the server's position was last read. */
+      readAtMs: numberOrNull,
+    })
     .prefault({}),
   /** What the running step has done so far; becomes the attributes of its span. */
   work: z.object({ pages: count.default(0), rows: count.default(0), files: count.default(0) }).prefault({}),

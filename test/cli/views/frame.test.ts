@@ -5,6 +5,7 @@ import { type Look, renderFrame } from '../../../src/cli/views/frame.ts'
 import { displayWidth } from '../../../src/cli/views/text-line.ts'
 import { addToTimeline, type Timeline } from '../../../src/cli/views/timeline.ts'
 import { PHASES, STEPS, type Step } from '../../../src/phases.ts'
+import type { Plan } from '../../../src/restore/plan/plan.ts'
 import type { RestoreState } from '../../../src/restore/state/state.ts'
 import { bodyOf, samplePlan, sampleState, T0 } from './sample-state.ts'
 
@@ -67,6 +68,24 @@ describe('one backup', () => {
       '',
       ' ┄┄┄┄┄┄┄┄┄┄      --  inspect  moved 2s ago',
     ])
+  })
+
+  test('apply says as of when the data are, once it knows', () => {
+    const binlogs = { files: [], bytes: 9, transactions: 7, target: 'the end', stop: {} } as unknown as Plan['binlogs']
+    const applying = (dataAsOfMs: number | null, phase: RestoreState['phase'] = 'applying_binlogs') =>
+      preparing(31 * MINUTE, {
+        phase,
+        step: null,
+        plan: samplePlan(1, { binlogs }),
+        binlogs: { appliedBytes: 4, transactions: 3, dataAsOfMs, readAtMs: null },
+        progress: { phasePercent: 44.4 },
+      })
+    const asOf = T0 - 5 * MINUTE
+    expect(frame([applying(asOf)]).at(-1)).toContain('44.4 %  apply binlogs  data as of 2026-11-23T01:55:00Z')
+    expect(frame([applying(null)]).at(-1)).not.toContain('as of')
+    expect(frame([applying(asOf, 'finalizing')]).at(-1)).not.toContain('as of')
+    expect(frame([applying(asOf)], { width: 60 }).at(-1)).toContain('data as of 2026-11-23T01:55:00Z')
+    expect(frame([applying(asOf)], { width: 36 }).at(-1)!.length).toBeLessThanOrEqual(36)
   })
 
   test('extract, with its rate', () => {

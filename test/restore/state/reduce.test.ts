@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type ErrorCode, RestoreError } from '../../../src/errors.ts'
+import type { Plan } from '../../../src/restore/plan/plan.ts'
 import { reduce } from '../../../src/restore/state/reduce.ts'
 import type { EndedSpan, RestoreEvent, RestoreState } from '../../../src/restore/state/state.ts'
 import { emptyLedger } from '../../../src/restore/state/state-schema.ts'
@@ -56,6 +57,57 @@ describe('spans', () => {
     expect(attempt!.parentId).toBe(root!.id)
     expect(phase!.parentId).toBe(attempt!.id)
     expect(tool!).toMatchObject({ parentId: phase!.id, id: sampleTool().spanId })
+  })
+
+  test('one for each binlog; those passed between two readings of the position have that time in common', () => {
+    const file = (name: string, from: number, to: number, transactions: number) => ({ name, from, to, transactions })
+    const files = [file('b.1', 500, 700, 3), file('b.2', 4, 104, 2), file('b.3', 4, 54, 1), file('b.4', 4, 104, 4)]
+    const plan = { ...samplePlan(), binlogs: { files, bytes: 450, transactions: 10 } as unknown as Plan['binlogs'] }
+    const applied = (bytes: number): Timeless => ({
+      type: 'applied',
+      applied: { bytes, transactions: 0, dataAsOfMs: null },
+    })
+    const begun: Timeless[] = [
+      { type: 'attempt_started' },
+      { type: 'planned', plan },
+      { type: 'phase_started', phase: 'applying_binlogs', position: 1 }, // second 3
+    ]
+    const seen = ({ ended }: ReturnType<typeof run>) =>
+      ended
+        .filter(({ kind }) => kind === 'binlog')
+        .map(({ name, attributes, startedAtMs, endedAtMs, error }) => [
+          `${name} ${attributes['restore.binlog.file']}`,
+          attributes['restore.binlog.transactions'],
+          attributes['restore.binlog.bytes'],
+          (startedAtMs - T0) / 1000,
+          (endedAtMs - T0) / 1000,
+          error?.code,
+        ])
+    const rest: Timeless[] = [applied(0), applied(199), applied(200), applied(360), applied(450)]
+    const whole = run([...begun, ...rest])
+    expect(seen(whole)).toEqual([
+      ['binlog apply b.1', 3, 200, 3, 6, undefined],
+      ['binlog apply b.2', 2, 100, 5, 7, undefined],
+      ['binlog apply b.3', 1, 50, 6, 7, undefined],
+      ['binlog apply b.4', 4, 100, 6, 8, undefined],
+    ])
+    const phase = whole.state.spans.find(({ kind }) => kind === 'phase')!
+    expect(whole.ended.filter(({ kind }) => kind === 'binlog').every(({ parentId }) => parentId === phase.id)).toBe(
+      true,
+    )
+    expect(whole.state.spans.some(({ kind }) => kind === 'binlog')).toBe(false)
+
+    // A server that was killed goes back a little; a failure ends the span of the file in which it was.
+    const error = failed('binlog_apply_failed')
+    const failing = run([...begun, applied(210), applied(190), applied(220), { type: 'phase_ended', error }])
+    expect(seen(failing)).toEqual([
+      ['binlog apply b.1', 3, 200, 3, 4, undefined],
+      ['binlog apply b.2', undefined, undefined, 3, 7, 'binlog_apply_failed'],
+    ])
+    // The next attempt begins in that file: those before it have their spans.
+    const again = [{ type: 'attempt_ended', error }, ...begun, applied(220), applied(300)] as Timeless[]
+    const { ended } = run(again, { ...failing.state, endedSpans: [] })
+    expect(seen({ ...failing, ended }).map(span => span.slice(0, 3))).toEqual([['binlog apply b.2', 2, 100]])
   })
 
   test('of the caller: the root hangs under it', () => {
