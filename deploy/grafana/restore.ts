@@ -399,6 +399,24 @@ export function restoreDashboard(): Dashboard {
           query(`sum(${rateOf('restore_tool_lines_dropped_total')})`, { legend: 'not passed on', refId: 'B' }),
         ),
     )
+    .withRow(row('Binlogs'))
+    .withPanel(
+      series('Binlogs', 'Bytes of binlogs applied, and to be applied until the target.', 'bytes')
+        .withTarget(query(`max(${now('restore_binlog_applied_bytes')})`, { legend: 'applied', refId: 'A' }))
+        .withTarget(query(`max(${now('restore_binlog_target_bytes')})`, { legend: 'target', refId: 'B' })),
+    )
+    .withPanel(
+      series('Transactions', 'Transactions of binlogs applied a second.', 'none').withTarget(
+        query(`sum(${rateOf('restore_binlog_transactions_total')})`, { legend: 'applied' }),
+      ),
+    )
+    .withPanel(
+      series(
+        'Age of the data',
+        'Time since the commit that was applied last; without binlogs, since the end of the backup.',
+        's',
+      ).withTarget(query(`time() - max(${now('restore_recovery_point_time_seconds')})`, { legend: 'age' })),
+    )
     .withRow(row('Words and trace'))
     .withPanel(
       new Table()

@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { binary } from '../binaries.ts'
+import { filledIn, panelQueries } from '../run/queries.ts'
+import { agentSeries } from './agent-series.ts'
 import { ALERT_CASES, type AlertCase } from './cases.ts'
 import { mutantsOf, type Rule } from './mutants.ts'
 import { testRules } from './promtool.ts'
@@ -24,6 +26,27 @@ describe('alerts.yml', () => {
     const fired = new Set(ALERT_CASES.flatMap(({ looks }) => looks.flatMap(({ firing }) => firing.map(f => f.alert))))
     expect([...fired].sort()).toEqual([...new Set(rules.flatMap(rule => rule.alert ?? []))].sort())
   })
+})
+
+test('the dashboard’s panels of binlogs: bytes, transactions a second, and the age of the data', async () => {
+  const binlog = (name: string, value: (index: number) => number) => ({
+    series: `${name}{job="restore-agent",instance="a",host_name="db1",restore_id="r1"}`,
+    values: Array.from({ length: 31 }, (_, index) => value(index)).join(' '),
+  })
+  const series = [
+    ...agentSeries({ to: 300, phases: [{ phase: 'applying_binlogs', progress: t => t, threshold: 240 }] }),
+    binlog('restore_binlog_applied_bytes', index => 1000 * index),
+    binlog('restore_binlog_target_bytes', () => 50_000),
+    binlog('restore_binlog_transactions_total', index => 70 * index),
+    binlog('restore_recovery_point_time_seconds', () => -3600),
+  ]
+  const values = { Binlogs: [30_000, 50_000], Transactions: [7], 'Age of the data': [3900] }
+  const queries = Object.entries(values).flatMap(([title, expected]) => {
+    const found = panelQueries.filter(({ dashboard, panel }) => dashboard === 'Restore' && panel === title)
+    expect(found).toHaveLength(expected.length)
+    return found.map(({ expr }, index) => ({ expr: filledIn(expr, 'r1'), at: 300, value: expected[index]! }))
+  })
+  expect(await testRules(promtool, text, [{ name: 'binlogs', series, looks: [], queries }])).toBeNull()
 })
 
 // A rule whose clause can be broken without any case noticing is a rule nobody tested.

@@ -7,6 +7,8 @@ export interface AlertCase {
   stepS?: number
   series: readonly Series[]
   looks: readonly Look[]
+  /** PromQL that gives one value, without labels. */
+  queries?: readonly { expr: string; at: number; value: number }[]
 }
 
 interface Look {
@@ -27,10 +29,10 @@ const HOUR = 3600
 const agentLabels = { job: 'restore-agent', instance: 'a', host_name: 'db1', restore_id: 'r1' }
 const inPrepare = { ...agentLabels, restore_phase: 'preparing_backup' }
 
-const stuck = (forText: string): Firing => ({
+const stuck = (forText: string, phase = 'preparing_backup'): Firing => ({
   alert: 'RestoreStalled',
-  labels: { ...inPrepare, severity: 'critical', activity: 'none' },
-  summary: `Restore r1 is stuck in preparing_backup: no progress for ${forText}, and the tool does nothing`,
+  labels: { ...inPrepare, restore_phase: phase, severity: 'critical', activity: 'none' },
+  summary: `Restore r1 is stuck in ${phase}: no progress for ${forText}, and the tool does nothing`,
 })
 const slow = (forText: string): Firing => ({
   alert: 'RestoreStalled',
@@ -73,6 +75,20 @@ const prepare = (script: Partial<PhaseScript> = {}): PhaseScript => ({
 const healthy = (script: Partial<AgentScript> & { to: number }): AgentScript => ({ phases: [prepare()], ...script })
 
 export const ALERT_CASES: readonly AlertCase[] = [
+  {
+    name: 'a server that applies binlogs and does nothing stalls as a tool does',
+    series: agentSeries({
+      to: 20 * MINUTE,
+      phases: [
+        prepare(),
+        prepare({ phase: 'applying_binlogs', from: 200, progress: until(300), activity: until(300) }),
+      ],
+    }),
+    looks: [
+      { at: 560, firing: [] },
+      { at: 600, firing: [stuck('5m 0s', 'applying_binlogs')] },
+    ],
+  },
   {
     name: 'a dead tool stalls: critical, once threshold and `for` have passed',
     series: agentSeries({ to: 20 * MINUTE, phases: [prepare({ progress: until(300), activity: until(300) })] }),

@@ -9,11 +9,16 @@ const WHO_WAITS =
 
 const duration = (seconds: number) => `${Math.round(seconds)}s`
 
-function promtoolTest({ name, series, looks }: AlertCase, names: readonly string[], stepS: number) {
+function promtoolTest({ name, series, looks, queries = [] }: AlertCase, names: readonly string[], stepS: number) {
   return {
     name,
     interval: duration(stepS),
     input_series: series,
+    promql_expr_test: queries.map(({ expr, at, value }) => ({
+      expr,
+      eval_time: duration(at),
+      exp_samples: [{ labels: '{}', value }],
+    })),
     alert_rule_test: looks.flatMap(({ at, firing }) =>
       names.map(alertname => ({
         eval_time: duration(at),
