@@ -176,7 +176,7 @@ function describe(
     serverVersion: last.format.serverVersion,
     serverId: last.format.serverId,
     checksums: files.every(({ format }) => format.hasChecksums),
-    target: formatTarget(target),
+    target: formatTarget(target) + (scan.isShort ? ' (not reached)' : ''),
     start: { file: start.file.name, position: start.position, gtid: gtid(start.state) },
     stop: { file: last.name, position: parts.at(-1)!.to, gtid: gtid(after) },
     files: parts,

@@ -73,6 +73,8 @@ export interface BinlogScan {
   /** The last group before `stop`, and the first one after it; null where there is none. */
   lastGroup: Group | null
   nextGroup: Group | null
+  /** The binlogs end before the target, and `allowEarlier` takes what there is. */
+  isShort: boolean
   /** What a person should know: a target inside a transaction, a file that ends in the middle of one. */
   notices: readonly string[]
 }
@@ -164,6 +166,7 @@ export async function scanBinlogs(
   let stop: Border | null = null
   let lastGroup: Group | null = null
   let nextGroup: Group | null = null
+  let isShort = false
   let hasBegun = false
   let largestTimeS = 0
 
@@ -229,6 +232,7 @@ export async function scanBinlogs(
       if (target.position > summary.bytes) {
         const message = `${name} has ${summary.bytes} bytes, so ${formatTarget(target)} is not in it`
         if (!allowEarlier) throw new RestoreError('binlog_target_not_reached', message)
+        isShort = true
         notices.push(message)
       } else if (summary.ending === 'cut' && target.position > summary.bytes - summary.tailBytes)
         notices.push(inside(target, stop))
@@ -239,11 +243,12 @@ export async function scanBinlogs(
   if (stop === null) {
     const isThere = isReached() || (target.kind === 'time' && largestTimeS * 1000 > target.atMs)
     notices.push(...atTheEnd(last, target, isThere, allowEarlier))
+    isShort = target.kind !== 'end' && !isThere
     stop = { file: last.name, position: last.lastGroup }
   } else if (hasGtids) await checkRest(heads.slice(heads.findIndex(({ source }) => source === last.source) + 1), files)
   if (!last.format.hasChecksums)
     notices.push(`${last.name} has no checksums (binlog_checksum=NONE): damage within its events cannot be found`)
-  return { files, stop, lastGroup, nextGroup, notices }
+  return { files, stop, lastGroup, nextGroup, isShort, notices }
 }
 
 type Counted = Pick<FileSummary, 'groups' | 'firstGroup' | 'lastGroup' | 'firstCommitAtMs' | 'lastCommitAtMs'>

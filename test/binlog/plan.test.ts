@@ -57,7 +57,11 @@ test('a time that no later event proves is not reached, unless less is allowed',
   const all = files([[0, 10]])
   await expect(plan(all, at(20), afterFirst)).rejects.toMatchObject({ code: 'binlog_target_not_reached' })
   const less = await plan(all, at(20), afterFirst, { allowEarlier: true })
-  expect(less).toMatchObject({ transactions: 1, stop: { gtid: gtid(2) } })
+  expect(less).toMatchObject({
+    transactions: 1,
+    stop: { gtid: gtid(2) },
+    target: '2023-11-14T22:13:40Z (not reached)',
+  })
   expect(less.notices.join()).toContain('before 2023-11-14T22:13:40Z')
   // A later event is enough, it need not be a transaction.
   const writer = binlogWriter([[UUID_A, 2]])
@@ -69,6 +73,7 @@ test('a time that no later event proves is not reached, unless less is allowed',
       afterFirst,
     ),
   ).toMatchObject({
+    target: '2023-11-14T22:13:40Z',
     transactions: 1,
   })
 })
@@ -118,7 +123,10 @@ test('a position inside a transaction snaps to the end of the one before it, and
   const beyond: RecoveryTarget = { kind: 'position', file: 'bin.000001', position: all[0]!.bytes.length + 1 }
   await expect(plan(all, beyond, afterFirst)).rejects.toMatchObject({ code: 'binlog_target_not_reached' })
   // Less is the end of that file, not of all.
-  expect(await plan(all, beyond, afterFirst, { allowEarlier: true })).toMatchObject({ stop: { gtid: gtid(3) } })
+  expect(await plan(all, beyond, afterFirst, { allowEarlier: true })).toMatchObject({
+    stop: { gtid: gtid(3) },
+    target: expect.stringMatching(/ \(not reached\)$/),
+  })
   const absent: RecoveryTarget = { kind: 'position', file: 'other.000001', position: 4 }
   await expect(plan(all, absent, afterFirst, { allowEarlier: true })).rejects.toMatchObject({
     code: 'binlog_target_not_reached',

@@ -90,6 +90,7 @@ test('a target behind the last binlog is not reached; with --allow-earlier all t
     args: [...OWNER, '--binlogs', directory, ...target, '--allow-earlier'],
   })
   await expectEqual(again, earlier, 'ddl')
+  expect(earlier.stderr + earlier.stdout).toMatch(/binlogs .* to GTID \S+ \(not reached\)$/m)
   expect(earlier.stderr).toMatch(new RegExp(`note: the binlogs end at ${file}:${position} .*before GTID`))
 })
 
