@@ -28,25 +28,45 @@ describe('alerts.yml', () => {
   })
 })
 
+/** Of one restore, every 10 s for 5 minutes. */
+const seriesOf = (name: string, value: (index: number) => number, more = '') => ({
+  series: `${name}{job="restore-agent",instance="a",host_name="db1",restore_id="r1"${more}}`,
+  values: Array.from({ length: 31 }, (_, index) => value(index)).join(' '),
+})
+const panelsOf = (title: string) =>
+  panelQueries
+    .filter(({ dashboard, panel }) => dashboard === 'Restore' && panel === title)
+    .map(({ expr }) => ({ expr: filledIn(expr, 'r1'), at: 300 }))
+
 test('the dashboard’s panels of binlogs: bytes, transactions a second, and the age of the data', async () => {
-  const binlog = (name: string, value: (index: number) => number) => ({
-    series: `${name}{job="restore-agent",instance="a",host_name="db1",restore_id="r1"}`,
-    values: Array.from({ length: 31 }, (_, index) => value(index)).join(' '),
-  })
   const series = [
     ...agentSeries({ to: 300, phases: [{ phase: 'applying_binlogs', progress: t => t, threshold: 240 }] }),
-    binlog('restore_binlog_applied_bytes', index => 1000 * index),
-    binlog('restore_binlog_target_bytes', () => 50_000),
-    binlog('restore_binlog_transactions_total', index => 70 * index),
-    binlog('restore_recovery_point_time_seconds', () => -3600),
+    seriesOf('restore_binlog_applied_bytes', index => 1000 * index),
+    seriesOf('restore_binlog_target_bytes', () => 50_000),
+    seriesOf('restore_binlog_transactions_total', index => 70 * index),
+    seriesOf('restore_recovery_point_time_seconds', () => -3600),
   ]
   const values = { Binlogs: [30_000, 50_000], Transactions: [7], 'Age of the data': [3900] }
   const queries = Object.entries(values).flatMap(([title, expected]) => {
-    const found = panelQueries.filter(({ dashboard, panel }) => dashboard === 'Restore' && panel === title)
+    const found = panelsOf(title)
     expect(found).toHaveLength(expected.length)
-    return found.map(({ expr }, index) => ({ expr: filledIn(expr, 'r1'), at: 300, value: expected[index]! }))
+    return found.map((query, index) => ({ ...query, value: expected[index]! }))
   })
   expect(await testRules(promtool, text, [{ name: 'binlogs', series, looks: [], queries }])).toBeNull()
+})
+
+test('the dashboard’s panel of requests to a source: those under way, and retries a minute by what failed', async () => {
+  const series = [
+    seriesOf('restore_source_windows', index => index, ',restore_backup="1",restore_window_state="active"'),
+    seriesOf('restore_source_retries_total', index => 2 * index, ',restore_backup="1",error_type="reset"'),
+  ]
+  const [windows, retries, ...others] = panelsOf('Requests to the source')
+  expect(others).toEqual([])
+  const queries = [
+    { ...windows!, value: 30, labels: '{restore_window_state="active"}' },
+    { ...retries!, value: 12, labels: '{error_type="reset"}' },
+  ]
+  expect(await testRules(promtool, text, [{ name: 'source', series, looks: [], queries }])).toBeNull()
 })
 
 // A rule whose clause can be broken without any case noticing is a rule nobody tested.

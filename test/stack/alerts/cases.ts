@@ -7,8 +7,8 @@ export interface AlertCase {
   stepS?: number
   series: readonly Series[]
   looks: readonly Look[]
-  /** PromQL that gives one value, without labels. */
-  queries?: readonly { expr: string; at: number; value: number }[]
+  /** PromQL that gives one value; its labels as promtool writes them, none unless given. */
+  queries?: readonly { expr: string; at: number; value: number; labels?: string }[]
 }
 
 interface Look {

@@ -14,10 +14,10 @@ function promtoolTest({ name, series, looks, queries = [] }: AlertCase, names: r
     name,
     interval: duration(stepS),
     input_series: series,
-    promql_expr_test: queries.map(({ expr, at, value }) => ({
+    promql_expr_test: queries.map(({ expr, at, value, labels = '{}' }) => ({
       expr,
       eval_time: duration(at),
-      exp_samples: [{ labels: '{}', value }],
+      exp_samples: [{ labels, value }],
     })),
     alert_rule_test: looks.flatMap(({ at, firing }) =>
       names.map(alertname => ({
