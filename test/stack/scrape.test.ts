@@ -134,8 +134,10 @@ test(
 )
 
 test('every query of the dashboards returns data of the scraped restore', async () => {
-  // Panels about the collector have nothing to show where there is none.
-  const queries = panelQueries.filter(({ expr }) => !NOT_IN_EVERY_RESTORE.test(expr) && !expr.includes('otelcol_'))
+  // Panels about the collector have nothing to show where there is none, and the redo log of so small a backup may be
+  // applied between two scrapes: restore.test.ts asserts its panel by OTLP.
+  const left = /otelcol_|restore_prepare_redo_/
+  const queries = panelQueries.filter(({ expr }) => !NOT_IN_EVERY_RESTORE.test(expr) && !left.test(expr))
   expect(queries.length).toBeGreaterThan(20)
   expect(await withoutData(prometheus, queries, restore.state()!.restoreId, beganS)).toEqual([])
 })
