@@ -138,6 +138,8 @@ async function cleanUp(context: RestoreContext, error: RestoreError, makesRoom: 
     const told = withRemains(error, state, stays)
     if (stays) changeCleanup(context, { partialDatadir: null })
     await removeAll(context)
+    // Where nothing was to be removed, no file goes back either.
+    if (context.store.state.cleanup.returnFilesTo !== null) changeCleanup(context, { returnFilesTo: null })
     return told
   } catch (thrown) {
     const { message } = toRestoreError(thrown)
