@@ -24,8 +24,8 @@ export async function makeLinuxPackages(binary: string, folder: string, version:
     const filled = config.replace(/\$\{(\w+)\}/g, (_, name: keyof typeof variables) => variables[name])
     writeFileSync(join(work, 'nfpm.yaml'), filled)
     const { stdout: nfpm } = await execa('sh', [
-      join(import.meta.dirname, 'go-tool.sh'),
-      'nfpm',
+      join(ROOT, 'scripts/go-tool.sh'),
+      join(import.meta.dirname, 'nfpm'),
       'github.com/goreleaser/nfpm/v2/cmd/nfpm',
     ])
     const packages = [`restore-agent_${version}_amd64.deb`, `restore-agent-${version}.x86_64.rpm`]

@@ -7,7 +7,11 @@ const ROOT = join(import.meta.dirname, '../..')
 
 /** Builds with kustomize and decodes strictly into the Go types of the Kubernetes API and of Prometheus Operator. */
 async function built(...folders: string[]) {
-  const { stdout: program } = await execa('sh', [join(ROOT, 'scripts/package/go-tool.sh'), 'manifests', '.'])
+  const { stdout: program } = await execa('sh', [
+    join(ROOT, 'scripts/go-tool.sh'),
+    join(ROOT, 'scripts/package/manifests'),
+    '.',
+  ])
   return execa(program, folders, { cwd: ROOT, reject: false })
 }
 

@@ -8,7 +8,8 @@ import { AwsClient } from 'aws4fetch'
 import { execa } from 'execa'
 import { until } from '../support/until.ts'
 
-const BUILD = join(import.meta.dirname, 'build.sh')
+const GO_TOOL = join(import.meta.dirname, '../../scripts/go-tool.sh')
+const VERSITYGW = join(import.meta.dirname, 'tools/versitygw')
 export const REGION = 'eu-test-1'
 
 export interface S3Server {
@@ -28,7 +29,7 @@ const ROOT = { accessKeyId: 'AKIDROOT', secretAccessKey: 'root-secret' }
 
 /** A versitygw on loopback with an empty store of its own; whoever started it stops it. */
 export async function startS3(): Promise<S3Server> {
-  const { stdout: program } = await execa(BUILD, ['versitygw', 'github.com/versity/versitygw/cmd/versitygw'], {
+  const { stdout: program } = await execa('sh', [GO_TOOL, VERSITYGW, 'github.com/versity/versitygw/cmd/versitygw'], {
     stderr: 'inherit',
   })
   const dir = mkdtempSync(join(tmpdir(), 'ra-s3-'))
