@@ -84,7 +84,9 @@ test('the deb is installed, upgraded while a prepare runs, removed and purged', 
   const first = host.start(command)
   await until(async () => (await ask('/readyz', '-w', '%{http_code}')).endsWith('200'))
   await ask('/restore', '-X', 'POST', '-H', 'content-type: application/json', '-d', '{"backup":"full"}')
-  const stopped = () => host.processes().find(({ command: line }) => line.startsWith(`/bin/sh ${tool}`))
+  // The same program is also asked for its version.
+  const isPrepare = (line: string) => line.startsWith(`/bin/sh ${tool}`) && line.includes('--prepare')
+  const stopped = () => host.processes().find(({ command: line }) => isPrepare(line))
   const { pid } = await until(stopped, 'the stopped tool', 60_000)
 
   await install(await newerDeb())
