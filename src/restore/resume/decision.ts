@@ -215,7 +215,7 @@ export interface RebootDecision {
   found: string
   stands: string
   /** Runs that count as interrupted from now on. */
-  interrupted: 'none' | '`move_back`' | 'all'
+  interrupted: 'none' | '`move_back` and `relay_logs`' | 'all'
   /** Everything in the cleanup ledger. */
   removed: 'nothing' | 'what was created'
 }
@@ -247,8 +247,8 @@ export const REBOOTED: readonly (RebootDecision & { when: (found: FoundAfterRebo
   {
     found: '`sync` finished, and move-back renames or has not begun',
     when: found => !finallySynced(found) && !applied(found) && synced(found),
-    stands: 'everything that was prepared; move-back is looked at once more',
-    interrupted: '`move_back`',
+    stands: 'everything that was prepared; move-back is looked at once more, relay logs are copied again',
+    interrupted: '`move_back` and `relay_logs`',
     removed: 'nothing',
   },
   {
@@ -274,6 +274,9 @@ export const REBOOTED: readonly (RebootDecision & { when: (found: FoundAfterRebo
   },
 ]
 
+/** Done after the sync: what they wrote may not have reached the disk. */
+const UNSYNCED = ['move_back', 'relay_logs'] as const
+
 /** The runs and the cleanup ledger with which an agent continues that adopts no tool. */
 export function standsWithoutTools(
   state: RestoreState,
@@ -284,7 +287,7 @@ export function standsWithoutTools(
   const found = { runs, inPlace: plan?.inPlace === true, copies: plan?.moveBack?.copyBytes !== 0 }
   const { interrupted, removed } = REBOOTED.find(row => row.when(found))!
   const isHit = (run: RunRecord) =>
-    interrupted === 'all' || (interrupted !== 'none' && isRun(run, { kind: 'move_back' }))
+    interrupted === 'all' || (interrupted !== 'none' && UNSYNCED.some(kind => isRun(run, { kind })))
   return {
     runs: runs.map(run => (isHit(run) ? { ...run, finished: false } : run)),
     cleanup: { ...cleanup, removing: cleanup.removing || removed === 'what was created' },
