@@ -223,7 +223,7 @@ describe('with --in-place, the tool is killed at the very end of its prepare', (
     const source = await writable(at, backup.full.extracted)
     const ended = await at.restore([source], { args: ['--in-place', '--tool-path', killedAtTheEnd(at, script)] })
     expect(ended.stderr).toMatch(/^error not_prepared: /m)
-    expect(at.state()).toMatchObject({ phase: 'failed' })
+    expect(at.state()).toMatchObject({ phase: 'failed', cleanup: { returnFilesTo: null } })
     expect(existsSync(at.datadir)).toBe(false)
   })
 })
